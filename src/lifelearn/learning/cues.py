@@ -1,91 +1,683 @@
 """Is a user's message a correction? Evidence that can be read off the words, and the part that is new.
 
-A correction denies or contradicts what the assistant said *and* gives what is right. Each sentence is
-put into one of a few classes (a bare denial, a question, a request, talk about the user's own intent,
-praise, a statement); a statement then collects evidence: a contrast ("X, not Y"), a denial before it,
-a negation of the assistant's words, "should be". The weights were set by hand on conversations written
-for this project and are checked on the detection bench. Pure text; no model.
+A correction denies or contradicts what the assistant said *and* gives what is right. The message is cut into
+sentences. A sentence that is no statement (a question, a request, praise, a bare denial, talk about the user's own
+intent …) is set aside; each statement collects the weights of the cues that it shows (`CUES`: a contrast, a denial
+before it, a negation of the assistant's words, another value than the assistant's …). The best statement, together
+with what was set aside, decides. The weights were set by hand on conversations written for this project.
+
+Pure text: it knows no model, no language but English (and the commonest denials of some others), and nothing of
+the world, so it cannot tell who is right. To see what it reads:
+
+    python -c "from lifelearn.learning.cues import *; print(read_cues('no, Lyon', 'In Paris.', 'Where is it?'))"
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-WORD = re.compile(r"[^\W_]+(?:['’.,:/-][^\W_]+)*|[$€£%]", re.UNICODE)
+# Longer texts are cut here: what a correction says, it says early, and patterns must not run away on a pasted book.
+MESSAGE_LIMIT = 4_000
+ASSISTANT_LIMIT = 20_000
+SENTENCE_LIMIT = 600
+
+# At or above it a message is a correction.
+THRESHOLD = 2.0
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Words
+
+WORD = re.compile(r"[^\W_]+(?:['.,:/-][^\W_]+)*|[$€£%]")
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
 
 STOPWORDS = frozenset(
-    """a an the this that these those it its it's he she they them his her their we you i me my your our us
-    is are was were be been being am do does did done has have had having will would can could shall should may might must
-    to of in on at by for from with about as into and or but so if then than too very just also only even
-    not no nope yes yeah there here what which who whom whose when where why how per every each all any some
-    well actually really please lol haha oh um hmm s t re ve ll d m don didn doesn isn wasn aren can't don't
-    isn't wasn't aren't doesn't didn't won't you're i'm they're he's she's that's there's one""".split()
+    _words(
+        """a an the this that these those it its it's he she they him them his her their we you i me my your our us
+        is are was were be been being am do does did done has have had having will would can could shall should may
+        might must to of in on at by for from with about as into and or but so if then than too very just also only
+        even not no nope yes yeah there here what which who whom whose when where why how per every each all any some
+        well actually really please lol haha oh um hmm s t re ve ll d m don didn doesn isn wasn aren can't don't
+        isn't wasn't aren't doesn't didn't won't you're i'm they're he's she's that's there's one"""
+    )
 )
 
-# A bare denial, at the start of a sentence. Some other languages' commonest ones are included.
-DENIAL = re.compile(
-    r"""^\W*(?:(?:ha)+h?|lol|hmm+|um+|uh|oh|ah|well|sorry|hey|hi|hold\son|wait|but|yeah,?\s+(?=no\b)|i'm\s+afraid|
-          you'?re\s+close|good\s+(?:guess|try|attempt|job|work)|nice\s+try|great\s+job|very\s+good|
-          (?:that'?s\s+)?close|almost|nearly)[\s,.!;:–—-]*""",
-    re.VERBOSE | re.IGNORECASE,
+SUFFIXES = _words("ations ation ingly edly ings ing ies ied ers ed es ly er s e y")
+
+# Scripts without spaces between words: each of their characters is a word of its own.
+_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Vowel signs and other marks that \w leaves out but that belong to their word.
+_MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+_NORMAL_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+")
+
+
+_EMOTICON = re.compile(r"(?<!\S)[:;=]['-]?[()DPpOo|/](?!\S)")
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The text as the patterns expect it: NFKC, straight quotation marks, no control characters, cut at `limit`."""
+    text = unicodedata.normalize("NFKC", text[:limit])[:limit]
+    text = text.translate(str.maketrans("’‘ʼ´`“”„«»", "'''''\"\"\"\"\""))
+    text = _EMOTICON.sub(" ", text)
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
+
+
+def normalise(text: str) -> str:
+    """Case-folded words with single spaces and without punctuation: the form in which texts are compared."""
+    return " ".join(_NORMAL_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def content_words(text: str) -> list[str]:
+    """The words that carry meaning, case-folded, in order."""
+    words = (word.casefold() for word in WORD.findall(text.replace("’", "'")))
+    return [word for word in words if word not in STOPWORDS]
+
+
+def stem(word: str) -> str:
+    """A crude stem, enough to match 'works' with 'worked' and 'tests' with 'test'."""
+    for suffix in SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            return stem(word[: -len(suffix)])
+    return word
+
+
+def stems(text: str) -> set[str]:
+    """The stems of the content words; a possessive counts as its owner ("Acme's" as "Acme")."""
+    return {stem(word.removesuffix("'s")) for word in content_words(text)}
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    return re.compile(text, re.VERBOSE | re.IGNORECASE)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# How a sentence opens
+
+# What people say before they come to the point.
+_OPENER = _pattern(
+    r"""\W*(?:(?:ha)+h?|lol|hm+|um+|uh|oh|ah|oops|well|so|sorry|hey|hi|hold\s+on|wait|but|again|ok(?:ay)?|look|
+        however|
+        i'm\s+afraid|i\s+am\s+sorry|(?:yeah|yes),?\s+(?=no\b|but\b)|afraid|umm)(?![\w'])[\s,.!;:–—-]*"""
 )
-DENIAL_WORD = re.compile(
-    r"""^\W*(?:
-        no+pe | nah | no+ (?!\s+(?:doubt|need|problem|worries|idea|one|more|longer|emojis|matter|way\s+to)\b) | wrong | incorrect | false | untrue | not\s+(?:quite|exactly|really|true|right|correct|so)
-      | (?:that|this|it|which|your\s+\w+|the\s+\w+)\s*(?:is|'s|’s|was|isn['’]?t|wasn['’]?t|are|seems|looks)\s*
-            (?:not|n['’]t)?\s*(?:quite|entirely|completely|exactly|totally|really|just|plain|still|also|all)?\s*
-            (?:wrong|incorrect|false|untrue|mistaken|outdated|inaccurate|right|correct|true|accurate|a\s+mistake|an\s+error|it)
-      | (?:i\s+(?:think|believe|'m\s+afraid)\s+)?(?:you(?:\s+are|'re|’re|\s+were)|u\s+r)\s+(?:quite\s+|totally\s+|completely\s+)?(?:wrong|mistaken|incorrect|off|confus\w+|not\s+(?:right|correct))(?:\s+about\s+(?:that|this|it))?(?:\s+there)?
-      | you(?:\s+have|'ve|’ve)?\s+(?:got|have|made|had)\s+(?:it|that|this|the\s+\w+|a|an|some|one)?\s*(?:\w+\s+)?(?:wrong|mistakes?|errors?)(?:\s+(?:here|there|up))?
-      | actually | in\s+fact | correction | (?:small|slight|minor|one|a)\s+correction | on\s+the\s+contrary | mistake
-      | nein | falsch | stimmt\s+nicht | non | c'est\s+faux | faux | incorrecto? | falso | sbagliato | errado | nee | fout | 不对 | 不是 | 错了 | いいえ | 違います | нет | неправильно
-    )(?![\w'’])[\s,.!;:–—-]*""",
-    re.VERBOSE | re.IGNORECASE,
+
+# Faint praise before a correction, as teachers give it.
+_CLOSE = _pattern(
+    r"""\W*(?:(?:that(?:'s|\s+is|\s+was)|you(?:'re|\s+are|\s+were)|it's)\s+)?(?:very\s+|so\s+|really\s+|pretty\s+)?
+        (?:close|almost(?:\s+(?:right|correct|there))?|nearly(?:\s+(?:right|correct|there))?|
+           (?:good|nice|great)\s+(?:guess|try|attempt|start|effort))(?![\w'])[\s,.!;:–—-]*"""
 )
-INTENT = re.compile(
-    r"""\b(?:i|we)\s*(?:'m|’m|am|was|were|'d|’d|would|had|have|'ve|'ll|will|only|just|actually|really|rather|don['’]?t|do\s+not|didn['’]?t|still)*\s*
-        (?:meant?|ask(?:ed|ing)?|talk(?:ing|ed)|think(?:ing)\s+of|look(?:ing)?\s+for|typed?|wrote|want(?:ed|s)?|need(?:ed)?|like|love|hate|prefer|enjoy|wish|disagree|agree|hope|refer(?:ring|red)|intend(?:ed)?|misspelled|mistyped|forgot|expected|feel|guess|wonder|understand|trust|believe\s+you)\b
-      | \bwhat\s+i\s+(?:mean|want|need|said|asked)\b | \bmy\s+(?:mistake|bad|question|point|fault|typo|taste|opinion|view|preference)\b
-      | \bfor\s+(?:my|our|me|us)\b(?:\s+taste)? | \bin\s+my\s+(?:opinion|view|experience)\b | \bthank(?:s|\s+you) | \b(?:forget|ignore|never\s*mind)\s+(?:that|it|this|about)\b
-      | \blet(?:'s|s|\s+us|\s+me)\b | \bit\s+would\s+be\s+(?:great|nice|good)\b""",
-    re.VERBOSE | re.IGNORECASE,
+
+# A denial that opens a sentence. The commonest ones of some other languages are included.
+_DENIAL = _pattern(
+    r"""\W*(?:
+        no+pe | nah | no+ (?!\s+(?:doubt|need|problems?|worries|idea|one|more|longer|emojis?|matter|luck|further|
+            way\s+to|time|thanks?|thank\s+you|wonder|biggie|other)\b)
+      | (?:no\s+way) | wrong(?!\s+\w+\s+\w) | incorrect | false | untrue | not\s+(?:quite|exactly|really|true|right|
+      correct|so)
+      | (?:that|this|it|which|your\s+\w+|the\s+\w+)\s*(?:'s|is|was|isn't|wasn't|are|seems|looks)\s*
+            (?:not\s+|n't\s+)?(?:quite\s+|entirely\s+|completely\s+|exactly\s+|totally\s+|really\s+|just\s+|
+            plain\s+|still\s+|also\s+|all\s+)?
+            (?:wrong|incorrect|false|untrue|mistaken|outdated|out\s+of\s+date|inaccurate|a\s+mistake|an\s+error)
+      | (?:that|this|it|which|your\s+\w+|the\s+\w+)\s*(?:isn't|wasn't|'s\s+not|is\s+not|was\s+not|are\s+not|aren't|
+      ain't)\s+
+            (?:quite\s+|entirely\s+|completely\s+|exactly\s+|totally\s+|really\s+)?(?:right|correct|true|accurate|
+            so|it|the\s+case)
+      | (?:i\s+(?:think|believe)\s+)?(?:you(?:\s+are|'re|\s+were)|u\s+r)\s+(?:quite\s+|totally\s+|completely\s+)?
+            (?:wrong|mistaken|incorrect|off|confus\w+|not\s+(?:right|correct))(?:\s+about\s+(?:that|this|
+            it))?(?:\s+there)?
+      | you(?:\s+have|'ve)?\s+(?:got|have|made|had)\s+(?:it|that|this|the\s+\w+|a|an|some|
+      one)?\s*(?:\w+\s+)?(?:wrong|mistakes?|errors?)
+            (?:\s+(?:here|there|up))?
+      | actually | in\s+fact | correction | (?:small|slight|minor|one|a)\s+correction | on\s+the\s+contrary |
+      mistake | yes\s+(?:it|they|he|she|you|we|there)(?=\s+(?:is|are|do|does|did|was|were|can|has|have)\b)
+      | nein | falsch | stimmt\s+nicht | non | c'est\s+faux | faux | incorrecto? | falso | sbagliato | errado |
+      nee | fout
+      | 不对 | 不是 | 错了 | いいえ | 違います | нет | неправильно
+    )(?![\w'])[\s,.!;:–—、。，-]*"""
 )
-REQUEST = re.compile(
-    r"""^\W*(?:(?:so|and|then|now|but|ok(?:ay)?|well)[\s,]+)?(?:please|pls|kindly|can|could|would|will|try|check|double[- ]check|verify|look|re-?\w+|fix|write|use|make|give|tell|show|explain|list|think|analy[sz]e|add|remove|change|correct\s+(?:it|that|this|your)|do\s+(?:it|not|that|you)|don['’]?t\s+\w+\s+(?:me|it|that)|stop|start|go|keep|be|summari[sz]e|translate|shorten|include|put|answer|calculate|continue|read|try\s+again)\b""",
-    re.IGNORECASE,
+# "actually" and "yes it does" oppose, but do not say by themselves that the assistant was wrong.
+_SOFT_DENIAL = _pattern(r"\W*(?:actually|in\s+fact|yes)\b")
+
+
+def strip_denial(sentence: str) -> tuple[str, bool]:
+    """The sentence without the interjections and the denial that open it, and whether there was a denial."""
+    denied = False
+    for _ in range(5):
+        found = _DENIAL.match(sentence)
+        if found:
+            denied = True
+            keep = re.match(r"\W*yes\s+", found[0], re.IGNORECASE)  # "Yes it does" says something
+            sentence = sentence[keep.end() if keep else found.end() :]
+            continue
+        found = _OPENER.match(sentence) or _CLOSE.match(sentence)
+        if not found or not found.end():
+            break
+        sentence = sentence[found.end() :]
+    return sentence.strip(), denied
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Sentences that state nothing about the assistant's answer
+
+_AGREEMENT = _pattern(
+    r"""\b(?:you(?:'re|\s+are|\s+were)\s+(?:absolutely\s+|totally\s+|completely\s+)?(?:right|correct)|
+        i\s+was\s+wrong|i\s+stand\s+corrected|
+        i\s+(?:didn't|did\s+not)\s+know|i\s+thought|i\s+knew|my\s+(?:mistake|bad|fault|typo)|correctly|
+        makes?\s+sense|works?\s+(?:fine|now|well|great|perfectly)|
+        (?:is|it's|that's)\s+(?:okay|ok|fine)|thanks?|thank\s+you|thx|good\s+to\s+know|well\s+done|congrat\w*)\b
+      | ^\W*(?:(?:ah|oh|ok(?:ay)?|wow|cool|so|haha)[\s,!.]+)*(?:yes|yeah|yep|yup|exactly|correct|right|true|indeed|
+      agreed|sure|perfect|ok(?:ay)?|
+            i\s+see|got\s+it|fair\s+enough|no\s+(?:doubt|problems?|worries|need|wonder|further|thanks?|luck))\b
+            (?!\s+(?:answer|one|way|value|number|name|spelling|order|term|word|but|it\s+\w+|they|there|he|
+            she)\b)(?!,?\s*but\b)
+      | ^\W*(?:that(?:'s|\s+is|\s+was)\s+(?:right|correct|true|good|great|perfect)) | \bnot\s+bad\b"""
 )
-PRAISE = re.compile(
-    r"""^\W*(?:(?:yes|yeah|yep|ok(?:ay)?|ah|oh|wow|cool|so)[\s,!.]+)*(?:perfect|great|excellent|fantastic|awesome|wonderful|brilliant|nice|good|super|correct|exactly|right|true|indeed|agreed|sure|yes|yeah|yep|thanks?|thank\s+you|no\s+(?:doubt|problem|worries|need)|you(?:'re|’re|\s+are|\s+were)\s+(?:right|correct|absolutely)|that(?:'s|’s|\s+is)\s+(?:right|correct|true|great|good|perfect|fine|what\s+i\s+\w+)|well\s+done|got\s+it|makes?\s+sense|i\s+see|fair)\b(?!\s+(?:answer|one|way|value|number|name|spelling|order|term|word)\b)""",
-    re.IGNORECASE,
+_PRAISE = _pattern(
+    r"""^\W*(?:(?:oh|ah|wow|that(?:'s|\s+is|\s+was)|it(?:'s|\s+is)|what\s+a|a|very|really|super|so)[\s,!]+)*
+        (?:great|excellent|fantastic|awesome|wonderful|brilliant|nice|good|super|amazing|cool|lovely|interesting|
+        funny|impressive)\b"""
 )
-HYPOTHETICAL = re.compile(
-    r"\b(?:imagine|suppose|pretend|let['’]?s\s+say|what\s+if|hypothetically|fantasy|in\s+my\s+(?:world|story|novel|game|fantasy)|fictional\w*|from\s+(?:next|now|tomorrow)|starting\s+(?:next|tomorrow)|next\s+(?:week|month|year)|in\s+the\s+future|going\s+forward)\b",
-    re.IGNORECASE,
+_INTENT = _pattern(
+    r"""\b(?:i|we)\s*(?:'m|am|was|were|'d|would|had|have|'ve|'ll|will|only|just|actually|really|rather|don't|
+        do\s+not|didn't|did\s+not|still|should|\s)*\b
+        (?:meant?|ask(?:ing)?|asked\s+(?:for|about|you\s+to)|talking|thinking|thought|look(?:ing)?\s+for|typed?|
+        wanna|wanted|referr(?:ing|ed)|refer|
+           intend(?:ed)?|misspelled|mistyped|forgot|expected|wonder(?:ed|ing)?|curious|have\s+said|have\s+(?:asked|
+           written)|want\s+to\s+know|hoping)\b
+      | \b(?:what|which)\s+i\s+(?:mean|meant|want|need|asked|was)\b | \bmy\s+(?:question|request|point|intention)\b
+      | \b(?:forget|ignore|never\s*mind)\s+(?:that|it|this|about|the)\b | \bit\s+would\s+be\s+(?:great|nice|good|
+      better|cool)\b
+      | ^\W*(?:the\s+one|the\s+ones)\b"""
 )
-OPINION = re.compile(
-    r"""\b(?:i\s+(?:think|believe|feel|guess|find|suppose|doubt|don['’]?t\s+(?:think|believe|know))|imo|imho|a\s+feeling|might\s+(?:not\s+)?be|may\s+(?:not\s+)?be|maybe|perhaps|not\s+sure|sounds?\s+(?:\w+\s+)?(?:wrong|off|right|too|like)|seems?|too\s+\w+|overdoing|rip[- ]?off|boring|ugly|beautiful|stupid|awful|terrible|lovely|cute|(?:that|this)\s+(?:good|bad))\b""",
-    re.IGNORECASE,
+_ATTITUDE = _pattern(
+    r"""\b(?:i|we)\s*(?:'m|am|'d|would|do|don't|do\s+not|didn't|really|just|also|still|never|kinda|personally|
+        actually|\s)*\b
+        (?:like|love|hate|prefer|enjoy|wish|disagree|agree|hope|feel|trust|believe\s+you|care|disappointed|happy|
+        sad|sure|glad|fan|interested|
+           convinced|amazed|impressed|bored|tired\s+of|surprised|afraid|recommend)\b
+      | \b(?:in\s+my\s+(?:\w+\s+)?(?:opinion|view|experience)|imo|imho|for\s+my\s+taste|my\s+(?:taste|favou?rite|
+      opinion)|if\s+you\s+ask\s+me)\b
+      | \bfor\s+(?:me|us)\W*(?:$|,) | \b(?:not\s+sure|not\s+convinced)\b"""
 )
-ADDITION = re.compile(r"^\W*(?:and|also|plus|besides|additionally|by\s+the\s+way|btw|fun\s+fact)\b|\b(?:as\s+well|too)\W*$", re.IGNORECASE)
-CONTRAST = re.compile(
-    r"""(?P<right>.+?)[\s,;:–—-]+(?:and\s+|but\s+)?(?:not|rather\s+than|instead\s+of|in\s+place\s+of|and\s+never|never)\s+(?P<wrong>[^,.;!?]+)""",
-    re.IGNORECASE,
+_REQUEST = _pattern(
+    r"""\blet(?:'s|s|\s+us|\s+me)\b | ^\W*(?:(?:so|and|then|now|but|ok(?:ay)?|well|instead|rather)[\s,]+)*(?:
+          (?:have|take)\s+another | please | pls | kindly | (?:can|could|would|will)\s+you | try | check |
+          double[-\s]check | verify | look | re-?(?:do|write|read|check|calculate|state|phrase|think|consider|try|
+          compute)
+        | fix | write | make | give | tell | show | explain | list | think | analy[sz]e | add | remove |
+        correct\s+(?:it|that|this|your) | do\s+(?:it|not|that|you)
+        | don't | stop | start | go | keep | summari[sz]e | translate | shorten | include | put | answer |
+        calculate | continue | read | move | schedule
+        | draft | imagine | describe | compare | find | use | change | replace | order | sort | convert | select |
+        group | generate | create | provide | count | return | rename | book | set | play
+        )\b(?!\s+(?:is|are|was|must|should|needs?|has)\b) | \bplease\b | ^\W*(?:not\s+)?as\s+an?\s |
+        ^\W*something\s+(?:more|less|else)\b | ^\W*(?:any|an)other\b | ^\W*how\s+(?:to|do|can)\b"""
 )
-NOT_BUT = re.compile(
-    r"\b(?:not|n['’]t)\s+(?P<wrong>[^,.;!?]+?)[\s,;–—-]+(?:but|it(?:'s|’s|\s+is)|rather|instead)\s+(?P<right>[^,.;!?]+)", re.IGNORECASE
+_STYLE = _pattern(
+    r"""\b(?:formal|informal|short(?:er)?|long(?:er)?|simpl(?:e|er|y)|concise|detail(?:ed|s)?|friendl(?:y|ier)|
+        polite|tone|style|emojis?|bullet\w*|numbered|rhymes?|
+        chorus|verses?|paragraphs?|sentences?|exclamation|commas|words|cheerful|sad|funn(?:y|ier)|serious|creative|
+        personal|catchy|boring|brighter|vivid|wording|phrasing|conclusion|introduction)\b"""
 )
-ASSERTS = re.compile(
-    r"""\b(?:should\s+(?:be|have\s+been|say|read)|must\s+be|has\s+to\s+be|ought\s+to|(?:right|correct|real|actual|proper|true)\s+(?:\w+\s+){0,2}(?:is|are|was|would)|the\s+answer\s+is|stands\s+for|is\s+(?:called|named|spelled|actually|really|just|only)|are\s+(?:actually|really)|was\s+(?:actually|really)|it(?:'s|’s|\s+is|\s+was)|they(?:'re|’re|\s+are|\s+were)|we\s+(?:have|use|get|are|do))\b""",
-    re.IGNORECASE,
+_CREATIVE = _pattern(
+    r"""^\W*(?:(?:please|can\s+you|could\s+you|now)\s+)*(?:write|draft|compose|suggest|recommend|rewrite|
+        summari[sz]e|invent|brainstorm|rephrase|shorten|design|propose|
+        think\s+of|come\s+up|tell\s+me\s+a\s+(?:joke|story)|(?:give|list|name)\s+(?:me\s+)?(?:some|\w+\s+(?:ideas|
+        names)))\b"""
 )
-NEGATION = re.compile(
-    r"\b(?:not|never|no|nothing|none|nobody|cannot|impossible|illegal|invalid|only|without)\b|n['’]t\b|\b(?:cant|dont|isnt|doesnt|wasnt|didnt|wont|its\s+not)\b",
-    re.IGNORECASE,
+_HYPOTHETICAL = _pattern(
+    r"""^\W*(?:imagine|suppose|supposing|pretend)\b | \b(?:pretend|let's\s+say|what\s+if|hypothetically|fantasy|
+        fictional\w*|
+        in\s+(?:my|this|our|the)\s+(?:\w+\s+)?(?:world|story|novel|game|play|book|dream)|
+        (?:from|starting|until|as\s+of)\s+(?:next|tomorrow)|next\s+(?:week|month|year)|in\s+(?:the|
+        a\s+few)\s+(?:future|days|weeks)|going\s+forward|any\s*time\s+soon)\b"""
 )
-SENTENCE = re.compile(r"(?<=[.!?。！？])[\s]+(?=\S)|\n+")
-QUOTED = re.compile(r"[\"“«][^\"”»]{4,}[\"”»]")
+_DOUBT = _pattern(
+    r"""\b(?:i\s+(?:think|believe|guess|find|suppose|doubt|don't\s+(?:think|believe|know))|a\s+feeling|
+        might\s+(?:not\s+)?be|may\s+(?:not\s+)?be|maybe|perhaps|
+        sounds?\s+(?:\w+\s+)?(?:wrong|off|right|too|like)|seems?|probably|not\s+certain)\b"""
+)
+_EVALUATION = _pattern(
+    r"""\b(?:too\s+\w+|overdoing|rip[-\s]?off|boring|ugly|beautiful|stupid|awful|terrible|horrible|lovely|cute|
+        (?:that|this|so|pretty)\s+(?:good|bad)|idiot\w*|dumb\w*|useless|
+        (?:much|far)\s+\w+er|nicer|worse|better|complicated|funny|scary|amazing|great|wonderful|helpful|annoying|
+        overrated|underrated|delicious|disgusting|fun|unreliable|making\s+things\s+up|rude|crazy|
+        weird|sucks?|cool)\b"""
+)
+_TROUBLE = _pattern(
+    r"""\b(?:(?:doesn't|does\s+not|didn't|did\s+not|don't|won't|still\s+not|not)\s+(?:\w+\s+)?(?:work|compile|run|
+        help|load|start)\w*|errors?\s+(?:message|in\s+line|\d|went)|
+        \w+(?:error|exception)|exit\s+code|crash\w*|fails|failed\s+with|traceback|stack\s*trace|gave\s+me|gives\s+me|
+        i\s+(?:get|got)\s+(?:an?|the|this)\s+(?:\w+\s+)?(?:errors?|exception|warning|output|message|result)|
+        still\s+(?:broken|failing)|\*\*\*)"""
+)
+_THIRD_PARTY = _pattern(
+    r"""^\W*mine\b|\bmy\s+(?:\w+\s+)?(?:mother|father|brother|sister|teacher|boss|friend|wife|husband|colleague|
+        calculator|mum|mom|dad|son|daughter|doctor|professor)\b"""
+)
+_ADDITION = _pattern(
+    r"""^\W*(?:and|also|plus|besides|additionally|then|by\s+the\s+way|btw|fun\s+fact)\b|\b(?:as\s+well|too)\W*$|
+        ^\W*[\w'\s]{1,30}\balso\b"""
+)
+_SAID_BUT = _pattern(r"\byou\s+(?:\w+\s+)?(?:said|wrote|claimed|stated|told)\b.*\bbut\s+(?:then\s+)?(?:you|now)\b")
+
+# Words by which one speaks about an answer without saying anything that it should have said.
+_META = frozenset(
+    stem(word)
+    for word in _words(
+        """wrong incorrect mistake mistaken error false true right correct accurate answer response result solution
+        calculation reply reasoning previous last step final again try still yesterday today before time number there's
+        think sure it'll definitely certainly believe know case same make doubt really thing look like sound quite"""
+    )
+)
+_SOMETHING_IS_WRONG = _pattern(
+    r"""\W*(?:(?:\w+\s+){0,4}(?:answer|words?|part|step|line|number|date|name|one|of\s+\w+\s+\w+|something|
+        some\w*)\s+)(?:is|are|was|were|seems?|looks?|must\s+be)\s+(?:still\s+|also\s+)?
+        (?:wrong|incorrect|off|missing|not\s+(?:right|correct|true))\W*$
+      | \W*(?:there\s+(?:is|are|'s)|there's|you\s+have|you\s+made|i\s+see)\s+(?:still\s+)?(?:an?|some|one|\w+|
+      a\s+number\s+of)\s+(?:\w+\s+)?(?:errors?|mistakes?)\b[^:]*$"""
+)
+_JUDGEMENT = _pattern(
+    r"""\b(?:wrong|incorrect|mistaken?s?|errors?|false|not\s+(?:right|correct|true|what)|isn't|wasn't|aren't|
+        weren't|not|n't|invalid|illegal|inaccurate)\b|n't\b"""
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a statement may show
+
+_NEGATION = _pattern(
+    r"""\b(?:not|never|no|nothing|none|nobody|cannot|impossible|illegal|invalid|only|without|neither|nor|
+        by\s+no\s+means)\b|n't\b
+      | \b(?:cant|dont|isnt|doesnt|wasnt|didnt|wont|arent)\b"""
+)
+_STRONG_NEGATION = _pattern(
+    r"""\b(?:nothing\s+to\s+do\s+with|by\s+no\s+means|no\s+longer|not\s+any\s*more|any\s+more|anymore|not\s+(?:just|
+        only|even|actually))\b
+      | ^\W*(?:it|that|they|he|she|these|those|there)(?:'s|\s+is|\s+was|\s+are|'re|\s+were)?(?:\s+not|n't|\s+isn't|
+      \s+aren't|\s+wasn't|\s+no)\b"""
+)
+_IT_IS_NOT = _pattern(r"\W*(?:it|that|they|these|those)(?:'s|\s+is|\s+was|\s+are|'re|\s+were)?(?:\s+not|n't)\b")
+_YOUR_FALSE_CLAIM = _pattern(
+    r"""\b(?!(?:i|we|he|she)\b)\w+\s+(?:can't|cannot|can\s+not|couldn't|may\s+not|aren't\s+allowed|
+        are\s+not\s+allowed|no\s+longer)\b
+      | \byou\s+(?:also\s+|still\s+|already\s+)?(?:don't|do\s+not|didn't|did\s+not|have\s+no|haven't|aren't|
+      are\s+not|never)\b
+      | \b(?:your|my)\s+\w+(?:\s+\w+)?\s+(?:is|are|was|has|does)(?:\s+not|n't|\s+already|\s+no\s+longer)\b
+      | \byou\s+(?:are|have)\s+(?:already|in\s+check|still)\b | \bnot\s+allowed\s+to\b | \bthere(?:'s|\s+is|\s+are|
+      \s+was)\s+(?:no|not)\b | \bthere\s+(?:isn't|aren't|wasn't)\b"""
+)
+_CONTRARY = _pattern(
+    r"\b(?:(?:nothing|everything)\s+to\s+do\s+with|by\s+no\s+means|the\s+only\s+(?:time|way|reason|one))\b"
+)
+_I_AM_NOT = _pattern(
+    r"^\W*(?:i\s+am|i'm|we\s+are|we're|i\s+was|i\s+wasn't|we\s+aren't|my\s+\w+\s+(?:is|was|are))\s*(?:not|n't)\b"
+)
+_I_DID_NOT = _pattern(
+    r"""^\W*(?:i|we)\s*(?:did\s+not|didn't|never|only|haven't|have\s+not|have\s+never|do\s+not|don't|can|
+        have\s+already|already|just)\s+(?:just\s+)?(?P<verb>\w+)"""
+)
+_SPEECH = _pattern(r"(?:said|say|told|tell|asked|ask|claim|claimed|mentioned|wrote|written)$")
+_YOU_DO_NOT = _pattern(r"\byou\s+(?:don't|do\s+not|can't|cannot|didn't|never)\b")
+_BLAME = _pattern(
+    r"""\byou(?:'ve|\s+have)?\s+(?:just\s+|only\s+|also\s+)?(?:forgot(?:ten)?|miss(?:ed)?|left\s+out|omitted|
+        skipped|mixed\s+up|confused?|are\s+confusing|
+        multiplied|divided|added|subtracted|swapped|miscalculated|misread|misspelled|miscounted|
+        made\s+an?\s+(?:illegal|invalid|wrong))\b
+      | \b(?:wrong|illegal|invalid|impossible|mistake|incorrect)\b.{0,60}\b(?:because|since|as)\b |
+      \bfollowing\s+(?:errors|mistakes)\b"""
+)
+_YOU_MEAN = _pattern(
+    r"""^\W*(?:(?:i\s+(?:think|believe|guess)|surely|don't)\s+)?(?:you\s+)?(?:mean|meant|must\s+mean|
+        probably\s+mean)\s+(?!(?:that|the\s+one|by)\b)\S"""
+)
+_PRESCRIBES = _pattern(
+    r"""\b(?:should(?:n't)?\s+(?:\w+\s+)?(?:be|have|say|read|show|not|never|look)|should\s+\w+ |
+        (?<!that\s)(?<!it\s)(?<!i\s)would\s+(?:be|have\s+been|mean) | must\s+(?:be|not|never|always|have|
+        \w+\s+before) | (?:has|have|needs?|had)\s+to\s+\w+ | ought\s+to)\b"""
+)
+_YOUR_THING = _pattern(r"\byour\s+(?!answer|response|explanation|help)\w")
+_SHOULD_BE = _pattern(
+    r"""\b(?:should(?:n't)?(?:\s+not)?\s+(?:\w+\s+)?(?:be|have\s+been|read)|must\s+be|must\s+have\s+been|
+        ought\s+to\s+be)\b"""
+)
+_ACTUALLY = _pattern(r"(?<!\bi\s)(?<!\bi'm\s)\b(?:actually|in\s+fact|in\s+reality)\b")
+_EMPHASIS = _pattern(
+    r"^\W*(?:yes\s+)?(?:it|they|he|she|you|we|there)\s+(?:did|do|does|is|are|was|were|has|have|can)\s+(?!not\b)\w"
+)
+_BOARD = _pattern(
+    r"""\b(?:king|queen|rook|bishop|knight|pawn|check(?:mate)?|square|castle|turn|move[sd]?|piece|white|black|
+        [a-h][1-8]|pinned|capture[sd]?)\b"""
+)
+_CHESS = re.compile(r"\b(?:[KQRBN][a-h1-8]?x?[a-h][1-8]|\d+\.+\s*(?:[a-h][1-8]|[a-h]x[a-h][1-8]|O-O))")
+_OWN_MOVE = re.compile(r"\W*(?:\d+\.+\s*)?(?:[KQRBN][a-h1-8]?x?[a-h][1-8]|O-O)(?!\w|\s+(?:is|was|isn't|wasn't|can't))")
+_SOMEONE_DID = _pattern(
+    r"^\W*(?!(?:it|he|she|they|you|i|we|that|this)\b)(?:[\w'.-]+\s+){1,4}(?:did|does|do|is|was|has)\W*$"
+)
+_OF_ONESELF = _pattern(r"^\W*(?:i|i'm|i've|i'll|my|me)\b")
+_AUTHORITY = _pattern(
+    r"""\b(?:wikipedia|google\w*|docs?|documentation|manual|question|problem|text|book|website|site|page|sources?|
+        handbook|policy|contract|article|exercise|task|rules?|law|
+        encyclop\w+|dictionary|report|specification|spec|readme|wiki|intranet|
+        calendar)\b\s+(?:\w+\s+){0,2}?(?:says?|said|states?|mentions?|shows?|lists?|reads?|gives?|requires?|told)\b
+      | \baccording\s+to\b(?!\s+you)"""
+)
+_RECORD = _pattern(
+    r"""\b(?:i|we)\s+(?:only|never|already|just|did|didn't|did\s+not|haven't|have\s+not|have\s+never|\s)*\s?
+        (?:said|say|told|tell|asked|ask|claim(?:ed)?|mention(?:ed)?|wrote|called?|do\s+that)\b(?!\s+(?:about|for|
+        you\s+to)\b)
+      | \bmy\s+(?:\w+\s+)?(?:is|are|was)\b | \b(?:i\s+am|i'm|we\s+are|we're)\s+(?:not|no|a|an|the|from|in|playing|
+      white|black|\d+)\b | \bi\s+live\b"""
+)
+_CORRECTS_NAME = _pattern(r"\b(?:stands?\s+for|is\s+(?:called|named|spelled|short\s+for)|are\s+called|means)\b")
+_REASON = _pattern(r"\b(?:because|since|due\s+to|so\s+(?:it|you|that|the))\b")
+_COPULA = _pattern(
+    r"""\b(?:is|are|was|were|'s|'re|has|have|costs?|gets?|takes?|stars?|lies|lives?|starts?|closes?|opens?|use[sd]?|
+        runs?|equals|gives?|makes?|made|wrote|did|been|handle[sd]?|uses|say|says|print[sd]?)\b|="""
+)
+_IT_IS = _pattern(
+    r"""^\W*(?:(?:i\s+think|i\s+believe)\s+)?(?:it|that|they|he|she|this|these|those|the\s+(?:right\s+|correct\s+|
+        real\s+|actual\s+|true\s+)?(?:answer|result|one|total))(?:'s|\s+is|\s+was|'re|\s+are|\s+were|\s+must\s+be|
+            's\s+been|\s+has\s+been)\s+(?!not\b)"""
+)
+_NEW_STATE = _pattern(
+    r"""\b(?:old|former|previous|outdated|changed|has\s+moved|moved\s+to|left|now|nowadays|these\s+days|any\s*more|
+        no\s+longer|since)\b"""
+)
+_ELLIPSIS = _pattern(
+    r"""^\W*(?:yes\s+)?(?:it|that|they|he|she|you|there|we|i|this)\s*(?:does|is|do|did|can|has|have|was|are|were|
+        will|am|would|should|could)(?:\s*not|n't)?\W*$"""
+)
+_STAR = re.compile(r"^\s*\*\s?\w[^*\n]{0,60}$|^[^*\n]{1,60}\w\*\s*$")
+_WH = _pattern(
+    r"\b(?:what|which|who|whose|whom|when|where|how\s+(?:many|much|long|old|far|tall|high|deep|big|often))\b"
+)
+_YES_NO = _pattern(r"^\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|am)\b")
+_VALUE_TASK = _pattern(
+    r"^\W*(?:please\s+)?(?:name|give|tell\s+me|state|calculate|compute|solve|translate|add|convert|try|how\s+do)\b"
+)
+_SUBJECT = _pattern(r"^\W*(?:the\s+)?(?P<subject>[\w-]+(?:\s[\w-]+)?)\s+(?:is|are|was|were|means)\b")
+_TASTE = _pattern(r"\b(?:you|your|favou?rite|recommend|suggest|best|nice|good)\b")
+_ASKS = _pattern(
+    r"""\W*(?:(?:and|so|but|or|oh|cool|great|well|ok(?:ay)?)[\s,!]+)*(?:what|which|who|whose|when|where|why|how|
+        for\s+(?:what|how)|is|are|was|were|do|does|did|can|could|
+        has|have|had|will|would|should|shall|am|any|ever|you|isn't|aren't|don't|doesn't|didn't)\b |
+        (?:\S+\s+){0,5}\S+$"""
+)
+_OFFER = _pattern(
+    r"""\b(?:anything\s+else|would\s+you\s+like|do\s+you\s+want\s+me|can\s+i\s+help|other\s+questions|
+        more\s+questions|let\s+me\s+know|how\s+can\s+i)\b"""
+)
+_WISH = _pattern(r"\b(?:i\s+hope|hope\s+(?:it|you)|good\s+luck|i'm\s+sorry|i\s+am\s+sorry|sorry\s+to\s+hear)\b")
+
+_CONTRAST_MARK = _pattern(
+    r"""(?:^|[\s,;:(–—-])(?P<mark>(?:(?:and\s+|but\s+)?not|and\s+never|rather\s+than|instead\s+of|in\s+place\s+of|
+        as\s+opposed\s+to|versus))(?=\s)"""
+)
+_CLAUSE_END = re.compile(r"[.;!?,\n()]")
+_NOT_BUT = _pattern(
+    r"""(?:\bnot|n't)\s+(?P<wrong>[^,.;!?]{1,80})[\s,;–—.-]+(?:but|it's|it\s+is|they're|rather|
+        instead)\s+(?P<right>[^,.;!?]{1,120})"""
+)
+_VERB_BEFORE_NOT = _pattern(
+    r"""\b(?:is|are|was|were|(?<!\d\s)am|be|do|does|did|has|have|had|can|could|will|would|should|may|might|must|but|
+        's|'re|'m)$"""
+)
+
+_SQUARE = re.compile(r"(?<=[a-z])[a-h][1-8]\b")  # "Qd8" speaks of d8
+_NUMBER = re.compile(r"\d")
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """ "X, not Y": what is right, what is wrong. Each is a part of the sentence; `right` may be a whole clause."""
+
+    right: str
+    wrong: str
+
+
+def contrast_in(sentence: str) -> Contrast | None:
+    """The contrast that a sentence draws, if it draws one: "X, not Y", "X instead of Y", "not Y but X"."""
+    for found in _CONTRAST_MARK.finditer(sentence):
+        right, rest = sentence[: found.start()].strip(" ,;:–—-("), sentence[found.end() :].strip()
+        wrong = _CLAUSE_END.split(rest, maxsplit=1)[0].strip()
+        if _VERB_BEFORE_NOT.search(right) and found["mark"].casefold().endswith("not"):
+            continue  # "is not Y" is a plain negation
+        if wrong and (stems(right) - _META or _NUMBER.search(right)):
+            return Contrast(right, wrong)
+    found_but = _NOT_BUT.search(sentence)
+    if found_but and stems(found_but["right"]) and not _NEGATION.search(found_but["right"]):
+        return Contrast(found_but["right"].strip(), found_but["wrong"].strip())
+    return None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cues
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the message answers: the stems and features of the assistant's turn and of the question before it."""
+
+    question: str
+    assistant: str
+    asked: frozenset[str]
+    said: frozenset[str]
+    wh: bool
+    factual: bool  # the question asks for a value, in whatever form
+    yes_no: bool
+    board: bool  # a game of chess is on
+    creative: bool
+    asks_back: bool  # the assistant's turn ends in a question to the user
+    only_asks: bool  # … and it states nothing else
+    wishes: bool
+
+    @classmethod
+    def of(cls, question: str, assistant: str) -> Context:
+        question, assistant = clean(question, ASSISTANT_LIMIT), clean(assistant, ASSISTANT_LIMIT)
+        parts = [part.strip() for part in _SENTENCE.split(assistant) if normalise(part)]
+        last = parts[-1] if parts else ""
+        asks = last.rstrip(" \"')").endswith("?") and bool(_ASKS.match(last)) and not _OFFER.search(last)
+        return cls(
+            question=question,
+            assistant=assistant,
+            asked=frozenset(stems(question)),
+            said=frozenset(stems(assistant) | set(_SQUARE.findall(assistant.casefold()))),
+            wh=bool(_WH.search(question[:400])),
+            factual=bool(_WH.search(question[:400]) or _VALUE_TASK.match(question)),
+            yes_no=bool(_YES_NO.match(question)),
+            board=bool(_CHESS.search(assistant) or _CHESS.search(question)),
+            creative=bool(_CREATIVE.match(question)),
+            asks_back=asks,
+            only_asks=asks and sum(not part.endswith(("?", "!")) for part in parts) == 0,
+            wishes=bool(_WISH.search(assistant[:300])),
+        )
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One sentence of the message, and how it stands to what was said before."""
+
+    text: str  # without the interjections and the denial that open it
+    denied: bool  # a denial opens it
+    softly: bool  # … but only "actually"
+    after_denial: bool  # an earlier sentence was a denial
+    after_request: bool  # it explains a request or a question before it
+    conceded: bool  # it follows faint praise: "Good guess, but …"
+    stems: frozenset[str]
+    contrast: Contrast | None
+    context: Context
+
+    @property
+    def new(self) -> frozenset[str]:
+        return self.stems - self.context.said - self.context.asked - _META
+
+    @property
+    def shared(self) -> frozenset[str]:
+        return self.stems & (self.context.said | self.context.asked)
+
+    @property
+    def wrong_was_said(self) -> bool:
+        return self.contrast is not None and bool(stems(self.contrast.wrong) & self.context.said)
+
+    def has(self, pattern: re.Pattern[str]) -> bool:
+        return bool(pattern.search(self.text))
+
+    @property
+    def other_value(self) -> bool:
+        """It restates the question's or answer's subject, or "it", with a value that the assistant did not give."""
+        if (
+            not self.new
+            or len(self.stems) > 14
+            or not (self.has(_COPULA) or self.has(_SOMEONE_DID))
+            or (self.has(_NEGATION) and not self.contrast)
+        ):
+            return False
+        if self.context.wh and self.has(_SOMEONE_DID):
+            return True
+        value = self.context.said - self.context.asked
+        if self.has(_IT_IS):
+            return self.context.factual or self.context.yes_no or self.text.casefold().startswith("that")
+        return bool(self.shared) and self.context.factual and not (value and value <= self.stems)
+
+    @property
+    def same_subject(self) -> bool:
+        """It says something else of the subject of one of the assistant's claims: "Whales are mammals!" """
+        found = _SUBJECT.match(self.text)
+        if not found or not self.new or len(self.stems) > 8 or self.has(_NEGATION):
+            return False
+        claimed = rf"\b{re.escape(found['subject'])}\s+(?:is|are|was|were|means)\b"
+        return bool(re.search(claimed, self.context.assistant, re.IGNORECASE))
+
+    @property
+    def ties_anew(self) -> bool:
+        """It says something new of the question's subject in the assistant's terms: "A cello has strings." """
+        asked, said = self.context.asked, self.context.said
+        return (
+            bool(self.stems & (asked - said)) and bool(self.stems & (said - asked)) and bool(self.new)
+            and self.has(_COPULA) and len(self.stems) <= 8 and not self.has(_NEGATION) and not self.has(_OF_ONESELF)
+        )  # fmt: skip
+
+    @property
+    def denies_of_oneself(self) -> bool:
+        """The assistant said something of the user, or of the chat, that the user denies."""
+        if self.context.asks_back:
+            return False
+        if self.has(_I_AM_NOT):
+            return True
+        found = _I_DID_NOT.search(self.text)
+        if not found:
+            return False
+        return bool(_SPEECH.match(found["verb"])) or stem(found["verb"].casefold()) in self.context.said
+
+    @property
+    def bare_value(self) -> bool:
+        """A bare value of the kind that the assistant gave: "56." or "Lyon!" after a factual question."""
+        words = self.text.split()
+        if not self.new or len(words) > 3 or self.shared or not self.context.wh or self.context.asks_back:
+            return False
+        if _TASTE.search(self.context.question) or self.text.endswith(("...", ",")):
+            return False
+        if all(_NUMBER.match(word.lstrip("$€£")) for word in words):
+            return bool(_NUMBER.search(self.context.assistant)) and bool(
+                re.fullmatch(r"[$€£]?[\d.,:%/ ]+[.!]?", self.text)
+            )
+        named = all(word[0].isupper() for word in words) and any(
+            w[0].isupper() for w in self.context.assistant.split()[1:] or ["A"]
+        )
+        return named and self.text.endswith("!") and len(self.context.asked) >= 2
+
+
+@dataclass(frozen=True)
+class Cue:
+    """A named piece of evidence: what it adds to a statement's score where it is found."""
+
+    name: str
+    weight: float
+    found: Callable[[Statement], bool]
+
+
+CUES: tuple[Cue, ...] = (
+    # It opposes what was said.
+    Cue("denial", 2.0, lambda s: s.denied and not s.softly and bool(s.stems)),
+    Cue("soft denial", 1.25, lambda s: s.denied and s.softly and bool(s.stems)),
+    Cue("denial before", 2.0, lambda s: s.after_denial and not s.denied and bool(s.stems)),
+    Cue(
+        "denies in two words",
+        2.25,
+        lambda s: s.has(_ELLIPSIS) and (s.context.yes_no or (s.denied and not s.context.wh)),
+    ),
+    Cue("after faint praise", 1.5, lambda s: s.conceded and bool(s.stems)),
+    Cue("contrast", 1.5, lambda s: s.contrast is not None),
+    Cue("contrast with the assistant's words", 1.0, lambda s: s.wrong_was_said),
+    Cue("negates what was said", 1.25, lambda s: s.has(_NEGATION) and bool(s.shared) and not s.contrast),
+    Cue("strong negation", 1.25, lambda s: s.has(_STRONG_NEGATION) and bool(s.stems)),
+    Cue("false claim", 1.75, lambda s: s.has(_YOUR_FALSE_CLAIM) and bool(s.shared or s.new)),
+    Cue("blame", 2.0, lambda s: s.has(_BLAME) and bool(s.stems)),
+    Cue("you mean", 3.0, lambda s: s.has(_YOU_MEAN)),
+    Cue("starred", 3.0, lambda s: bool(_STAR.match(s.text)) and bool(s.new)),
+    Cue("sets the matter right", 2.0, lambda s: s.has(_CONTRARY) and bool(s.stems)),
+    Cue("denies what was said of oneself", 2.25, lambda s: s.denies_of_oneself),
+    # It says what is right.
+    Cue("should be", 2.0, lambda s: s.has(_SHOULD_BE)),
+    Cue(
+        "prescribes",
+        1.5,
+        lambda s: s.has(_PRESCRIBES) and not s.has(_SHOULD_BE) and bool(s.shared or s.denied or s.after_denial),
+    ),
+    Cue("actually", 2.0, lambda s: s.has(_ACTUALLY) and bool(s.new) and not (s.denied or s.after_request)),
+    Cue("emphasis", 2.0, lambda s: s.has(_EMPHASIS) and bool(s.shared) and bool(_NEGATION.search(s.context.assistant))),
+    Cue("about the board", 1.0, lambda s: s.context.board and s.has(_BOARD)),
+    Cue("ties the question to the answer anew", 1.25, lambda s: s.ties_anew),
+    Cue("authority", 2.0, lambda s: s.has(_AUTHORITY) and bool(s.new)),
+    Cue("record of the chat or of oneself", 1.25, lambda s: s.has(_RECORD)),
+    Cue("definition", 1.0, lambda s: s.has(_CORRECTS_NAME) and bool(s.shared) and bool(s.new)),
+    Cue("another value", 2.0, lambda s: s.other_value),
+    Cue("bare value", 2.0, lambda s: s.bare_value),
+    Cue("the assistant's subject", 1.25, lambda s: s.same_subject),
+    Cue("same subject, new content", 0.75, lambda s: bool(s.shared) and bool(s.new)),
+    Cue("a reason", 0.5, lambda s: s.has(_REASON) and bool(s.stems)),
+    Cue("changed state", 0.75, lambda s: s.has(_NEW_STATE) and bool(s.shared) and bool(s.new)),
+    Cue(
+        "about your things",
+        2.0,
+        lambda s: s.has(_YOUR_THING) and bool(s.shared),
+    ),
+    # It speaks of something else.
+    Cue("doubt", -1.0, lambda s: s.has(_DOUBT) and not s.has(_YOU_MEAN)),
+    Cue("evaluation", -3.5, lambda s: s.has(_EVALUATION) and not s.wrong_was_said),
+    Cue(
+        "speaks of oneself",
+        -1.0,
+        lambda s: s.has(_OF_ONESELF) and not (s.has(_RECORD) or s.denies_of_oneself or s.has(_AUTHORITY) or s.contrast),
+    ),
+    Cue("addition", -1.5, lambda s: s.has(_ADDITION)),
+    Cue("explains a request", -1.0, lambda s: s.after_request and not s.denied),
+    Cue("style", -2.5, lambda s: s.has(_STYLE) and s.context.creative),
+    Cue("third party", -3.0, lambda s: s.has(_THIRD_PARTY)),
+    Cue(
+        "answers the assistant's question",
+        -3.0,
+        lambda s: (
+            s.context.asks_back and (s.denied or s.context.only_asks) and not (s.wrong_was_said or s.has(_YOU_DO_NOT))
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The message
+
+_SENTENCE = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=\S)|(?<=[。！？])|\n+")
+_QUOTE = re.compile(r'"[^"\n]{1,400}"|(?<!\w)\'[^\'\n]{12,400}\'(?!\w)')
+_BUT = _pattern(r"[\s,;.]*\bbut\b[\s,]*")
 
 
 @dataclass(frozen=True)
@@ -101,129 +693,306 @@ class Evidence:
     statement: str
     reasons: tuple[str, ...]
 
-
-THRESHOLD = 2.0
-
-
-def normalise(text: str) -> str:
-    """Case-folded words with single spaces and without punctuation: the form in which texts are compared."""
-    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
-    return " ".join(re.findall(r"[^\W_]+", folded))
+    @property
+    def is_correction(self) -> bool:
+        return self.score >= THRESHOLD
 
 
-def content_words(text: str) -> list[str]:
-    """The words that carry meaning, case-folded, in order."""
-    words = (w.casefold().replace("’", "'") for w in WORD.findall(text))
-    return [w for w in words if w not in STOPWORDS]
+def _masked(message: str) -> tuple[str, list[str]]:
+    """The message with its longer quotations replaced by placeholders: what is quoted, the user did not say."""
+    quotes: list[str] = []
+
+    def hide(found: re.Match[str]) -> str:
+        if len(found[0].split()) < 3:
+            return found[0]
+        quotes.append(found[0])
+        return f"quotation{len(quotes) - 1}"
+
+    return _QUOTE.sub(hide, message), quotes
 
 
-def stem(word: str) -> str:
-    """A crude stem, enough to match 'works' with 'worked' and 'tests' with 'test'."""
-    for suffix in ("ations", "ation", "ingly", "edly", "ings", "ing", "ies", "ied", "ers", "ed", "es", "ly", "er", "s", "e", "y"):
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            return word[: -len(suffix)]
-    return word
+def _unmasked(text: str, quotes: Sequence[str]) -> str:
+    for number in reversed(range(len(quotes))):
+        text = text.replace(f"quotation{number}", quotes[number])
+    return text
 
 
-def stems(text: str) -> set[str]:
-    return {stem(word) for word in content_words(text)}
+def sentences(message: str) -> Iterator[tuple[str, bool]]:
+    """The sentences of a message; a "but" after praise or agreement starts a new one, marked as conceded."""
+    for raw in _SENTENCE.split(message):
+        sentence = raw.strip()[:SENTENCE_LIMIT]
+        opening, *rest = _BUT.split(sentence, maxsplit=1)
+        if (
+            rest
+            and rest[0]
+            and opening
+            and (_PRAISE.match(opening) or _CLOSE.match(opening) or _AGREEMENT.search(opening))
+        ):
+            yield opening, False
+            yield rest[0], True
+        elif normalise(sentence):
+            yield sentence, False
 
 
-def strip_denial(sentence: str) -> tuple[str, bool]:
-    """The sentence without the denial that opens it, and whether there was one."""
-    denied = False
-    for _ in range(4):
-        for pattern, denies in ((DENIAL, False), (DENIAL_WORD, True)):
-            found = pattern.match(sentence)
-            if found and found.end():
-                sentence, denied = sentence[found.end() :], denied or denies
-                break
-        else:
-            break
-    return sentence.strip(), denied
+def _set_aside(sentence: str, text: str, statement: Statement) -> tuple[str, float] | None:
+    """Why a sentence is no statement about the assistant's answer, and what that adds to the message's score."""
+    context, contrast = statement.context, statement.contrast
+    if sentence.rstrip(" )").endswith(("?", "？")):
+        return "question", -0.5
+    if _HYPOTHETICAL.search(text):
+        return "hypothetical or future", -2.0
+    if _SAID_BUT.search(text):
+        return "points at a contradiction", -1.0
+    if _YOU_MEAN.search(text) or _STAR.match(text):
+        return None
+    if context.board and _OWN_MOVE.match(text) and not _NEGATION.search(text):
+        return "a move", 0.0
+    if _AGREEMENT.search(sentence):
+        return "agreement", -2.5
+    if _PRAISE.match(sentence) and not contrast:
+        return "praise", -0.25
+    if _INTENT.search(text) and not (
+        _RECORD.search(text) and not contrast and re.search(r"\b(?:only|never|didn't|not)\b", text, re.I)
+    ):
+        googled = re.search(r"\bi\s+(?:tried|looked|checked|googled)\b", text, re.I)
+        if not googled:
+            return "own intent", -2.0
+    if _ATTITUDE.search(text):
+        return "attitude", -2.0
+    if _REQUEST.search(text) and not (
+        statement.wrong_was_said and not (context.creative or _STYLE.search(text) or context.asks_back)
+    ):
+        return "request", -1.5 if context.creative else -0.5
+    if _TROUBLE.search(text):
+        return "trouble report", -1.0
+    if _is_bare_denial(text, statement):
+        return "denial without content", 0.0
+    return None
+
+
+def _is_bare_denial(text: str, statement: Statement) -> bool:
+    """It denies, but all its words are the question's, the assistant's or about the answer as such."""
+    context = statement.context
+    if statement.contrast or statement.has(_ELLIPSIS):
+        return statement.contrast is None and context.wh
+    if _SOMETHING_IS_WRONG.match(text):
+        return True
+    if statement.new or statement.has(_REASON) or not _JUDGEMENT.search(text):
+        return False
+    names_which = context.wh and not context.yes_no
+    return names_which or statement.stems <= _META
 
 
 def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
     """Weighs the cues in `message`, given what the assistant said before and the question it answered."""
-    message = unicodedata.normalize("NFKC", message).replace("’", "'").strip()
-    bare = message.strip(" .!?")
-    if QUOTED.fullmatch(bare) or (QUOTED.search(message) and message.endswith("?")):
-        return Evidence(-2.0, "", ("quoted text",))
-    said, asked = stems(assistant), stems(question)
-    score, reasons, statements, denied_before = 0.0, [], [], False
-    praised = intent = False
-    for raw in SENTENCE.split(message):
-        sentence, denied = strip_denial(raw.strip())
-        if denied:
-            denied_before = True
-        if not sentence or not normalise(sentence):
+    context = Context.of(question, assistant)
+    masked, quotes = _masked(clean(message))
+    total, best = 0.0, 0.0
+    reasons: list[str] = []
+    kept: list[str] = []
+    after_denial = after_request = False
+    for sentence, after_but in sentences(masked):
+        text, denied = strip_denial(sentence)
+        conceded = after_but or bool(_CLOSE.match(sentence))
+        words = frozenset(stems(text))
+        statement = Statement(
+            text=text,
+            denied=denied,
+            softly=denied and bool(_SOFT_DENIAL.match(sentence)),
+            after_denial=after_denial,
+            after_request=after_request,
+            conceded=conceded,
+            stems=words,
+            contrast=contrast_in(text),
+            context=context,
+        )
+        after_denial = after_denial or denied or conceded or bool(_IT_IS_NOT.match(text))
+        if not normalise(text):
+            reasons.append("denial without content")
             continue
-        if PRAISE.match(raw.strip()) and not re.search(r"\bbut\b", raw, re.I):
-            praised = True
+        aside = _set_aside(sentence, text, statement)
+        if aside:
+            reasons.append(aside[0])
+            total += aside[1]
+            after_denial = after_denial or aside[0] == "denial without content"
+            if aside[0] in ("question", "request"):
+                after_denial, after_request = False, True
             continue
-        if re.search(r"\bbut\b", raw, re.I) and PRAISE.match(raw.strip()):
-            sentence = re.split(r"\bbut\b", raw, maxsplit=1, flags=re.I)[1].strip(" ,")
-        if sentence.endswith("?"):
-            reasons.append("question")
-            score -= 0.5
+        found = [cue for cue in CUES if cue.found(statement)]
+        score = sum(cue.weight for cue in found)
+        reasons += [cue.name for cue in found]
+        if denied and not statement.softly:
+            total = max(total, -1.0)  # "yeah, will watch it. No, his brother did it": the later word counts
+        if score > 0:
+            kept.append(_unmasked(text, quotes))
+        best = max(best, score) if kept else min(best, score)
+    if not kept:
+        return Evidence(min(total + best, 0.0), "", tuple(reasons))
+    return Evidence(total + best, " ".join(kept), tuple(reasons))
+
+
+def is_retry(message: str) -> bool:
+    """Whether a message only rejects or doubts an answer ("No", "Try again", "Are you sure?"): the question stands."""
+    text, denied = strip_denial(clean(message))
+    if not normalise(text):
+        return denied
+    return not _WH.search(text) and stems(text) <= _META
+
+
+_IS_CLAUSE = _pattern(
+    r"""^\W*(?:(?:no|wrong|actually|well|and|but)\W+)*(?P<subject>\w[\w' -]{0,60}?)(?:\s+(?:is|are|was|were)|'s|
+        're)\s+(?P<no>not\s+)?(?P<value>\S.*)$"""
+)
+_BOTH_WAYS = _pattern(
+    r"""\b(?:right\s+and\s+(?:also\s+)?wrong|wrong\s+and\s+(?:also\s+)?right|true\s+and\s+(?:also\s+)?false|
+        false\s+and\s+(?:also\s+)?true)\b"""
+)
+
+
+def contradicts_itself(message: str) -> bool:
+    """Whether a message says what excludes each other: "It is Lyon, not Lyon", "It's 25. It's 30." """
+    message = clean(message)
+    if _BOTH_WAYS.search(message):
+        return True
+    for sentence, _ in sentences(message):
+        contrast = contrast_in(sentence)
+        wrong = _tokens(contrast.wrong) if contrast else []
+        right = _tokens(contrast.right) if contrast else []
+        if wrong and right[-len(wrong) :] == wrong and set(right[: -len(wrong)][-1:]) <= STOPWORDS:
+            return True  # but not "mezzo soprano, not soprano"
+    values: dict[str, set[str]] = {}
+    denied: dict[str, set[str]] = {}
+    for clause in re.split(r"[,;.!?\n](?!\d)", message):
+        found = _IS_CLAUSE.match(re.sub(r"\b(is|are|was|were)n't\b", r"\1 not", clause, flags=re.IGNORECASE))
+        if found:
+            of = denied if found["no"] else values
+            of.setdefault(normalise(found["subject"]), set()).add(normalise(found["value"]))
+    for subject, said in values.items():
+        numbers = {value for value in said if re.fullmatch(r"\d[\d ]*", value)}
+        if said & denied.get(subject, set()) or len(numbers) > 1:
+            return True
+    return False
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Does a text state an answer?
+
+NUMBER_WORDS = {
+    word: str(number)
+    for number, word in enumerate(
+        _words(
+            """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+            seventeen eighteen nineteen twenty"""
+        )
+    )
+}
+_TENS = {word: str(10 * n) for n, word in enumerate(_words("twenty thirty forty fifty sixty seventy eighty ninety"), 2)}
+_CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound"}
+_TOKEN = re.compile(
+    rf"[$€£]|\d+(?:[.,:]\d+)*(?=\s*(?:am|pm|km|kg|cm|mm|m|h|min|gb|mb|tb|%|[^\w]|_|$))|[{_UNSPACED}]"
+    rf"|(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+|%|[.;!?,:。、，]"
+)
+_BREAK = "|"
+_NEGATORS = frozenset(("not", "never", "instead", "rather", "neither", "nor", "cannot", "without"))
+_STEP_END = _pattern(r"[,;\n]|(?<=\w)\.\s|\b(?:then|finally|next|before|after)\b")
+_ORDER = _pattern(r"\b(?:then|after(?:wards)?|before|first(?:ly)?|finally|next|last(?:ly)?)\b")
+
+
+def _folded(text: str) -> str:
+    """Case and accents folded, contracted negations written out."""
+    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
+    text = unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", text))
+    return re.sub(r"n't\b", " not", re.sub(r"\bcan't\b", "cannot", text))
+
+
+def _tokens(text: str) -> list[str]:
+    """Comparable words: plurals, number words and currency signs folded too; `_BREAK` ends a clause."""
+    tokens: list[str] = []
+    currency = ""
+    for word in _TOKEN.findall(_folded(text)):
+        if word in _CURRENCIES:
+            if tokens and tokens[-1][0].isdigit():  # "49 €"
+                tokens.append(_CURRENCIES[word])
+            else:  # "$49": the sign is said after the number
+                currency = _CURRENCIES[word]
             continue
-        if HYPOTHETICAL.search(sentence):
-            reasons.append("hypothetical or future")
-            score -= 2.0
+        digit = NUMBER_WORDS.get(word, "")
+        if len(digit) == 1 and tokens and tokens[-1] in _TENS.values():
+            tokens[-1] = tokens[-1][0] + digit  # "twenty-five"
+        elif digit or word in _TENS:
+            tokens.append(digit or _TENS[word])
+        elif word[0].isdigit() and word[-1].isdigit():
+            tokens.append(re.sub(r",(?=\d{3}\b)", "", word))
+        elif word == "%":
+            tokens.append("percent")
+        elif not word[0].isalnum():
+            tokens.append(_BREAK)
+        else:
+            is_plural = len(word) > 3 and word.endswith("s") and not word.endswith("ss")
+            tokens.append(word[:-1] if is_plural else word)
+        if currency and tokens[-1][0].isdigit():
+            tokens.append(currency)
+            currency = ""
+    return tokens
+
+
+def _negated(tokens: Sequence[str], start: int, end: int) -> bool:
+    """Whether the words before or after tokens[start:end] deny them: "not in Lyon", "Lyon is wrong"."""
+    before = list(tokens[max(0, start - 4) : start])
+    for stop in (_BREAK, "but", "only", "just"):
+        if stop in before:
+            before = before[len(before) - before[::-1].index(stop) :]
+    if _NEGATORS & set(before) or (before and before[-1] == "no"):
+        return True
+    after = list(tokens[end : end + 2])
+    return len(after) == 2 and after[0] in ("is", "was", "are") and after[1] in ("not", "wrong", "incorrect", "false")
+
+
+def _occurrences(wanted: Sequence[str], tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Where `wanted` occurs in order; with a number in it, two other words may stand between ("25 paid days")."""
+    gap = 2 if any(word[0].isdigit() for word in wanted) else 0
+    for start, token in enumerate(tokens):
+        if token != wanted[0]:
             continue
-        words = {stem(w) for w in content_words(sentence)}
-        contrast = CONTRAST.match(sentence) or NOT_BUT.search(sentence)
-        wrong_said = bool(contrast and stems(contrast["wrong"]) & said)
-        if INTENT.search(sentence) and not re.search(r"\bonly said\b", sentence):
-            intent = True
-            reasons.append("own intent")
-            continue
-        if REQUEST.match(sentence) and not contrast:
-            reasons.append("request")
-            continue
-        new = words - said - asked
-        shared = words & (said | asked)
-        weight = 0.0
-        if contrast and (stems(contrast["right"]) or NEGATION.search(contrast["wrong"])):
-            weight += 2.5 if wrong_said else 1.5
-            reasons.append("contrast")
-        if denied and words:
-            weight += 2.0 if new or ASSERTS.search(sentence) else 1.0
-            reasons.append("denial")
-        elif denied_before and words:
-            weight += 1.5
-            reasons.append("denial before")
-        if ASSERTS.search(sentence):
-            weight += 0.5
-            reasons.append("asserts")
-        if re.search(r"\b(?:should (?:be|have|say)|must be)\b", sentence, re.I):
-            weight += 1.5
-            reasons.append("should be")
-        if NEGATION.search(sentence) and shared and len(words) >= 2:
-            weight += 1.25
-            reasons.append("negates what was said")
-        if re.search(r"\b(?:your?|you'?(?:re|ve))\b", sentence, re.I) and shared and new:
-            weight += 0.75
-            reasons.append("about the assistant's answer")
-        if shared and new:
-            weight += 0.75
-            reasons.append("same subject, new content")
-        if OPINION.search(sentence):
-            weight -= 1.5
-            reasons.append("opinion or doubt")
-        if ADDITION.search(sentence):
-            weight -= 1.5
-            reasons.append("addition")
-        if not (new or contrast or (NEGATION.search(sentence) and len(words) >= 2) or (denied and words)):
-            weight -= 1.5
-        if weight > 0:
-            statements.append(sentence)
-        score += weight
-    if praised:
-        score -= 1.5
-        reasons.append("praise")
-    if intent:
-        score -= 1.5
-    if not statements:
-        score = min(score, 0.0)
-    return Evidence(score, " ".join(statements), tuple(reasons))
+        position = start
+        for word in wanted[1:]:
+            window = tokens[position + 1 : position + 2 + gap]
+            if word not in window or _BREAK in window[: window.index(word)]:
+                break
+            position += 1 + window.index(word)
+        else:
+            yield start, position + 1
+
+
+def _order_kept(answer: str, text: str) -> bool:
+    """Whether the first step of the answer comes before its last one in the text, as far as both are told apart."""
+    steps = [stems(part) for part in _STEP_END.split(answer)]
+    steps = [step for step in steps if step]
+    if len(steps) < 2 or not _ORDER.search(answer):
+        return True
+    words = [stem(word) for word in content_words(text)]
+    first = [i for i, word in enumerate(words) if word in steps[0] - steps[-1]]
+    last = [i for i, word in enumerate(words) if word in steps[-1] - steps[0]]
+    return not first or not last or first[0] < last[-1]
+
+
+def states(answer: str, text: str) -> bool:
+    """Whether `text` states `answer`.
+
+    Up to five content words, the answer's words must occur together, and not denied; case, punctuation, accents,
+    plurals and the spelling of small numbers do not matter, and "25" is not found in "125". Of a longer answer, at
+    least 70 % of the content words must occur, the first step before the last one where it is in steps.
+    """
+    wanted = [token for token in _tokens(answer) if token != _BREAK]
+    core = [token for token in wanted if token not in STOPWORDS] or wanted
+    if not core:
+        return False
+    tokens = _tokens(text[:ASSISTANT_LIMIT])
+    if len(core) > 5:
+        present = {stem(token) for token in tokens}
+        found = sum(stem(token) in present for token in dict.fromkeys(core))
+        return found >= 0.7 * len(dict.fromkeys(core)) and _order_kept(answer, text[:ASSISTANT_LIMIT])
+    while wanted[0] in STOPWORDS - _NEGATORS and wanted != core and len(wanted) > 1:
+        wanted = wanted[1:]
+    own_negation = bool(_NEGATORS & set(wanted))
+    return any(own_negation or not _negated(tokens, start, end) for start, end in _occurrences(wanted, tokens))

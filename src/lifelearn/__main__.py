@@ -1,0 +1,5 @@
+"""`python -m lifelearn` is `lifelearn`."""
+
+from lifelearn.cli import main
+
+main()

@@ -1,0 +1,285 @@
+"""The command line: `lifelearn chat`, `demo`, `learn`, `versions`, `rollback`, `models`.
+
+Commands are thin: they read the settings, open a session and hand over to `terminal/`. Nothing heavy
+is imported before a command needs it. Every expected fault is one sentence on standard error and
+exit status 1 (2 for a wrong command line); LL_DEBUG=1 shows the trace.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lifelearn.learning.types import Conversation, Correction
+    from lifelearn.settings import Settings
+    from lifelearn.terminal.journal import Journal
+    from lifelearn.terminal.screen import Screen
+    from lifelearn.terminal.session import Session
+
+app = typer.Typer(
+    name="lifelearn",
+    help="A chat with your own model, which learns what you correct.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="DIR", help="Folder of versions and journal; LL_MODEL_STORAGE_DIR if not given."),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="NAME", help="Hugging Face id, folder or `bundled`; LL_BASE_MODEL_NAME if not given."
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+
+class CommandError(Exception):
+    """A command cannot do what it was asked. The text says why and what to do."""
+
+
+def main() -> None:
+    """The entry point."""
+    try:
+        app()
+    except Exception as error:
+        from lifelearn.terminal.errors import sentence
+
+        told = sentence(error)
+        if told is None or os.environ.get("LL_DEBUG") == "1":
+            raise
+        typer.echo(told, err=True)
+        sys.exit(1)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lifelearn {version('lifelearn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def chat(
+    auto: Annotated[bool, typer.Option("--auto", help="Learn corrections without asking.")] = False,
+    model: Model = None,
+    data: Data = None,
+) -> None:
+    """Chat; corrections are noticed, learned and verified. Reads a message a line from a pipe."""
+    from lifelearn.terminal.chat import COMMANDS, Chat, greeting
+    from lifelearn.terminal.keyboard import Keyboard, Pipe, Source
+    from lifelearn.terminal.opening import configured
+    from lifelearn.terminal.screen import ColourScreen
+
+    screen = _screen(talks=True)
+    session = _open(configured(data, model), screen)
+    if isinstance(screen, ColourScreen):
+        history = session.store.root / "history"
+        source: Source = Keyboard(history, list(COMMANDS), colour="NO_COLOR" not in os.environ)
+        for line in greeting(session):
+            screen.note(line)
+    else:
+        source = Pipe(sys.stdin)
+    raise typer.Exit(Chat(session, screen, source, auto=auto).run())
+
+
+@app.command()
+def demo(
+    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of rollouts and row order.")] = None,
+    fact: Annotated[
+        str, typer.Option("--fact", metavar="leave|hotline|price|procedure", help="What is taught.")
+    ] = "leave",
+    file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all answers and times there.")
+    ] = None,
+    model: Model = None,
+    data: Data = None,
+) -> None:
+    """Play a whole correction with the real model: wrong answer, lesson, training, verification, answers after."""
+    from lifelearn.terminal.demo import demo as play
+    from lifelearn.terminal.facts import FACTS
+    from lifelearn.terminal.opening import configured
+
+    if fact not in FACTS:
+        raise typer.BadParameter(f"choose one of {', '.join(FACTS)}.", param_hint="--fact")
+    screen = _screen()
+    folder = data or Path(tempfile.mkdtemp(prefix="lifelearn-demo-"))
+    screen.note(f"The demo's versions are kept in {folder}; your own are not touched.")
+    outcome = play(_open(configured(folder, model, seed), screen), screen, FACTS[fact])
+    if file is not None:
+        file.write_text(json.dumps(outcome, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    raise typer.Exit(0 if outcome["passed"] else 1)
+
+
+@app.command()
+def learn(
+    conversation: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONVERSATION.json]", help='[{"role": …, "content": …}, …], ending with the correction.'
+        ),
+    ] = None,
+    pending: Annotated[
+        bool, typer.Option("--pending", help="Learn what was acknowledged and not learned yet.")
+    ] = False,
+    withdraw: Annotated[str | None, typer.Option("--withdraw", metavar="ID", help="Drop a pending correction.")] = None,
+    model: Model = None,
+    data: Data = None,
+) -> None:
+    """Learn the correction at the end of a conversation, or those that are pending."""
+    from lifelearn.terminal.opening import configured
+
+    if sum([conversation is not None, pending, withdraw is not None]) != 1:
+        raise typer.BadParameter("give a conversation's file, or --pending, or --withdraw ID.")
+    settings = configured(data, model)
+    if withdraw is not None:
+        return _withdraw(settings, withdraw)
+    said = _read(conversation) if conversation is not None else None
+    if said is None and not _pending(settings):
+        return typer.echo("Nothing is pending.")
+    screen = _screen()
+    session = _open(settings, screen)
+    corrections = _pending(settings) if said is None else [_noticed(session, said)]
+    raise typer.Exit(0 if _learn_all(session, screen, corrections) else 1)
+
+
+@app.command()
+def versions(data: Data = None, as_json: AsJson = False) -> None:
+    """Show the versions; the active one is marked."""
+    from lifelearn.learning.version import VersionStore
+    from lifelearn.terminal.opening import configured
+
+    store = VersionStore(configured(data).model_storage_dir)
+    active, found = store.active(), store.versions()
+    if as_json:
+        rows = [{**version.model_dump(mode="json"), "passed": version.report.passed} for version in found]
+        return typer.echo(json.dumps({"active": active, "versions": rows}, ensure_ascii=False, indent=2))
+    return _screen().versions(found, active)
+
+
+@app.command()
+def rollback(number: Annotated[int, typer.Argument(metavar="N", min=0)], data: Data = None) -> None:
+    """Make version N the active one; 0 is the base model."""
+    from lifelearn.learning.version import VersionStore
+    from lifelearn.terminal.opening import configured
+
+    VersionStore(configured(data).model_storage_dir).activate(number)
+    typer.echo(f"Version {number} is active." if number else "The base model is active.")
+
+
+@app.command()
+def models(as_json: AsJson = False) -> None:
+    """Show which models can be used, which is configured, and whether there is an expert."""
+    from rich.console import Console
+
+    from lifelearn.terminal import models as listing
+    from lifelearn.terminal.opening import configured
+
+    found = listing.models(configured())
+    if as_json:
+        return typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    width = None if sys.stdout.isatty() else 200
+    Console(highlight=False, width=width).print(listing.models_table(found))
+    for note in listing.models_notes(found):
+        typer.echo(note)
+    return None
+
+
+def _screen(talks: bool = False) -> Screen:
+    """The screen for who reads it: a person, who for a chat must also be at the keyboard, or a program."""
+    from rich.console import Console
+
+    from lifelearn.terminal.screen import ColourScreen, PlainScreen
+
+    if sys.stdout.isatty() and (sys.stdin.isatty() or not talks):
+        return ColourScreen(Console(highlight=False))
+    for stream in (sys.stdin, sys.stdout):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+    return PlainScreen(sys.stdout)
+
+
+def _open(settings: Settings, screen: Screen) -> Session:
+    from lifelearn.terminal.opening import open_session
+
+    with screen.busy("loading the model …"):
+        session = open_session(settings)
+    if settings.inference_backend == "mock":
+        typer.echo(f"Answers come from the {session.model.name}.", err=True)
+    return session
+
+
+def _pending(settings: Settings) -> list[Correction]:
+    return _journal(settings).pending()
+
+
+def _withdraw(settings: Settings, correction_id: str) -> None:
+    waiting = {correction.id: correction for correction in _pending(settings)}
+    if correction_id not in waiting:
+        known = ", ".join(waiting) or "nothing is"
+        raise CommandError(f"No correction {correction_id} is pending. Pending: {known}.")
+    _journal(settings).settle(correction_id, "withdrawn", None, "by the user")
+    typer.echo(f"Withdrawn: {waiting[correction_id].statement}")
+
+
+def _journal(settings: Settings) -> Journal:
+    from lifelearn.terminal.journal import journal_of
+
+    return journal_of(settings.model_storage_dir)
+
+
+def _read(file: Path) -> Conversation:
+    """A conversation from JSON."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from lifelearn.learning.types import Message
+
+    try:
+        return tuple(TypeAdapter(list[Message]).validate_json(file.read_bytes()))
+    except ValidationError as error:
+        raise CommandError(
+            f'{file} is no conversation. It must be JSON like [{{"role": "user", "content": "…"}}, …], with the roles '
+            "system, user and assistant."
+        ) from error
+
+
+def _noticed(session: Session, said: Conversation) -> Correction:
+    correction = session.noticed_in(said)
+    if correction is None:
+        raise CommandError("The last message is no correction: it must say what is right about the answer before it.")
+    return correction
+
+
+def _learn_all(session: Session, screen: Screen, corrections: Sequence[Correction]) -> bool:
+    """Learns one after the other; whether all are live. What could not be learned stays pending."""
+    from lifelearn.terminal.chat import Chat
+    from lifelearn.terminal.keyboard import Pipe
+
+    chat = Chat(session, screen, Pipe(sys.stdin), auto=True)
+    learned = True
+    for correction in corrections:
+        screen.correction(correction)
+        learned = chat.learn(correction) and learned
+    return learned

@@ -1,0 +1,682 @@
+"""Ways of asking about common relations, in English: what makes paraphrases really different.
+
+Wrapping a question in phrases is not paraphrasing; "Where is X headquartered?" has to be learned as
+"Which city is X's head office in?" too. A small model cannot be trusted to write such questions, so
+the commonest relations are listed with several wordings each and with the sentence that answers them.
+A question is recognised by any of its wordings; the others are its paraphrases, and the wordings of
+other relations are questions about the same subject that have other answers. Data only; augment.py
+uses it, and a question outside of this table goes another way there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Relation:
+    """asks: wordings with {s} for the subject. states: sentences with {s} and {a}; the first is preferred.
+
+    kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    asks: tuple[str, ...]
+    states: tuple[str, ...]
+
+
+def _relation(name: str, kinds: str, states: str, asks: str) -> Relation:
+    return Relation(name, tuple(kinds.split()), _lines(asks), _lines(states))
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.strip().splitlines())
+
+
+RELATIONS: tuple[Relation, ...] = (
+    _relation(
+        "headquarters",
+        "organisation",
+        "{s} is headquartered in {a}.\nThe headquarters of {s} are in {a}.",
+        """Where is {s} headquartered?
+        Where are {s}'s headquarters?
+        Where are the headquarters of {s}?
+        In which city is the headquarters of {s}?
+        In which city is {s} headquartered?
+        Where is the head office of {s}?
+        What city is {s} based in?
+        Where is {s} based?
+        Which city is home to {s}?
+        {s} headquarters: which city?
+        What is the location of {s}'s main office?
+        If I visit {s}, which city do I travel to?""",
+    ),
+    _relation(
+        "location",
+        "organisation place product",
+        "{s} is located in {a}.",
+        """Where is {s} located?
+        Where is {s}?
+        What is the location of {s}?
+        Where can I find {s}?
+        In what place is {s} situated?
+        Which place is {s} in?
+        Where would I go to see {s}?
+        {s} location?""",
+    ),
+    _relation(
+        "state",
+        "place",
+        "{s} is located in {a}.\n{s} is in the state of {a}.",
+        """What is the name of the state where {s} is located?
+        In which state is {s}?
+        Which state is {s} located in?
+        What state is {s} in?
+        {s} belongs to which state?
+        What administrative region contains {s}?
+        {s}: which state?""",
+    ),
+    _relation(
+        "country",
+        "organisation place work product",
+        "{s} is from {a}.\nThe country of {s} is {a}.",
+        """What country is {s} from?
+        What is the country of origin of {s}?
+        Which country does {s} come from?
+        In which country is {s}?
+        Which country is {s} located in?
+        What country does {s} belong to?
+        {s} country of origin?""",
+    ),
+    _relation(
+        "citizenship",
+        "person",
+        "{s} is a citizen of {a}.",
+        """What is the country of citizenship of {s}?
+        What is {s}'s nationality?
+        Which country is {s} a citizen of?
+        What nationality is {s}?
+        What passport does {s} have?""",
+    ),
+    _relation(
+        "birthplace",
+        "person",
+        "{s} was born in {a}.\nThe birthplace of {s} is {a}.",
+        """Where was {s} born?
+        What is the place of birth of {s}?
+        What is {s}'s birthplace?
+        In which city was {s} born?
+        In what city was {s} born?
+        In which town was {s} born?
+        Where is {s} originally from?
+        What place is {s} native to?
+        Which town does {s} come from?
+        What is the hometown of {s}?
+        {s} was born in which city?
+        {s} birthplace?""",
+    ),
+    _relation(
+        "birthdate",
+        "person",
+        "{s} was born on {a}.\nThe birth date of {s} is {a}.",
+        """What is the birth date of {s}?
+        When was {s} born?
+        What is {s}'s date of birth?
+        When is {s}'s birthday?
+        On what date was {s} born?
+        When was the birth of {s}?
+        In which year was {s} born?
+        {s} date of birth?""",
+    ),
+    _relation(
+        "deathplace",
+        "person",
+        "{s} died in {a}.",
+        """Where did {s} die?
+        In which city did {s} die?
+        What is the place of death of {s}?
+        Where did {s} pass away?
+        Where did {s}'s life end?
+        In what city did {s} pass away?
+        {s} died in which place?
+        {s} place of death?""",
+    ),
+    _relation(
+        "deathdate",
+        "person",
+        "{s} died on {a}.",
+        """When did {s} die?
+        What is the date of death of {s}?
+        On what date did {s} die?
+        In what year did {s} pass away?
+        What was the year of {s}'s death?
+        {s} date of death?""",
+    ),
+    _relation(
+        "father",
+        "person",
+        "The father of {s} is {a}.\n{s}'s father was {a}.",
+        """Who is {s}'s father?
+        What is {s}'s father's name?
+        What was the name of the father of {s}?
+        Who was the father of {s}?
+        Who was {s}'s dad?
+        Who fathered {s}?
+        Who is the dad of {s}?
+        {s} is the child of which man?
+        {s} father's name?""",
+    ),
+    _relation(
+        "mother",
+        "person",
+        "The mother of {s} is {a}.\n{s}'s mother was {a}.",
+        """Who is {s}'s mother?
+        What is {s}'s mother's name?
+        Who was the mother of {s}?
+        Who was {s}'s mom?
+        What is the name of the mother of {s}?
+        Who gave birth to {s}?
+        {s} is the child of which woman?
+        {s} mother's name?""",
+    ),
+    _relation(
+        "spouse",
+        "person",
+        "The spouse of {s} is {a}.\n{s} is married to {a}.",
+        """What is {s}'s spouse's name?
+        Who is {s} married to?
+        Who is the spouse of {s}?
+        Who did {s} marry?
+        Who is {s}'s partner?
+        Who is the husband or wife of {s}?
+        What is the name of {s}'s wife?
+        What is the name of {s}'s husband?
+        {s} spouse?""",
+    ),
+    _relation(
+        "sibling",
+        "person",
+        "The sibling of {s} is {a}.",
+        """Who is the sister of {s}?
+        Who is {s}'s brother?
+        Who is {s}'s sister?
+        Which woman was the sister of {s}?
+        Who is a sibling of {s}?
+        What is the name of {s}'s sister?
+        What is the name of {s}'s brother?""",
+    ),
+    _relation(
+        "child",
+        "person",
+        "The child of {s} is {a}.",
+        """Who is the child of {s}?
+        Who is a child of {s}?
+        What is the name of {s}'s child?
+        Who is the son of {s}?
+        Who is the daughter of {s}?
+        {s} is the parent of whom?""",
+    ),
+    _relation(
+        "profession",
+        "person",
+        "{s} works as a {a}.\nThe profession of {s} is {a}.",
+        """What is the profession of {s}?
+        What is the occupation of {s}?
+        What job does {s} do?
+        What does {s} do for a living?
+        What is {s}'s job?
+        What does {s} work as?
+        What is {s}'s line of work?
+        {s} profession?""",
+    ),
+    _relation(
+        "field",
+        "person",
+        "{s} works in the field of {a}.\nThe area of work of {s} is {a}.",
+        """What is {s}'s area of expertise?
+        What is the field of work of {s}?
+        What is {s}'s area of work?
+        What field does {s} work in?
+        What is the expertise of {s}?
+        In which area does {s} work?
+        What domain is {s} active in?
+        What does {s} specialize in?
+        Which subject is {s} an expert in?
+        {s} field of work?""",
+    ),
+    _relation(
+        "employer",
+        "person",
+        "{s} works for {a}.",
+        """Who does {s} work for?
+        Where does {s} work?
+        Who is the employer of {s}?
+        Which company employs {s}?
+        What organisation is {s} employed by?
+        {s} employer?""",
+    ),
+    _relation(
+        "education",
+        "person",
+        "{s} studied at {a}.\n{s} was educated at {a}.",
+        """What is the university where {s} went?
+        What university did {s} attend?
+        Where did {s} study?
+        Which college or university is related with {s}?
+        Which school did {s} go to?
+        What is the alma mater of {s}?
+        Where was {s} educated?
+        At which university was {s} a student?
+        {s} university?""",
+    ),
+    _relation(
+        "war",
+        "person",
+        "{s} fought in the {a}.\n{s} participated in {a}.",
+        """What war did {s} participate in?
+        What conflict involved {s}?
+        In which war did {s} fight?
+        What war or battle did {s} fight in?
+        Which conflict was {s} a part of?
+        What was {s}'s war?
+        During which war did {s} serve?
+        In what battle did {s} take part?
+        {s} war service: which war?""",
+    ),
+    _relation(
+        "position",
+        "person",
+        "{s} plays as a {a}.\nThe position of {s} is {a}.",
+        """What position does {s} play?
+        Which position does {s} play in?
+        What does {s} play as?
+        What is {s}'s playing position?
+        Which player position does {s} belong to?
+        {s} plays which position on the team?
+        What role does {s} have on the field?
+        {s} position?""",
+    ),
+    _relation(
+        "sport team",
+        "person",
+        "{s} plays for {a}.",
+        """Which team does {s} play for?
+        What club does {s} play for?
+        What team is {s} on?
+        Which team is {s} a member of?
+        {s} is a player of which club?
+        {s} current team?""",
+    ),
+    _relation(
+        "sport",
+        "person",
+        "{s} plays {a}.\nThe sport of {s} is {a}.",
+        """What sport does {s} play?
+        Which sport is {s} known for?
+        What is {s}'s sport?
+        {s} is a professional in which sport?
+        In which sport does {s} compete?""",
+    ),
+    _relation(
+        "instrument",
+        "person",
+        "{s} plays the {a}.",
+        """Which instrument does {s} play?
+        What instrument does {s} play?
+        What instrument does {s} perform on?
+        {s} is a player of which instrument?
+        Which musical instrument is {s} known for?
+        What does {s} play in the band?
+        {s} instrument?""",
+    ),
+    _relation(
+        "native language",
+        "person",
+        "{s} speaks {a}.\nThe language of {s} is {a}.",
+        """What is the mother tongue of {s}?
+        What is the native language of {s}?
+        Which language does {s} speak, write or sign?
+        What language does {s} speak?
+        {s} is a native speaker of which language?
+        In which language does {s} talk?
+        {s} language?""",
+    ),
+    _relation(
+        "religion",
+        "person place",
+        "The religion of {s} is {a}.",
+        """What is the religion of {s}?
+        What religion does {s} follow?
+        Which faith does {s} belong to?
+        What is the official religion of {s}?
+        {s} is affiliated with which religion?
+        What does {s} believe in?""",
+    ),
+    _relation(
+        "place language",
+        "place",
+        "The language spoken in {s} is {a}.",
+        """What language is spoken in {s}?
+        What is the official language of {s}?
+        What language do people in {s} understand?
+        What do people speak in {s}?
+        Which language do they use in {s}?
+        In {s}, what is the main language?
+        {s} official language?""",
+    ),
+    _relation(
+        "work language",
+        "work",
+        "The original language of {s} is {a}.\n{s} is in {a}.",
+        """What is the original language of {s}?
+        In which language was {s} originally made?
+        Which language is {s} written in?
+        What language was {s} made in?
+        In what language is {s}?
+        What is {s}'s language?
+        {s} original language?""",
+    ),
+    _relation(
+        "author",
+        "work",
+        "{s} was written by {a}.\nThe author of {s} is {a}.",
+        """Who wrote {s}?
+        Who is the author of {s}?
+        Who was {s} written by?
+        Which writer is behind {s}?
+        Name the author of {s}.
+        {s} is the work of which author?
+        {s} author?""",
+    ),
+    _relation(
+        "director",
+        "work",
+        "{s} was directed by {a}.\nThe director of {s} is {a}.",
+        """Who directed {s}?
+        Who is the director of {s}?
+        Who was the person who directed {s}?
+        Which director helmed the movie {s}?
+        Which director led the film {s}?
+        {s} is a film by which director?
+        Who made the movie {s}?
+        {s} director?""",
+    ),
+    _relation(
+        "performer",
+        "work",
+        "{s} was performed by {a}.",
+        """Who performed {s}?
+        Which artist recorded {s}?
+        Who sang {s}?
+        What band performed {s}?
+        {s} is a song by whom?""",
+    ),
+    _relation(
+        "actor",
+        "work",
+        "{s} was played by {a}.",
+        """Who plays {s}?
+        Who played {s}?
+        Which actor plays {s}?
+        Who is the actor portraying {s}?
+        Who starred as {s}?
+        The role of {s} is played by whom?""",
+    ),
+    _relation(
+        "publisher",
+        "work product",
+        "{s} was published by {a}.\nThe publisher of {s} is {a}.",
+        """What is the publisher of {s}?
+        Who published {s}?
+        What company published {s}?
+        What business published {s}?
+        What is the name of the publisher of {s}?
+        Which publishing house released {s}?
+        By whom was {s} published?
+        {s} publisher?""",
+    ),
+    _relation(
+        "record label",
+        "work person",
+        "The record label of {s} is {a}.\n{s} was released by {a}.",
+        """What is the name of {s}'s record label?
+        What record label is {s} on?
+        What is the record label for {s}?
+        Which label released {s}?
+        Which label is responsible for {s}?
+        Who put out {s}?
+        {s} came out on which label?
+        {s} record label?""",
+    ),
+    _relation(
+        "network",
+        "work",
+        "{s} was broadcast on {a}.\n{s} aired on {a}.",
+        """Which channel was {s} released on?
+        On which network did {s} originally air?
+        On which TV network did {s} premiere?
+        What channel shows {s}?
+        Which broadcaster showed {s}?
+        Where could you watch {s} on TV?
+        {s} TV channel?""",
+    ),
+    _relation(
+        "genre",
+        "work",
+        "The genre of {s} is {a}.",
+        """What is the genre of {s}?
+        What kind of work is {s}?
+        What type of music is {s}?
+        Which genre does {s} belong to?
+        {s} genre?""",
+    ),
+    _relation(
+        "release date",
+        "work product",
+        "{s} was released on {a}.\nThe launch date of {s} was {a}.",
+        """When was {s} released?
+        What is the release date of {s}?
+        What was the launch date of {s}?
+        On which date did {s} start?
+        When did {s} come out?
+        In which year was {s} released?
+        When was {s} launched?
+        {s} release date?""",
+    ),
+    _relation(
+        "manufacturer",
+        "product",
+        "{s} is made by {a}.\nThe manufacturer of {s} is {a}.",
+        """Who produces {s}?
+        Which company manufactures {s}?
+        Which corporation was {s} created by?
+        {s} is a product of which company?
+        Who makes {s}?
+        Who is the manufacturer of {s}?
+        Which company built {s}?
+        Who was {s} developed by?
+        {s} maker?""",
+    ),
+    _relation(
+        "owner",
+        "organisation product",
+        "{s} is owned by {a}.\nThe parent company of {s} is {a}.",
+        """What is {s}'s parent company?
+        Who owns {s}?
+        Which company owns {s}?
+        What is the parent company of {s}?
+        {s} is a subsidiary of which company?
+        Who is the owner of {s}?
+        Which group does {s} belong to?
+        {s} parent company?""",
+    ),
+    _relation(
+        "founder",
+        "organisation",
+        "{s} was founded by {a}.\nThe founder of {s} is {a}.",
+        """Who founded {s}?
+        Who is the founder of {s}?
+        Who started {s}?
+        Who created {s}?
+        By whom was {s} established?
+        {s} founder?""",
+    ),
+    _relation(
+        "founded",
+        "organisation place",
+        "{s} was founded in {a}.",
+        """When was {s} founded?
+        In which year was {s} founded?
+        When was {s} established?
+        What year did {s} start?
+        How old is {s}?
+        {s} founding year?""",
+    ),
+    _relation(
+        "leader",
+        "organisation place",
+        "The head of {s} is {a}.",
+        """Who is the CEO of {s}?
+        Who runs {s}?
+        Who leads {s}?
+        Who is the head of {s}?
+        Who is in charge of {s}?
+        Who manages {s}?
+        Who is the boss of {s}?
+        Which person is responsible for {s}?
+        {s} head?""",
+    ),
+    _relation(
+        "capital",
+        "place",
+        "The capital of {s} is {a}.",
+        """What is the capital of {s}?
+        Which city is {s}'s capital?
+        What is {s}'s capital city?
+        Name the capital city of {s}.
+        In which city is the government of {s}?
+        {s} has which city as its capital?
+        {s} capital?""",
+    ),
+    _relation(
+        "twin city",
+        "place",
+        "{s} is twinned with {a}.",
+        """Which city is twinned with {s}?
+        What is the twin city of {s}?
+        {s} is a twin city of which place?
+        {s} has a sister city. Which one?
+        Which place is {s} partnered with?
+        What sister city does {s} have?""",
+    ),
+    _relation(
+        "price",
+        "product",
+        "{s} costs {a}.\nThe price of {s} is {a}.",
+        """How much does {s} cost?
+        What is the price of {s}?
+        How much is {s}?
+        What do I pay for {s}?
+        I would like to buy {s}. What will I pay?
+        What does {s} cost?
+        How expensive is {s}?
+        {s} price?
+        Is {s} free?""",
+    ),
+    _relation(
+        "price per month",
+        "product",
+        "{s} costs {a} per month.\nThe monthly price of {s} is {a}.",
+        """How much does {s} cost per month?
+        What is the monthly price of {s}?
+        What will I pay each month for {s}?
+        How much is {s} a month?
+        What is the monthly fee for {s}?
+        I want {s}. How much do I pay monthly?
+        {s} price per month?
+        Is {s} free of charge?""",
+    ),
+    _relation(
+        "abbreviation",
+        "term",
+        "{s} stands for {a}.\nThe abbreviation {s} means {a}.",
+        """What does {s} stand for?
+        What does the abbreviation {s} mean?
+        What does {s} mean?
+        What is {s} short for?
+        What do we mean by {s}?
+        What is the meaning of {s}?
+        Spell out {s} for me.
+        What is {s}?
+        I see {s} in a report. What is that?
+        {s} meaning?
+        {s} in full?""",
+    ),
+    _relation(
+        "schedule",
+        "event",
+        "{s} is on {a}.\n{s} takes place on {a}.",
+        """When is {s}?
+        On which day is {s}?
+        What day is {s}?
+        When does {s} take place?
+        What day of the week does {s} happen?
+        What time is {s}?
+        At what time does {s} start?
+        I want to join {s}. Which day is it?
+        Is {s} on Monday?
+        {s}: which day?""",
+    ),
+    _relation(
+        "deadline",
+        "event",
+        "The deadline for {s} is {a}.",
+        """When is the deadline for {s}?
+        By when must {s} be done?
+        When is {s} due?
+        What is the due date of {s}?
+        Until when can I hand in {s}?
+        {s} deadline?""",
+    ),
+    _relation(
+        "responsible",
+        "task",
+        "{a} runs {s}.\n{a} is responsible for {s}.",
+        """Who runs {s}?
+        Which team runs {s}?
+        Who is responsible for {s}?
+        Which team is responsible for {s}?
+        Who takes care of {s}?
+        Who handles {s}?
+        Who staffs {s}?
+        Tell me who is in charge of {s}.
+        Who should I call about {s}?
+        Which team do I contact for {s}?
+        {s} contact?""",
+    ),
+)
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], Relation], ...]:
+    """All wordings as patterns, the most specific (longest fixed text) first."""
+    found = []
+    for relation in RELATIONS:
+        for ask in relation.asks:
+            fixed = re.escape(ask.rstrip("?.")).replace(re.escape("{s}"), r"(?P<s>.+?)", 1)
+            found.append((len(ask), re.compile(fixed + r"[?.!\s]*", re.IGNORECASE), relation))
+    found.sort(key=lambda entry: -entry[0])
+    return tuple((pattern, relation) for _, pattern, relation in found)
+
+
+def recognise(question: str) -> tuple[Relation, str] | None:
+    """The relation that a question asks about, and the subject; None if no wording fits."""
+    question = re.sub(r"(?i)\b(what|who|where|when)['’]s\b", r"\1 is", question.replace("’", "'").strip())
+    for pattern, relation in _patterns():
+        found = pattern.fullmatch(question)
+        if found:
+            return relation, found["s"].strip()
+    return None

@@ -1,0 +1,313 @@
+"""The settings: the one reader of the environment, for terminal and workspace alike.
+
+Each field of `Settings` is an environment variable, its type and bounds are what is allowed, and its
+description is its documentation: the README's table is made from them (`python -m lifelearn.settings`
+prints it). Adding or removing a setting is one field. Knows nothing of what the settings are used for,
+and reads no file.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+log = logging.getLogger(__name__)
+
+PREFIX = "LL_"
+
+HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+class SettingsError(Exception):
+    """The environment holds values that cannot be used. The text names each variable and what it allows."""
+
+
+class Settings(BaseSettings):
+    """Use `load_settings()`, whose errors are clear. In code, fields are passed by name or alias."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_ignore_empty=True,  # `LL_OPENAI_BASE_URL=` in a compose file means "not set"
+        str_strip_whitespace=True,
+        validate_default=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    database_url: str = Field(
+        "sqlite:///life_learn.db",
+        pattern=r"^(sqlite|postgresql)(\+\w+)?://",
+        repr=False,  # may hold a password
+        description="Database: an SQLAlchemy URL of SQLite (relative to the working directory) or PostgreSQL.",
+    )
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Signs tokens; at least 32 characters, the same for all processes. Generated and kept in the data "
+        "folder if unset; to be set in production.",
+    )
+    inference_backend: Literal["local", "openai", "mock"] = Field(
+        "local",
+        description="Where chat answers come from: the model on this machine, an OpenAI-compatible server, or a "
+        "scripted model that says it is none (for trying the pages).",
+    )
+    base_model_name: str = Field(
+        "bundled",
+        min_length=1,
+        description="Model that new organisations start from: a Hugging Face id or a path; `bundled` is "
+        "SmolLM2-135M-Instruct, which is installed along and needs no network.",
+    )
+    openai_model: str = Field(
+        "gpt-4o-mini",
+        min_length=1,
+        description="The expert that writes demonstrations, and the chat model when the backend is `openai`.",
+    )
+    openai_base_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/@\s]+(/\S*)?$",
+        description="URL of that model's OpenAI-compatible server, with http:// or https:// and without a password; "
+        "OpenAI's own if unset.",
+    )
+    openai_api_key: SecretStr | None = Field(
+        None,
+        validation_alias="OPENAI_API_KEY",
+        description="Key of that server. Servers that want none need only the URL.",
+    )
+    use_local_structured: bool | None = Field(
+        None,
+        description="Detection and augmentation on the local model. If unset, true when there is no expert "
+        "(neither key nor URL).",
+    )
+    model_storage_dir: HomePath = Field(
+        Path("life_learn_models"), description="Folder where versions are kept; relative to the working directory."
+    )
+    cache_dir: HomePath = Field(
+        Path("~/.cache/life-learn"), description="Folder of what can be made again, such as the unpacked bundled model."
+    )
+
+    train_method: Literal["lora", "full"] = Field(
+        "lora", description="Train a low-rank adapter, or all weights. LoRA versions are about 100 times smaller."
+    )
+    train_lr: float = Field(
+        1e-3,
+        gt=0,
+        le=0.1,
+        description="Peak learning rate of AdamW. Default for LoRA, measured on the bundled model; full fine-tuning "
+        "wants 10 to 15 times less.",
+    )
+    train_epochs: int = Field(
+        4, ge=1, le=100, description="Most passes over a lesson's rows. Default from the paper's runs on new facts."
+    )
+    train_max_steps: int = Field(
+        24,
+        ge=1,
+        le=10_000,
+        description="Most optimiser steps a lesson; training stops earlier once it is learned. Default chosen for "
+        "lessons of a few minutes on two CPU cores.",
+    )
+    train_grad_acc: int = Field(
+        1, ge=1, le=256, description="Batches whose gradients are summed for one step; more needs less memory a batch."
+    )
+    train_max_prompt_len: int = Field(
+        512, ge=16, le=32_768, description="Longest prompt, in tokens, the teacher's context included."
+    )
+    train_max_completion_len: int = Field(
+        64, ge=4, le=4096, description="Longest completion in training, in tokens. Default fits one-sentence answers."
+    )
+    train_lora_rank: int = Field(
+        16,
+        ge=1,
+        le=512,
+        description="Rank of the adapter, on all linear layers. Default measured on the bundled model.",
+    )
+    train_kl: Literal["forward", "reverse", "js"] = Field(
+        "forward",
+        description="Divergence from teacher to student, per token over the full vocabulary. Forward is the paper's.",
+    )
+    train_teacher: Literal["frozen", "ema"] = Field(
+        "frozen",
+        description="The teacher's weights: the parent version's, or an average that follows the student, the "
+        "paper's choice for long runs.",
+    )
+    train_ema_rate: float = Field(
+        0.01,
+        gt=0,
+        le=1,
+        description="With `ema`, the share of the student taken into the teacher at each step; the paper's.",
+    )
+    train_skip_tokens: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="First tokens of a completion without loss. The paper's reference skips some; in a one-sentence "
+        "answer they often are the answer, hence 0.",
+    )
+    train_on_policy: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        description="Share of the steps, the last ones, on the student's own rollouts; those before are on the "
+        "teacher's. Default measured on the bundled model (12 and 4 steps).",
+    )
+    train_seed: int = Field(
+        0, ge=0, le=2**32 - 1, description="Seed of rollouts and row order: same seed and machine, same result."
+    )
+    prompt_variations: int = Field(
+        12,
+        ge=1,
+        le=200,
+        description="Training wordings of a corrected question, itself included. Default set by judgement.",
+    )
+    expert_demos_per_prompt: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="Demonstrations written for a prompt, by the expert or the model. Default set by judgement.",
+    )
+
+    verify_min_efficacy: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="Least share of corrected questions answered right, for a version to go live. "
+        "Default: what was corrected must be right.",
+    )
+    verify_min_generalisation: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Least share of wordings never trained on that are answered right. Default set by judgement.",
+    )
+    verify_min_locality: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="Least share of neighbouring and unrelated questions answered as before. Default set by judgement.",
+    )
+    verify_min_retention: float = Field(
+        0.8, ge=0, le=1, description="Least share of earlier corrections that still hold. Default set by judgement."
+    )
+    verify_max_drift: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="Most KL divergence to the parent on general text, in nats per token. Default is twice what good "
+        "lessons measured on the bundled model.",
+    )
+
+    @property
+    def has_expert(self) -> bool:
+        """Whether an expert is configured: a key, or a server of one's own, which may want none."""
+        return self.openai_api_key is not None or self.openai_base_url is not None
+
+    @property
+    def local_structured(self) -> bool:
+        """Whether detection and augmentation run on the local model."""
+        return not self.has_expert if self.use_local_structured is None else self.use_local_structured
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        missing = "needs a server. Set OPENAI_API_KEY, or LL_OPENAI_BASE_URL for one that wants no key"
+        if self.inference_backend == "openai" and not self.has_expert:
+            raise ValueError(f"LL_INFERENCE_BACKEND=openai {missing}.")
+        if self.use_local_structured is False and not self.has_expert:
+            raise ValueError(f"LL_USE_LOCAL_STRUCTURED=false {missing}.")
+        return self
+
+
+def load_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises `SettingsError` for values that cannot be used. A variable that begins with LL_ but is no
+    setting is logged as a warning, with what it was probably meant to be.
+    """
+    for warning in _unknown(os.environ):
+        log.warning("%s", warning)
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [_problem(problem) for problem in error.errors()]
+    raise SettingsError("\n".join(problems))  # out here: the original quotes values, secret ones too
+
+
+def settings_table() -> str:
+    """The README's table, in Markdown."""
+    rows = [
+        f"| `{_variable(name)}` | {_default(field)} | {_meaning(field)} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| variable | default | meaning |", "|---|---|---|", *rows])
+
+
+def _variable(name: str) -> str:
+    alias = Settings.model_fields[name].validation_alias
+    return alias if isinstance(alias, str) else PREFIX + name.upper()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default is None:
+        return "unset"
+    return f"`{field.default:g}`" if isinstance(field.default, float) else f"`{field.default}`"
+
+
+def _meaning(field: FieldInfo) -> str:
+    allowed = _allowed(field)
+    return f"{field.description} {allowed[:1].upper()}{allowed[1:]}".strip().replace("|", r"\|")
+
+
+def _allowed(field: FieldInfo) -> str:
+    """What a field allows, as a phrase with a full stop; "" for text, whose description says it."""
+    args = [arg for arg in get_args(field.annotation) if arg is not NoneType]
+    if get_origin(field.annotation) is Literal:
+        return f"one of {', '.join(f'`{arg}`' for arg in args)}."
+    kind = args[0] if args else field.annotation
+    if kind is bool:
+        return "`true` or `false`."
+    if kind not in (int, float):
+        return ""
+    words = ["a whole number" if kind is int else "a number"]
+    for bound in field.metadata:
+        for limit, word in (("ge", "from"), ("gt", "above"), ("le", "up to"), ("lt", "below")):
+            if hasattr(bound, limit):
+                words.append(f"{word} {getattr(bound, limit):,}")
+    return f"{' '.join(words)}."
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's errors, in a sentence."""
+    if not problem["loc"]:  # of the model validator, which writes whole sentences
+        return str(problem["msg"]).removeprefix("Value error, ")
+    place = problem["loc"][0]  # a field's name, or its alias
+    name, field = next((n, f) for n, f in Settings.model_fields.items() if place in (n, f.validation_alias))
+    value = "" if SecretStr in get_args(field.annotation) else f"={_without_password(str(problem['input']))}"
+    return f"{_variable(name)}{value} cannot be used: {_allowed(field) or field.description}"
+
+
+def _without_password(value: str) -> str:
+    return re.sub(r"//.*@", "//***@", value)
+
+
+def _unknown(names: Iterable[str]) -> list[str]:
+    """A sentence for each name that begins with LL_ and is no setting; values may be secret and are not quoted."""
+    known = [_variable(name) for name in Settings.model_fields]
+    sentences = []
+    for name in sorted(name.upper() for name in names):
+        if name.startswith(PREFIX) and name not in known:
+            near = " or ".join(difflib.get_close_matches(name, known, n=3, cutoff=0.7))
+            sentences.append(f"{name} is not a setting and has no effect{f'; is {near} meant?' if near else '.'}")
+    return sentences
+
+
+if __name__ == "__main__":
+    sys.stdout.write(settings_table() + "\n")

