@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -241,6 +242,7 @@ def _withdraw(settings: Settings, correction_id: str) -> None:
         known = ", ".join(waiting) or "nothing is"
         raise CommandError(f"No correction {correction_id} is pending. Pending: {known}.")
     _journal(settings).settle(correction_id, "withdrawn", None, "by the user")
+    shutil.rmtree(settings.model_storage_dir / "work" / correction_id, ignore_errors=True)
     typer.echo(f"Withdrawn: {waiting[correction_id].statement}")
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lifelearn.learning.version import VersionError, VersionStore
 from rich.console import Console
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning import detect as detection
-from lifelearn.learning.chat_model import ChatModel
+from lifelearn.learning.chat_model import ChatModel, ChatModelError
 from lifelearn.learning.types import (
     Check,
     CheckName,
@@ -29,6 +29,7 @@ from lifelearn.learning.types import (
     Progress,
     Report,
 )
+from lifelearn.learning.version import VersionError, VersionStore
 from lifelearn.terminal.chat import COMMANDS, Chat, greeting
 from lifelearn.terminal.keyboard import Keyboard, Pipe, Source
 from lifelearn.terminal.screen import ColourScreen, PlainScreen, Screen
@@ -60,14 +61,14 @@ class FakeStore(VersionStore):
         numbers = sorted(int(file.stem) for file in self.root.glob("[0-9]*.json"))
         return [self.get(number) for number in numbers]
 
-    def get(self, n: int) -> ModelVersion:
+    def get(self, number: int) -> ModelVersion:
         try:
-            return ModelVersion.model_validate_json((self.root / f"{n}.json").read_text())
+            return ModelVersion.model_validate_json((self.root / f"{number}.json").read_text())
         except FileNotFoundError:
-            raise VersionError(f"There is no version {n}.") from None
+            raise VersionError(f"There is no version {number}.") from None
 
-    def weights(self, n: int) -> Path | None:
-        return self.root / f"{n}.json" if n else None
+    def weights(self, number: int) -> Path | None:
+        return self.root / f"{number}.json" if number else None
 
     def put(self, version: ModelVersion) -> ModelVersion:
         (self.root / f"{version.number}.json").write_text(version.model_dump_json())
@@ -84,17 +85,19 @@ class FakeModel(ScriptedChatModel):
         self.used: list[Path | None] = []
         self.taught = ""
 
-    def use(self, adapter_dir: Path | None) -> None:
-        self.used.append(adapter_dir)
-        version = ModelVersion.model_validate_json(adapter_dir.read_text()) if adapter_dir else None
+    def use(self, weights: Path | None) -> None:
+        self.used.append(weights)
+        version = ModelVersion.model_validate_json(weights.read_text()) if weights else None
         self.taught = version.corrections[-1].statement if version else ""
 
-    def fits(self, conversation: Conversation, max_tokens: int) -> bool:
-        return sum(len(message.content) for message in conversation) <= self.limit
+    def describe(self) -> str:
+        return f"{self.name} (a fake)"
 
     def _say(self, conversation: Conversation) -> str:
         time.sleep(self.delay)
         asked = conversation[-1].content
+        if len(asked) > self.limit:
+            raise ChatModelError(f"The message has {len(asked)} tokens; {self.name} takes {self.limit}. Shorten it.")
         if "leave" not in asked and "Quillmoor" not in asked:
             return f"I heard: {asked}"
         return self.taught or WRONG
@@ -183,6 +186,7 @@ class FakeLearn:
         if self.fault:
             raise self.fault
         on_progress(Progress(stage="verify", step=18, steps=18))
+        shutil.rmtree(work)
         assert isinstance(store, FakeStore)
         return store.put(version(len(store.versions()) + 1, store.active(), corrections[0], model.name, self.passes))
 

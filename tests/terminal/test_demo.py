@@ -4,7 +4,8 @@ import io
 from pathlib import Path
 
 import pytest
-from terminal_fakes import FakeLearn, FakeModel, correction_from, detect, session
+from rich.console import Console
+from terminal_fakes import FakeLearn, FakeModel, correction, correction_from, detect, session
 
 from lifelearn.learning import detect as detection
 from lifelearn.learning.chat_model import ChatModelError
@@ -13,7 +14,7 @@ from lifelearn.learning.types import Conversation, Report
 from lifelearn.terminal.demo import demo
 from lifelearn.terminal.facts import FACTS
 from lifelearn.terminal.record import record
-from lifelearn.terminal.screen import PlainScreen
+from lifelearn.terminal.screen import ColourScreen, PlainScreen
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +78,16 @@ def test_the_recording_is_a_picture_of_the_demo(tmp_path: Path) -> None:
     picture = (tmp_path / "demo.svg").read_text().replace("&#160;", " ")
     for text in ("lifelearn demo", "will be taught", "efficacy", "Version 1 is live", "The demo passed."):
         assert text in picture
+
+
+def test_what_looks_like_markup_is_shown_as_it_is() -> None:
+    console = Console(width=100, file=io.StringIO(), record=True)
+    tricky = correction().model_copy(update=dict.fromkeys(["question", "wrong", "statement", "answer"], "[/x] [red]a"))
+    screen = ColourScreen(console)
+    screen.correction(tricky)
+    screen.comparison("[/x]", {"before": "[/y]"})
+    screen.answer(["[/z", "] ok"])
+    shown = console.export_text()
+    assert shown.count("[/x] [red]a") == 4
+    assert "[/y]" in shown
+    assert "model › [/z] ok" in shown

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from lifelearn.learning.version import VersionError
 from terminal_fakes import (
     CORRECTION,
     QUESTION,
@@ -28,6 +27,7 @@ from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning import detect as detection
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion, no_progress
+from lifelearn.learning.version import VersionError
 from lifelearn.terminal.session import BusyError, Session, SessionError
 
 
@@ -211,15 +211,11 @@ def test_an_interrupted_answer_keeps_what_was_said_and_a_failed_one_nothing(tmp_
     assert broken.context == []
 
 
-def test_the_oldest_exchanges_go_first_and_a_message_too_long_is_a_sentence(tmp_path: Path) -> None:
-    model = FakeModel(limit=120)
-    chat = session(tmp_path, model)
-    for number in range(5):
-        said(chat, f"message {number} " + "x" * 20)
-    assert len(model.calls[-1].conversation) == 3
-    with pytest.raises(ChatModelError, match="longer than fake-1 can read at once"):
+def test_a_message_too_long_is_not_kept(tmp_path: Path) -> None:
+    chat = session(tmp_path, FakeModel(limit=120))
+    with pytest.raises(ChatModelError, match="Shorten it"):
         said(chat, "y" * 121)
-    assert len(chat.context) == 10
+    assert chat.context == []
 
 
 def test_what_was_said_can_be_saved(tmp_path: Path) -> None:

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lifelearn.learning.types import Conversation
+
+if TYPE_CHECKING:  # torch is not imported for the sake of types
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from lifelearn.learning.tokens import Codec
 
 
 class ChatModelError(Exception):
@@ -27,7 +34,10 @@ class PartialAnswersError(ChatModelError):
         self.answers = tuple(answers)
         self.errors = tuple(errors)
         failed = sum(answer is None for answer in answers)
-        super().__init__(f"{failed} of {len(self.answers)} requests to the model failed: {'; '.join(errors)}")
+        super().__init__(f"{failed} of {len(self.answers)} requests to the model failed: {' '.join(errors)}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.answers, self.errors)
 
 
 @dataclass(frozen=True)
@@ -61,4 +71,26 @@ class ChatModel(Protocol):
 
     def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
         """For each conversation, the probability of each of its choices as the whole answer (they sum to 1)."""
+        ...
+
+
+class TrainableModel(ChatModel, Protocol):
+    """A chat model whose weights are here: what learning needs beyond answers."""
+
+    @property
+    def base(self) -> PreTrainedModel:
+        """The base model; versions are adapters on it, or copies of it."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """Conversations to token ids and back."""
+        ...
+
+    def use(self, weights: Path | None) -> None:
+        """Answers with the version in the folder `weights` from now on; None is the base."""
+        ...
+
+    def text_logprobs(self, texts: Sequence[str]) -> list[Tensor]:
+        """Next-token log-probabilities over plain texts: per text [tokens - 1, V]."""
         ...

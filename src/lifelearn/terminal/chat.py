@@ -18,7 +18,7 @@ from lifelearn.learning.types import Correction
 from lifelearn.terminal.errors import sentence
 from lifelearn.terminal.keyboard import Source
 from lifelearn.terminal.screen import Screen
-from lifelearn.terminal.session import Session
+from lifelearn.terminal.session import Session, TeachableModel
 from lifelearn.terminal.text import plural
 
 WAITING = "lifelearn learn --pending"
@@ -268,7 +268,9 @@ def expected_seconds(session: Session) -> dict[str, float]:
 def greeting(session: Session) -> list[str]:
     """What to say at the start."""
     answers = _named(session.number).lower() if session.number else "no corrections learned yet"
-    lines = [f"{session.model.name} · {answers if session.teachable else 'cannot be taught'} · {session.store.root}"]
+    model = session.model
+    name = model.describe() if isinstance(model, TeachableModel) else model.name
+    lines = [f"{name} · {answers if session.teachable else 'cannot be taught'} · {session.store.root}"]
     waiting = session.journal.pending()
     if waiting:
         verb = "waits" if len(waiting) == 1 else "wait"

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.cues import states
 from lifelearn.learning.types import Correction, ModelVersion
 from lifelearn.terminal.chat import expected_seconds
@@ -21,6 +22,7 @@ from lifelearn.terminal.session import Session, SessionError
 from lifelearn.terminal.text import duration, plural
 
 Outcome = dict[str, Any]
+SHORT = Sampling(max_tokens=64)
 
 
 class DemoError(Exception):
@@ -61,7 +63,8 @@ def _play(session: Session, screen: Screen, fact: Fact, outcome: Outcome) -> Non
     screen.user(fact.question)
     with _timed(seconds, "answer"):
         outcome["before"] = screen.answer(session.answer(fact.question))
-    neighbours_before = [session.ask(question) for question in fact.neighbours]
+    with screen.busy("asking its neighbours …"):
+        neighbours_before = session.ask_all(fact.neighbours, SHORT)
     screen.user(fact.correction)
     corrected = time.monotonic()
     with _timed(seconds, "detect"), screen.busy("reading …"):
@@ -97,8 +100,8 @@ def _ask_again(session: Session, screen: Screen, fact: Fact, outcome: Outcome, b
         answer = _asked(session, screen, question)
         outcome["unseen"].append({"question": question, "answer": answer, "ok": _right(fact, answer)})
     screen.note("\nIts neighbours:")
-    for question, earlier in zip(fact.neighbours, before, strict=True):
-        after = session.ask(question)
+    answers = session.ask_all(fact.neighbours, SHORT)
+    for question, earlier, after in zip(fact.neighbours, before, answers, strict=True):
         ok = _right(fact, earlier) or not _right(fact, after)
         screen.comparison(question, {"before": earlier, "after": after})
         outcome["neighbours"].append({"question": question, "before": earlier, "after": after, "ok": ok})

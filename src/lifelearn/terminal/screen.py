@@ -105,10 +105,10 @@ class ColourScreen:
         rows = Table.grid(padding=(0, 2))
         rows.add_column(style="dim", no_wrap=True)
         rows.add_column()
-        rows.add_row("question", clean(correction.question))
+        rows.add_row("question", Text(clean(correction.question)))
         rows.add_row("was wrong", Text(one_line(correction.wrong, 300), style="red"))
         rows.add_row("is right", Text(clean(correction.statement), style="green"))
-        rows.add_row("will be taught", _taught(correction))
+        rows.add_row("will be taught", Text(_taught(correction)))
         self.console.print(Panel(rows, title="a correction", title_align="left", border_style="yellow"))
 
     def learning(self, expected: Mapping[str, float]) -> AbstractContextManager[OnProgress]:

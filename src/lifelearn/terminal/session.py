@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from filelock import FileLock, Timeout
 
-from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
+from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
 from lifelearn.learning.types import Conversation, Correction, Message, ModelVersion, OnProgress
 from lifelearn.learning.version import VersionError, VersionStore
 from lifelearn.terminal.errors import sentence
@@ -44,17 +43,12 @@ class BusyError(SessionError):
 class TeachableModel(ChatModel, Protocol):
     """A chat model whose weights can be switched to a version's."""
 
-    def use(self, adapter_dir: Path | None) -> None:
+    def use(self, weights: Path | None) -> None:
         """Answers with these weights from now on; None is the base."""
         ...
 
-
-@runtime_checkable
-class BoundedModel(Protocol):
-    """A chat model that can tell whether a conversation fits its context window."""
-
-    def fits(self, conversation: Conversation, max_tokens: int) -> bool:
-        """Whether the conversation and an answer of `max_tokens` fit."""
+    def describe(self) -> str:
+        """The model in one line."""
         ...
 
 
@@ -63,7 +57,7 @@ class Learn(Protocol):
 
     def __call__(
         self,
-        model: ChatModel,
+        model: TrainableModel,
         corrections: Sequence[Correction],
         *,
         store: VersionStore,
@@ -134,11 +128,10 @@ class Session:
         """The answer in pieces. What came before an interruption is kept; after a fault the message is not."""
         self.refresh()
         message = Message(role="user", content=clean(text))
-        window = self._window([*self.context, message])
         pieces: list[str] = []
         kept = False
         try:
-            for piece in self.model.stream(window, ANSWER):
+            for piece in self.model.stream((*self.context, message), ANSWER):
                 pieces.append(piece)
                 yield piece
             kept = True
@@ -202,15 +195,18 @@ class Session:
 
     def ask(self, question: str, number: int | None = None) -> str:
         """The answer to a question in a fresh context, of the active version or of another."""
-        conversation = self._window([Message(role="user", content=clean(question))])
         active = self._loaded
         if number is None or number == active:
-            return self.model.answer([conversation], ANSWER)[0]
+            return self.ask_all([question])[0]
         self._switch(number)
         try:
-            return self.model.answer([conversation], ANSWER)[0]
+            return self.ask_all([question])[0]
         finally:
             self._switch(active)
+
+    def ask_all(self, questions: Sequence[str], sampling: Sampling = ANSWER) -> list[str]:
+        """The answers to several questions, each in a fresh context, as one batch."""
+        return self.model.answer([(Message(role="user", content=clean(question)),) for question in questions], sampling)
 
     def keeps(self, correction: Correction) -> bool:
         """Whether the correction is in the journal and still to be learned."""
@@ -237,19 +233,6 @@ class Session:
     def _remember(self, *messages: Message) -> None:
         self.context.extend(messages)
         self.transcript.extend(messages)
-
-    def _window(self, conversation: list[Message]) -> Conversation:
-        """As much of the conversation as the model can read: the oldest exchanges go first."""
-        window = tuple(conversation)
-        if not isinstance(self.model, BoundedModel):
-            return window
-        while not self.model.fits(window, ANSWER.max_tokens):
-            if len(window) <= 2:
-                raise ChatModelError(
-                    f"Your message is longer than {self.model.name} can read at once. Shorten it or send it in parts."
-                )
-            window = window[2:]
-        return window
 
     def _switch(self, number: int) -> None:
         if not isinstance(self.model, TeachableModel):
@@ -289,22 +272,18 @@ class Session:
 
     def _learned_before(self, correction: Correction) -> ModelVersion | None:
         """The live version that holds the correction, if a crash came between its activation and the journal."""
-        number = self.store.active()
-        while number:
-            version = self.store.get(number)
+        for version in self.store.lineage(self.store.active()):
             if any(known.id == correction.id for known in version.corrections):
-                self.journal.settle(correction.id, "learned", number, "found in the active version")
+                self.journal.settle(correction.id, "learned", version.number, "found in the active version")
                 return version
-            number = version.parent
         return None
 
     def _learn(self, correction: Correction, on_progress: OnProgress) -> ModelVersion:
         parent = self.store.active()
-        work = self.store.root / "work"
         try:
             self._switch(parent)
             self._loaded = UNKNOWN
-            version = self._run(correction, on_progress, work / f"{correction.id}-on-{parent}")
+            version = self._run(correction, on_progress)
             if version.report.passed:
                 self._go_live(version, parent)
         except BaseException as error:
@@ -316,20 +295,18 @@ class Session:
             self._switch(parent)
             reason = "did not pass: " + ", ".join(check.name for check in version.report.failed)
             self.journal.settle(correction.id, "rejected", version.number, reason)
-        for folder in work.glob(f"{correction.id}-on-*"):
-            shutil.rmtree(folder, ignore_errors=True)
         return version
 
-    def _run(self, correction: Correction, on_progress: OnProgress, work: Path) -> ModelVersion:
+    def _run(self, correction: Correction, on_progress: OnProgress) -> ModelVersion:
         learn = self._learn_in or _engine()
         return learn(
-            self.model,
+            cast(TrainableModel, self.model),
             [correction],
             store=self.store,
             recipe=self.recipe,
             expert=self.expert,
             on_progress=on_progress,
-            work=work,
+            work=self.store.root / "work" / correction.id,
         )
 
     def _go_live(self, version: ModelVersion, parent: int) -> None:

@@ -1,0 +1,214 @@
+"""The local model: a Hugging Face causal language model on this machine, with or without a version's adapter.
+
+Answers in batches (learning/rollout.py), streams, and scores choices exactly, by their log-likelihood.
+It is also what is trained: `base` and `codec` are the engine's way in.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+from torch import Tensor
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+
+from lifelearn.chat_models.default_model import resolve
+from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.learning.packing import pack, packed_logits
+from lifelearn.learning.rollout import chunks, rollout
+from lifelearn.learning.student import FULL_WEIGHTS, has_bfloat16, load_full
+from lifelearn.learning.tokens import Codec
+from lifelearn.learning.types import Conversation
+
+_SERVED = "served"
+PACK_TOKENS = 512
+
+
+class LocalChatModel:
+    """A base model in memory; `use` puts a version's weights on it, exactly and reversibly."""
+
+    def __init__(self, base: PreTrainedModel, codec: Codec, name: str) -> None:
+        self.base = base
+        self.codec = codec
+        self._name = name
+        self._full: PreTrainedModel | None = None  # a full fine-tuning version, when one is in use
+        self._adapter: Path | None = None
+        self._lock = threading.RLock()  # the model answers one caller at a time
+
+    @classmethod
+    def load(
+        cls, name: str, cache_dir: Path, on_message: Callable[[str], None] | None = None, device: str | None = None
+    ) -> LocalChatModel:
+        """Loads `name`: "bundled", a folder, or a Hugging Face id.
+
+        Raises ChatModelError, with what to do, when it can't be had.
+        """
+        path = resolve(name, cache_dir, on_message)
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device).eval()
+        except Exception as error:  # transformers raises many kinds for a bad folder or an unknown id
+            raise ChatModelError(_why(name, path, error)) from error
+        base.requires_grad_(False)
+        return cls(base, Codec(tokenizer, base), name)
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def model(self) -> PreTrainedModel:
+        """What answers now: the base with the adapter in use, or a full version."""
+        return self._full if self._full is not None else self.base
+
+    def describe(self) -> str:
+        """The model in one line: name, size, number type, device."""
+        count = sum(parameter.numel() for name, parameter in self.base.named_parameters() if "lora_" not in name)
+        dtype = str(self.base.dtype).removeprefix("torch.")
+        return f"{self._name} ({count / 1e6:.0f} M parameters, {dtype}, {self.base.device.type})"
+
+    def use(self, weights: Path | None) -> None:
+        """Answers with the version in the folder `weights` from now on; None is the base."""
+        with self._lock:
+            self._drop()
+            if weights is None:
+                return
+            try:
+                if (weights / FULL_WEIGHTS).exists():
+                    import copy
+
+                    self._full = copy.deepcopy(self.base)
+                    load_full(self._full, weights)
+                else:
+                    self.base.load_adapter(
+                        str(weights),
+                        adapter_name=_SERVED,
+                        peft_config=LoraConfig.from_pretrained(str(weights)),
+                        is_trainable=False,
+                    )
+                    for name, parameter in self.base.named_parameters():
+                        if "lora_" in name:
+                            parameter.data = parameter.data.to(self.base.dtype)
+                    self.base.set_adapter(_SERVED)
+                    self.base.eval()
+            except (OSError, ValueError, RuntimeError, KeyError) as error:
+                self._drop()
+                raise ChatModelError(f"The version in {weights} cannot be loaded: {error}") from error
+            self._adapter = weights
+
+    def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[str]:
+        prompts = [self._prompt(conversation, sampling.max_tokens) for conversation in conversations]
+        with self._lock:
+            completions = rollout(self.model, prompts, self.codec.stop_ids, sampling)
+        return [self.codec.decode(completion) for completion in completions]
+
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+        """Pieces as they are sampled. Closing the iterator stops the sampling."""
+        prompt = self._prompt(conversation, sampling.max_tokens)
+        pieces: queue.Queue[str | BaseException | None] = queue.Queue()
+        stopped = threading.Event()
+        ids: list[int] = []
+        shown = ""
+
+        def on_token(row: int, token: int) -> bool:
+            nonlocal shown
+            ids.append(token)
+            text = self.codec.decode_raw(ids)
+            if not text.endswith("\ufffd"):  # half of a character waits for its other half
+                pieces.put(text[len(shown) :])
+                shown = text
+            return not stopped.is_set()
+
+        def run() -> None:
+            try:
+                with self._lock:
+                    rollout(self.model, [prompt], self.codec.stop_ids, sampling, on_token)
+                pieces.put(None)
+            except BaseException as error:
+                pieces.put(error)
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            while (piece := pieces.get()) is not None:
+                if isinstance(piece, BaseException):
+                    raise ChatModelError(f"The model stopped answering: {piece}") from piece
+                if piece:
+                    yield piece
+        finally:
+            stopped.set()
+            thread.join()
+
+    @torch.inference_mode()
+    def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
+        """Softmax over the log-likelihoods of the choices as whole answers, the end of the turn included."""
+        with self._lock:
+            return [
+                self._choose_one(conversation, options)
+                for conversation, options in zip(conversations, choices, strict=True)
+            ]
+
+    @torch.inference_mode()
+    def text_logprobs(self, texts: Sequence[str]) -> list[Tensor]:
+        found: list[Tensor] = []
+        with self._lock:
+            for chunk in chunks([self.codec.text(text) for text in texts], PACK_TOKENS):
+                packed = pack(chunk, self.model.device)
+                nodes = [path[:-1] for path in packed.paths]
+                logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).log_softmax(-1)
+                found += logprobs_NV.to(torch.bfloat16).split([len(part) for part in nodes])
+        return found
+
+    def _choose_one(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
+        prompt = self._prompt(conversation, 64)
+        answers = [self.codec.completion(option, 64, end=True) for option in options]
+        packed = pack([prompt + answer[:-1] for answer in answers], self.model.device)
+        nodes = [path[len(prompt) - 1 :] for path in packed.paths]
+        logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).log_softmax(-1)
+        tokens_N = torch.tensor([token for answer in answers for token in answer], device=logprobs_NV.device)
+        picked_N = logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
+        scores = torch.stack([part.sum() for part in picked_N.split([len(answer) for answer in answers])])
+        return [float(share) for share in scores.softmax(-1)]
+
+    def _prompt(self, conversation: Conversation, room: int) -> list[int]:
+        """The conversation's ids; its oldest turns are left out when it outgrows the context window."""
+        turns = list(conversation)
+        while True:
+            prompt = self.codec.prompt(tuple(turns))
+            if len(prompt) + room <= self.codec.context:
+                return prompt
+            later = [index for index, turn in enumerate(turns) if turn.role == "user"][1:]
+            if not later:
+                raise ChatModelError(
+                    f"The message has {len(prompt)} tokens; {self._name} takes {self.codec.context - room}. Shorten it."
+                )
+            turns = [turn for turn in turns[: later[0]] if turn.role == "system"] + turns[later[0] :]
+
+    def _drop(self) -> None:
+        self._full = None
+        if self._adapter is not None and _SERVED in getattr(self.base, "peft_config", {}):
+            self.base.delete_adapter(_SERVED)
+        self._adapter = None
+
+
+def _why(name: str, path: str, error: Exception) -> str:
+    if Path(path).exists():
+        return (
+            f"The model in {path} cannot be loaded: {_first_line(error)} "
+            "The folder may be incomplete: copy or download it again, or choose another (LL_BASE_MODEL_NAME)."
+        )
+    return (
+        f"The model {name!r} cannot be had: it is no folder here, and the hub did not give it ({_first_line(error)}) "
+        "Check the name and the network, or use the bundled model (LL_BASE_MODEL_NAME=bundled)."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return line if line.endswith(".") else line + "."

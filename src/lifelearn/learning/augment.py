@@ -1,0 +1,357 @@
+"""From a correction to what is asked in training, what must keep its answer, and what only verification asks.
+
+Wrapping a question in phrases does not generalise (docs/LOG.md); really different wordings do. They come
+from four sources: the relation's other wordings (relations.py), questions written by a model, general
+rewordings, and keyword queries, in which words of the question are dropped, reordered and prefixed at
+random. Neighbours are built the same way around other subjects and other relations. Wordings kept for
+verification never enter training, near-duplicates included.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from lifelearn.learning import general
+from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
+from lifelearn.learning.cues import content_words, normalise, states, stems
+from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.types import Augmentation, Correction, Message, OnProgress, Probe, Progress, no_progress
+
+PROBES = 4  # wordings held back for verification, at most
+WATCH = 3  # wordings by which training stops, at most
+NEIGHBOUR_PROBES = 6
+UNRELATED_PROBES = 6
+
+_SMALL = frozenset(
+    "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "
+    "with get be been has have many much".split()
+)
+_CONNECTING = frozenset("of the & de la van von and for on no".split())
+_PREFIXES = ("", "", "Who", "Which", "What is", "What", "Tell me", "I need to know", "When", "How", "Where",
+             "Do you know", "Please tell me about", "Can you say")  # fmt: skip
+_LINKS = ("the", "our", "of", "for", "in", "")
+
+# Two wordings each of questions from everyday life: how a small model is shown what a paraphrase is.
+_SHOTS = (
+    ("What is the boiling point of water at sea level?", "At what temperature does water boil at sea level?",
+     "I need the temperature at which water boils at sea level. What is it?"),
+    ("Who wrote the novel Dracula?", "Which author is the novel Dracula by?",
+     "Can you tell me the name of the writer of Dracula?"),
+    ("How many players are on a basketball team?", "What is the number of players in a basketball team?",
+     "A basketball team has how many players?"),
+    ("Where did Marie Curie study?", "At which university was Marie Curie a student?",
+     "Which school was Marie Curie educated at?"),
+    ("When does the museum shop open?", "What are the opening hours of the museum shop?",
+     "From what time can I buy something in the museum shop?"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a question is about. name: as it stands in the question; kinds: see relations.py; relation: if recognised."""
+
+    name: str
+    kinds: tuple[str, ...]
+    relation: Relation | None
+
+
+def augment(
+    correction: Correction,
+    model: ChatModel,
+    recipe: Recipe,
+    *,
+    expert: bool = False,
+    on_progress: OnProgress = no_progress,
+) -> Augmentation:
+    """Makes the prompts, neighbours and probes of one correction.
+
+    model: writes paraphrases; with `expert` it is asked plainly, otherwise shown examples first, which a
+    small model needs. Its failures are reported through `on_progress` and cost only its paraphrases.
+    """
+    rng = random.Random(f"{recipe.seed} {correction.question}")
+    subject = find_subject(correction.question)
+    on_progress(Progress(stage="augment", message="writing other wordings"))
+    wordings = relation_wordings(correction.question, subject)
+    rng.shuffle(wordings)
+    wordings += written_wordings(correction, subject, model, recipe, expert=expert, on_progress=on_progress)
+    wordings = distinct(wordings, but=(correction.question,))
+    rewordings = general_rewordings(correction, subject)
+    held, training = hold_back(wordings, rewordings, correction.question)
+    probes, watch = held[:PROBES], held[PROBES:]
+    sources = [correction.question, *training[:4]]
+    keywords = [keyword_query(rng.choice(sources), subject, rng) for _ in range(4 * recipe.training_prompts)]
+    keywords = distinct(keywords, but=(*held, *training))
+    watch = (watch + keywords[:1])[:WATCH]
+    half = max(4, recipe.training_prompts // 2)
+    prompts = [correction.question, *training[: half - 1]]
+    prompts += [query for query in keywords if query not in watch][: recipe.training_prompts - len(prompts)]
+    swapped = swapped_questions(prompts[:half], subject, rng) + swapped_questions(prompts[half:], subject, rng)[:4]
+    other = other_questions(subject, rng)
+    general_questions = rng.sample(general.EVERYDAY, 8)
+    # Neighbours kept for verification are other subjects and other relations than those replayed.
+    neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
+    return Augmentation(
+        prompts=tuple(prompts),
+        neighbours=tuple(distinct([*replayed, *general_questions], but=prompts)),
+        watch=tuple(
+            Probe(kind="generalisation", question=question, answer=correction.answer)
+            for question in [correction.question, *watch]
+        ),
+        probes=(
+            Probe(kind="efficacy", question=correction.question, answer=correction.answer),
+            *(Probe(kind="generalisation", question=question, answer=correction.answer) for question in probes),
+            *(Probe(kind="neighbour", question=question, forbidden=correction.answer) for question in neighbour_probes),
+            *(
+                Probe(kind="unrelated", question=question, answer=answer, forbidden=correction.answer)
+                for question, answer in rng.sample(general.KNOWN, UNRELATED_PROBES)
+                if not states(correction.answer, answer)
+            ),
+        ),
+    )
+
+
+def find_subject(question: str) -> Subject | None:
+    """What the question is about: by its relation, else its longest capitalised span; None if it has neither."""
+    found = recognise(question)
+    if found and len(found[1].split()) <= 9:
+        relation, name = found
+        return Subject(name, relation.kinds, relation)
+    spans: list[list[str]] = [[]]
+    words = question.rstrip("?.! ").split()
+    for index, word in enumerate(words):
+        capital = index > 0 and (word[0].isupper() or word[0].isdigit() or word[0] in "\"“'")
+        linked = bool(spans[-1]) and word.lower() in _CONNECTING and words[index + 1 : index + 2] != []
+        if capital or (linked and words[index + 1][0].isupper()):
+            spans[-1].append(word)
+        elif spans[-1]:
+            spans.append([])
+    name = re.sub(r"['’]s?$", "", max((" ".join(span) for span in spans), key=len).strip("?.,!:;\"“”'"))
+    return Subject(name, (), None) if name else None
+
+
+def relation_wordings(question: str, subject: Subject | None) -> list[str]:
+    """The other wordings of a recognised relation."""
+    if subject is None or subject.relation is None:
+        return []
+    return [capitalised(ask.format(s=subject.name)) for ask in subject.relation.asks]
+
+
+def written_wordings(
+    correction: Correction,
+    subject: Subject | None,
+    model: ChatModel,
+    recipe: Recipe,
+    *,
+    expert: bool,
+    on_progress: OnProgress = no_progress,
+) -> list[str]:
+    """Paraphrases written by a model: those that keep the subject, share a word with the question, and don't answer it."""
+    question = correction.question
+    if expert:
+        asked = (
+            f"Write {recipe.training_prompts} different ways in which people would ask this, one a line, nothing else. "
+            f"Vary wording and sentence form; keep all names; never mention the answer.\n\nQuestion: {question}\n"
+            f"(Its answer, not to be mentioned: {correction.answer})"
+        )
+        conversations = [(Message(role="user", content=asked),)]
+        sampling = Sampling(max_tokens=600, temperature=0.7, seed=recipe.seed)
+    else:
+        count = 6 if subject and subject.relation else 12
+        conversations = [_shown(question, variant) for variant in range(count)]
+        sampling = Sampling(max_tokens=32, temperature=0.8, top_p=0.9, seed=recipe.seed)
+    try:
+        answers: Sequence[str | None] = model.answer(conversations, sampling)
+    except PartialAnswersError as error:
+        on_progress(Progress(stage="augment", message=str(error)))
+        answers = error.answers
+    lines = [line for answer in answers if answer for line in (answer.splitlines() if expert else answer.split("\n")[:1])]
+    lines = [re.sub(r"^\s*(?:\d+[.)]|[-*•])\s*", "", line).strip().strip("\"“”") for line in lines]
+    return [line for line in lines if is_paraphrase(line, correction, subject)]
+
+
+def is_paraphrase(text: str, correction: Correction, subject: Subject | None) -> bool:
+    """Whether `text` may ask for the same: it names the subject, shares another word, fits the kind of question."""
+    if not text or len(text.split()) > 40 or states(correction.answer, text) or text.endswith((".", "!", ":")):
+        return False
+    words, asked = stems(text), stems(correction.question)
+    named = stems(" ".join(distinctive(subject))) if subject else set()
+    shared = (words & asked) - named
+    if not named <= words or not shared:
+        return False
+    return _kind_of_question(text) in ("", _kind_of_question(correction.question)) or (
+        _kind_of_question(correction.question) == ""
+    )
+
+
+def general_rewordings(correction: Correction, subject: Subject | None) -> list[str]:
+    """Rewordings that any question has: with a phrase around it, by keywords, subject first, as a sentence to complete."""
+    question = correction.question
+    lowered = question[0].lower() + question[1:] if question[:2].istitle() or question[1:2] == " " else question
+    keywords = [word for word in question.rstrip("?.! ").split() if word.lower() not in _SMALL]
+    found = [
+        f"{question} Please answer briefly.",
+        f"I have a question: {lowered}",
+        f"{' '.join(keywords)}?",
+        f"Hi! Do you know this? {question}",
+    ]
+    if subject:
+        rest = [word for word in keywords if word not in subject.name.split()]
+        found.append(f"{capitalised(subject.name)}: {' '.join(rest)}?" if rest else f"{capitalised(subject.name)}?")
+    before, answer, _ = correction.statement.partition(correction.answer)
+    if answer and len(before.split()) >= 3 and set(content_words(before)) & set(content_words(question)):
+        found.append(f"Complete this sentence: {capitalised(before.strip())} ...")
+    return distinct(found, but=(question,))
+
+
+def keyword_query(question: str, subject: Subject | None, rng: random.Random) -> str:
+    """The question as a hasty user types it: the subject's own words stay, others go, move, or get a prefix."""
+    words = [word.strip("?.,!:;") for word in question.split()]
+    words = [word for word in words if word]
+    kept = [word for word in words if word in distinctive(subject)] if subject else []
+    others = [word for word in words if word not in kept and word.lower() not in _SMALL]
+    chosen = [word for word in others if rng.random() > 0.4] or rng.sample(others, min(2, len(others)))
+    if not kept and len(chosen) < 2:
+        chosen = others
+    blocks = [[word] for word in chosen]
+    if kept:
+        blocks.insert(0, kept)
+    if rng.random() < 0.6:
+        rng.shuffle(blocks)
+    if rng.random() < 0.4:
+        blocks = [block if block is kept else [rng.choice(_LINKS), *block] for block in blocks]
+    text = " ".join(word for block in blocks for word in block if word)
+    prefix = rng.choice(_PREFIXES)
+    return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
+
+
+def swapped_questions(questions: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
+    """The same questions about somebody else: another name, or the same name but for one word."""
+    if subject is None:
+        return []
+    kinds = subject.kinds or ("person", "organisation", "work", "product")
+    names = [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ())]
+    rng.shuffle(names)
+    names = [name for pair in zip(near_names(subject, rng) * 4, names, strict=False) for name in pair]
+    asking = [question for question in questions if subject.name in question]
+    found = [
+        question.replace(subject.name, names[index % len(names)]) for index, question in enumerate(asking * 2)
+    ]
+    cores = distinctive(subject)
+    for question in questions:
+        if question not in asking and cores and all(core in question for core in cores):
+            found.append(question.replace(" ".join(cores), rng.choice(general.WORDS)) if " ".join(cores) in question
+                         else question.replace(cores[0], rng.choice(general.WORDS)))  # fmt: skip
+    return distinct(found, but=questions)[:14]
+
+
+def near_names(subject: Subject, rng: random.Random) -> list[str]:
+    """Names that differ from the subject's in one word; [] for a name of one word."""
+    words = subject.name.split()
+    places = [index for index, word in enumerate(words) if word.lower() not in _SMALL | _CONNECTING]
+    if len(places) < 2:
+        return [rng.choice(general.WORDS)]
+    return [
+        " ".join([*words[:place], rng.choice(general.WORDS), *words[place + 1 :]]) for place in places[:4]
+    ]
+
+
+def other_questions(subject: Subject | None, rng: random.Random) -> list[str]:
+    """Other questions about the same subject, as far as its kind is known."""
+    if subject is None:
+        return []
+    fitting = [
+        relation
+        for relation in RELATIONS
+        if relation is not subject.relation and (not subject.kinds or set(relation.kinds) & set(subject.kinds))
+        and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
+    ]
+    rng.shuffle(fitting)
+    return [capitalised(rng.choice(relation.asks).format(s=subject.name)) for relation in fitting[:10]]
+
+
+def split_neighbours(
+    question: str, subject: Subject | None, swapped: Sequence[str], other: Sequence[str], rng: random.Random
+) -> tuple[list[str], list[str]]:
+    """Neighbours to verify with, and neighbours to replay. The former name subjects that the latter don't."""
+    if subject is None:
+        probes = rng.sample(general.EVERYDAY, 4)
+        return probes, [q for q in general.EVERYDAY if q not in probes][:14]
+    asked = [q for q in swapped if len(q.split()) == len(question.split())]
+    direct = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
+    probes = [*direct[:2], *asked[:1], *other[:3]][:NEIGHBOUR_PROBES]
+    return probes, [q for q in [*swapped, *other] if q not in probes]
+
+
+def hold_back(wordings: Sequence[str], rewordings: Sequence[str], question: str) -> tuple[list[str], list[str]]:
+    """Wordings for verification and early stopping, and those for training; no near-duplicates across."""
+    count = min(PROBES + WATCH - 1, len(wordings) // 2)
+    held, training = list(wordings[:count]), list(wordings[count:])
+    if len(held) < 2:  # nothing better was found: two general rewordings are kept back
+        held += list(rewordings[1:3])
+    training = [
+        wording
+        for wording in [*training, *(r for r in rewordings if r not in held)]
+        if not any(near_duplicates(wording, other) for other in held)
+    ]
+    return [wording for wording in held if not near_duplicates(wording, question)] or held, training
+
+
+def near_duplicates(one: str, other: str) -> bool:
+    """Whether two wordings are the same but for a few letters: trigrams of the normalised texts overlap by 0.8."""
+    first, second = _trigrams(one), _trigrams(other)
+    return len(first & second) >= 0.8 * len(first | second)
+
+
+def distinct(texts: Iterable[str], but: Iterable[str] = ()) -> list[str]:
+    """Texts in order, without repetitions and without those in `but`; case and punctuation don't count."""
+    seen = {normalise(text) for text in but}
+    found = []
+    for text in texts:
+        key = normalise(text)
+        if key and key not in seen:
+            seen.add(key)
+            found.append(text)
+    return found
+
+
+def distinctive(subject: Subject | None) -> list[str]:
+    """The words of a subject that name it: capitalised ones and numbers; else its last word."""
+    if subject is None:
+        return []
+    words = [word.strip("?.,!:;") for word in subject.name.split()]
+    named = [word for word in words if word[:1].isupper() or word[:1].isdigit()]
+    return named or words[-1:]
+
+
+def capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _shown(question: str, variant: int) -> tuple[Message, ...]:
+    turns: list[Message] = []
+    for asked, first, second in _SHOTS:
+        turns.append(Message(role="user", content=f"Ask this in other words: {asked}"))
+        turns.append(Message(role="assistant", content=first if variant % 2 == 0 else second))
+    return (*turns, Message(role="user", content=f"Ask this in other words: {question}"))
+
+
+_KINDS = (
+    ("number", r"\bhow (?:many|much|long|old|far|often|big)\b|\bnumber of\b|\bprice\b|\bcost\b|\bfee\b"),
+    ("time", r"\bwhen\b|\b(?:day|date|year|month|time)\b"),
+    ("place", r"\bwhere\b|\b(?:city|town|place|country|location|state)\b"),
+    ("person", r"\bwho(?:m|se)?\b"),
+)
+
+
+def _kind_of_question(text: str) -> str:
+    lowered = text.lower()
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, lowered)), "")
+
+
+def _trigrams(text: str) -> set[str]:
+    padded = f"  {normalise(text)}  "
+    return {padded[index : index + 3] for index in range(len(padded) - 2)}

@@ -1,0 +1,265 @@
+"""From corrections to a verified version: the only place that chains the stages.
+
+Each stage runs through `step`, which may remember its result: with `FileSteps` an interrupted job
+continues at the first stage that is missing. The caller decides what goes live: `report.passed` says
+whether the version may.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from lifelearn.learning.augment import augment
+from lifelearn.learning.chat_model import ChatModel, TrainableModel
+from lifelearn.learning.cues import normalise
+from lifelearn.learning.demonstrate import demonstrate
+from lifelearn.learning.lesson import LessonError, make_lesson, merged, replay_rows
+from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.student import make_student
+from lifelearn.learning.train import Training, TrainingError, train
+from lifelearn.learning.types import (
+    Augmentation,
+    Correction,
+    Demonstration,
+    Lesson,
+    ModelVersion,
+    OnProgress,
+    Probe,
+    Progress,
+    Report,
+    Value,
+    no_progress,
+)
+from lifelearn.learning.verify import verify
+from lifelearn.learning.version import VersionStore, replace_file
+
+RETAINED_REPLAY = 8  # rows of earlier corrections in a lesson, at most
+
+V = TypeVar("V", bound=Value)
+
+
+class LearnError(Exception):
+    """A correction cannot be learned; the text says why and what to do."""
+
+
+class Step(Protocol):
+    """Runs a stage, or gives its result if it was run before."""
+
+    def __call__(self, name: str, kind: type[V], stage: Callable[[], V]) -> V: ...
+
+
+class Demonstrations(Value):
+    """The demonstrations of one correction, as a stage's result."""
+
+    items: tuple[Demonstration, ...]
+
+
+class _Job(Value):
+    """What a work folder's results belong to."""
+
+    corrections: tuple[str, ...]
+    parent: int
+    base: str
+    recipe: Recipe
+
+
+class FileSteps:
+    """Remembers each stage's result as a JSON file in `folder`. A result that can't be read is made again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __call__(self, name: str, kind: type[V], stage: Callable[[], V]) -> V:
+        path = self._folder / f"{name}.json"
+        try:
+            return kind.model_validate_json(path.read_text())
+        except (FileNotFoundError, ValidationError):
+            result = stage()
+            replace_file(path, result.model_dump_json())
+            return result
+
+
+def learn(
+    model: TrainableModel,
+    corrections: Sequence[Correction],
+    *,
+    store: VersionStore,
+    recipe: Recipe,
+    work: Path,
+    expert: ChatModel | None = None,
+    on_progress: OnProgress = no_progress,
+    step: Step | None = None,
+) -> ModelVersion:
+    """Learns `corrections` on top of the active version; returns the new version, a candidate.
+
+    model: local and trainable; it is left on the active version's weights.
+    work: a folder of this job's own; stage results and weights are kept there until the version is complete.
+    step: FileSteps(work) unless given.
+    Raises LearnError when a stage cannot go on; ChatModelError when a model does not answer.
+    """
+    if not corrections:
+        raise LearnError("There is nothing to learn: no correction was given.")
+    parent = store.active()
+    _prepare(work, _Job(corrections=tuple(c.id for c in corrections), parent=parent, base=model.name, recipe=recipe))
+    step = step or FileSteps(work)
+    parent_weights = store.weights(parent)
+    writer = expert or model
+    seconds: dict[str, float] = {}
+
+    def timed(stage: str, name: str, kind: type[V], run: Callable[[], V]) -> V:
+        on_progress(Progress(stage=stage))  # type: ignore[arg-type]
+        started = time.monotonic()
+        result = step(name, kind, run)
+        seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - started
+        return result
+
+    model.use(parent_weights)
+    try:
+        lessons = []
+        for correction in corrections:
+            augmentation = timed(
+                "augment",
+                f"augment-{correction.id}",
+                Augmentation,
+                lambda c=correction: augment(  # type: ignore[misc]
+                    c, writer, recipe, expert=expert is not None, on_progress=on_progress
+                ),
+            )
+            demonstrations = timed(
+                "demonstrate",
+                f"demonstrate-{correction.id}",
+                Demonstrations,
+                lambda c=correction: Demonstrations(  # type: ignore[misc]
+                    items=demonstrate(c, model, recipe, expert=expert, on_progress=on_progress)
+                ),
+            )
+            lessons.append(
+                timed(
+                    "lesson",
+                    f"lesson-{correction.id}",
+                    Lesson,
+                    lambda c=correction, a=augmentation, d=demonstrations: make_lesson(  # type: ignore[misc]
+                        c, a, d.items, model, recipe, on_progress
+                    ),
+                )
+            )
+        lesson = timed(
+            "lesson",
+            "lesson",
+            Lesson,
+            lambda: with_history(merged(lessons), store, parent, model, recipe, on_progress),
+        )
+        weights = work / "weights"
+        training = timed(
+            "train",
+            "train",
+            Training,
+            lambda: _train(model, lesson, recipe, parent_weights, weights, on_progress),
+        )
+        report = timed(
+            "verify",
+            "verify",
+            Report,
+            lambda: verify(
+                model,
+                lesson.probes,
+                parent_weights=parent_weights,
+                weights=weights,
+                thresholds=recipe.thresholds,
+                on_progress=on_progress,
+            ),
+        )
+        on_progress(Progress(stage="version", loss=training.losses[-1] if training.losses else None))
+        version = step(
+            "version",
+            ModelVersion,
+            lambda: store.add(
+                weights, lesson, report, base=model.name, parent=parent, recipe=recipe, seconds=seconds
+            ),
+        )
+    except (LessonError, TrainingError, ValueError) as error:
+        raise LearnError(str(error)) from error
+    except OSError as error:
+        raise LearnError(
+            f"{error.strerror or error}: {error.filename or work}. The correction is kept and the active version is "
+            "unchanged; free some space or fix the folder's rights, then: lifelearn learn --pending."
+        ) from error
+    finally:
+        model.use(parent_weights)
+    shutil.rmtree(work, ignore_errors=True)
+    return version
+
+
+def with_history(
+    lesson: Lesson,
+    store: VersionStore,
+    parent: int,
+    model: ChatModel,
+    recipe: Recipe,
+    on_progress: OnProgress = no_progress,
+) -> Lesson:
+    """The lesson with replay rows and retention probes for every correction learned before, unless it is replaced now."""
+    replaced = {normalise(correction.question) for correction in lesson.corrections}
+    rng = random.Random(recipe.seed)
+    questions: list[str] = []
+    probes: list[Probe] = []
+    for version in store.lineage(parent):
+        earlier = store.lesson(version.number)
+        for correction in version.corrections:
+            if normalise(correction.question) in replaced:
+                continue
+            probes.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
+            questions.append(correction.question)
+            wordings = [row.prompt[-1].content for row in earlier.rows if row.kind == "fact"]
+            questions += rng.sample(wordings[1:], min(2, len(wordings) - 1))
+    if not probes:
+        return lesson
+    chosen = rng.sample(questions, min(RETAINED_REPLAY, len(questions)))
+    return lesson.model_copy(
+        update={
+            "rows": (*lesson.rows, *replay_rows(chosen, model, on_progress)),
+            "probes": (*lesson.probes, *probes),
+        }
+    )
+
+
+def _train(
+    model: TrainableModel,
+    lesson: Lesson,
+    recipe: Recipe,
+    parent_weights: Path | None,
+    weights: Path,
+    on_progress: OnProgress,
+) -> Training:
+    shutil.rmtree(weights, ignore_errors=True)
+    model.use(None)  # the student brings its own adapters
+    student = make_student(model.base, recipe, parent_weights)
+    try:
+        training = train(student, model.codec, lesson, recipe, on_progress)
+        student.save(weights)
+    finally:
+        student.close()
+    return training
+
+
+def _prepare(work: Path, job: _Job) -> None:
+    """Empties the folder if its results belong to another job: another parent, other settings."""
+    path = work / "job.json"
+    try:
+        if _Job.model_validate_json(path.read_text()) == job:
+            return
+    except (FileNotFoundError, ValidationError):
+        pass
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        replace_file(path, job.model_dump_json())
+    except OSError as error:
+        raise LearnError(f"{work} cannot be written: {error.strerror or error}.") from error

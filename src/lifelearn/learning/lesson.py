@@ -1,0 +1,170 @@
+"""The lesson: rows to train on, after the gate. And the lesson as a Hugging Face `Dataset`.
+
+The gate lets a row in only with a completion that states the corrected answer: the teacher's own where it
+passes, the demonstration where it does not, so that no prompt is left without a right answer. Of several
+teacher contexts, the one whose rollouts pass most often is taken: small models use contexts very differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from datasets import Dataset
+
+from lifelearn.learning.chat_model import ChatModel, Sampling
+from lifelearn.learning.cues import normalise, states
+from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.types import (
+    Augmentation,
+    Correction,
+    Demonstration,
+    Lesson,
+    Message,
+    OnProgress,
+    Progress,
+    Row,
+    no_progress,
+)
+
+# What the teacher sees instead of the prompt. The first is the paper's; the others suit small models better
+# (docs/LOG.md has how often each passes the gate).
+CONTEXTS: tuple[str, ...] = (
+    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
+    "Now answer with a response of your own, including the thinking process.",
+    "{prompt}\n\nAnswer with this sentence: {demonstration}",
+    "Fact: {demonstration}\n\nQuestion: {prompt}\n\nAnswer the question in one short sentence, using the fact.",
+)
+REPLAY_TOKENS = 16  # the start of the parent's answer decides it, and short rows are cheap
+GATE_SAMPLE = 5
+
+
+class LessonError(Exception):
+    """No lesson can be made; the text says why and what the user can do."""
+
+
+def make_lesson(
+    correction: Correction,
+    augmentation: Augmentation,
+    demonstrations: Sequence[Demonstration],
+    model: ChatModel,
+    recipe: Recipe,
+    on_progress: OnProgress = no_progress,
+) -> Lesson:
+    """Builds the rows of one correction; `model` is the parent version, which is the teacher.
+
+    Raises LessonError if not even a demonstration states the answer.
+    """
+    right = [demonstration for demonstration in demonstrations if states(correction.answer, demonstration.completion)]
+    if not right:
+        raise LessonError(
+            f"No sentence could be found that states “{correction.answer}”. Say the correction as one full sentence."
+        )
+    demonstration = right[0].completion
+    on_progress(Progress(stage="lesson", message="choosing the teacher's context"))
+    context = best_context(correction, augmentation.prompts[:GATE_SAMPLE], demonstration, model, recipe)
+    teacher_prompts = [filled(context, prompt, demonstration) for prompt in augmentation.prompts]
+    on_progress(Progress(stage="lesson", message=f"the teacher answers {len(teacher_prompts)} prompts"))
+    drawn = model.answer([_user(text) for text in teacher_prompts], Sampling(max_tokens=recipe.max_completion_tokens))
+    rows, passed = [], 0
+    for prompt, teacher_prompt, completion in zip(augmentation.prompts, teacher_prompts, drawn, strict=True):
+        good = passes_gate(completion, correction)
+        passed += good
+        rows.append(
+            Row(
+                kind="fact",
+                prompt=_user(prompt),
+                teacher_prompt=_user(teacher_prompt),
+                completions=(completion if good else demonstration,),
+            )
+        )
+    return Lesson(
+        corrections=(correction,),
+        demonstrations=tuple(right),
+        rows=(*rows, *replay_rows(augmentation.neighbours, model, on_progress)),
+        watch=augmentation.watch,
+        probes=augmentation.probes,
+        gated=(passed, len(drawn)),
+    )
+
+
+def best_context(
+    correction: Correction, prompts: Sequence[str], demonstration: str, model: ChatModel, recipe: Recipe
+) -> str:
+    """The teacher context whose greedy answers to `prompts` pass the gate most often; the earlier one on a tie."""
+    asked = [_user(filled(context, prompt, demonstration)) for context in CONTEXTS for prompt in prompts]
+    answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
+    counts = [
+        sum(passes_gate(answer, correction) for answer in answers[start : start + len(prompts)])
+        for start in range(0, len(answers), len(prompts))
+    ]
+    return CONTEXTS[counts.index(max(counts))]
+
+
+def passes_gate(completion: str, correction: Correction) -> bool:
+    """Whether a rollout may be trained on: it states the answer, and is an answer rather than talk about one."""
+    return (
+        states(correction.answer, completion)
+        and not completion.rstrip().endswith("?")
+        and not normalise(completion).startswith(("the answer", "the response", "the sentence", "this is", "answer"))
+    )
+
+
+def replay_rows(questions: Sequence[str], model: ChatModel, on_progress: OnProgress = no_progress) -> tuple[Row, ...]:
+    """Rows that hold the model to what it answers now."""
+    on_progress(Progress(stage="lesson", message=f"the model answers {len(questions)} questions that must not change"))
+    answers = model.answer([_user(question) for question in questions], Sampling(max_tokens=REPLAY_TOKENS))
+    return tuple(
+        Row(kind="replay", prompt=_user(question), teacher_prompt=_user(question), completions=(answer,))
+        for question, answer in zip(questions, answers, strict=True)
+        if answer
+    )
+
+
+def merged(lessons: Sequence[Lesson]) -> Lesson:
+    """Several corrections' lessons as one."""
+    return Lesson(
+        corrections=tuple(c for lesson in lessons for c in lesson.corrections),
+        demonstrations=tuple(d for lesson in lessons for d in lesson.demonstrations),
+        rows=tuple(dict.fromkeys(row for lesson in lessons for row in lesson.rows)),
+        watch=tuple(probe for lesson in lessons for probe in lesson.watch),
+        probes=tuple(dict.fromkeys(probe for lesson in lessons for probe in lesson.probes)),
+        gated=(sum(lesson.gated[0] for lesson in lessons), sum(lesson.gated[1] for lesson in lessons)),
+    )
+
+
+def filled(context: str, prompt: str, demonstration: str) -> str:
+    """A teacher context with its prompt and demonstration; braces in either are plain text."""
+    return context.replace("{prompt}", prompt).replace("{demonstration}", demonstration)
+
+
+def to_dataset(lesson: Lesson) -> Dataset:
+    """The rows as a data set with `prompt` and `teacher_prompt` (conversations), `completion` and `kind`."""
+    return Dataset.from_list(
+        [
+            {
+                "prompt": [turn.model_dump() for turn in row.prompt],
+                "teacher_prompt": [turn.model_dump() for turn in row.teacher_prompt],
+                "completion": completion,
+                "kind": row.kind,
+            }
+            for row in lesson.rows
+            for completion in row.completions
+        ]
+    )
+
+
+def rows_from_dataset(dataset: Dataset) -> tuple[Row, ...]:
+    """The reverse of `to_dataset`."""
+    return tuple(
+        Row(
+            kind=record["kind"],
+            prompt=tuple(Message(**turn) for turn in record["prompt"]),
+            teacher_prompt=tuple(Message(**turn) for turn in record["teacher_prompt"]),
+            completions=(record["completion"],),
+        )
+        for record in dataset
+    )
+
+
+def _user(text: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=text),)

@@ -1,0 +1,75 @@
+"""Divergences between a teacher and a student over the full vocabulary: pure functions of tensors.
+
+Names carry shapes: N tokens, V vocabulary entries. All are in nats, zero when both agree, and take a
+gradient through the student only. Forward KL, the default, is what all published SDFT results used
+(the author's word: idanshen/Self-Distillation, issue 5).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Divergence = Literal["forward", "reverse", "js"]
+
+
+def token_divergence(
+    student_logprobs_NV: Tensor,
+    teacher_logprobs_NV: Tensor,
+    kind: Divergence = "forward",
+    *,
+    js_beta: float = 0.5,
+    top_k: int | None = None,
+) -> Tensor:
+    """The divergence at each token: [N], nats.
+
+    kind: "forward" KL(teacher ‖ student), "reverse" KL(student ‖ teacher), or "js", the generalised
+        Jensen-Shannon divergence: js_beta · KL(teacher ‖ mix) + (1 - js_beta) · KL(student ‖ mix) with
+        mix = js_beta · teacher + (1 - js_beta) · student (Agarwal et al., arXiv 2306.13649).
+    top_k: compares the teacher's k likeliest tokens and the mass of all others as one more token.
+    Both arguments are log-probabilities; minus infinity is allowed on either side.
+    """
+    if top_k is not None and top_k < student_logprobs_NV.shape[-1]:
+        student_logprobs_NV, teacher_logprobs_NV = _top_k(student_logprobs_NV, teacher_logprobs_NV, top_k)
+    if kind == "forward":
+        return _kl(teacher_logprobs_NV, student_logprobs_NV)
+    if kind == "reverse":
+        return _kl(student_logprobs_NV, teacher_logprobs_NV)
+    mix_NV = torch.logaddexp(
+        teacher_logprobs_NV + math.log(js_beta), student_logprobs_NV + math.log1p(-js_beta)
+    )
+    return js_beta * _kl(teacher_logprobs_NV, mix_NV) + (1 - js_beta) * _kl(student_logprobs_NV, mix_NV)
+
+
+def row_mean(values_N: Tensor, lengths: list[int], skip: int = 0) -> Tensor:
+    """Each row's mean over its tokens, without its first `skip`: [rows].
+
+    lengths: tokens of each row, summing to N. A row that is no longer than `skip` counts 0.
+    The skip is the paper's heuristic against artefacts such as "Based on the text…".
+    """
+    means = [
+        part[skip:].mean() if len(part) > skip else part.sum() * 0 for part in values_N.split(lengths)
+    ]
+    return torch.stack(means)
+
+
+def _kl(p_logprobs_NV: Tensor, q_logprobs_NV: Tensor) -> Tensor:
+    """KL(p ‖ q): [N]. Where p is 0 the term is 0, whatever q is."""
+    p_NV = p_logprobs_NV.exp()
+    terms_NV = p_NV * (p_logprobs_NV - q_logprobs_NV)
+    return torch.where(p_NV > 0, terms_NV, 0.0).sum(-1)
+
+
+def _top_k(student_NV: Tensor, teacher_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    top_Nk, index_Nk = teacher_NV.topk(k, -1)
+    student_Nk = student_NV.gather(-1, index_Nk)
+    return _with_rest(student_Nk), _with_rest(top_Nk)
+
+
+def _with_rest(logprobs_Nk: Tensor) -> Tensor:
+    """The k log-probabilities and that of all other tokens together: [N, k + 1]."""
+    rest_N1 = (1 - logprobs_Nk.exp().sum(-1, keepdim=True)).clamp_min(1e-9).log()
+    return torch.cat([logprobs_Nk, rest_N1], -1)

@@ -1,0 +1,63 @@
+"""Every number of a learning run, in one frozen value. settings.py fills it; the engine only reads it.
+
+Where a default departs from the paper (arXiv 2601.19897), docs/LOG.md has the experiment.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from lifelearn.learning.loss import Divergence
+from lifelearn.learning.types import Value
+
+
+class Thresholds(Value):
+    """What verification asks of a version before it goes live; shares of 1, drift in nats per token."""
+
+    efficacy: float = 1.0
+    generalisation: float = 0.5
+    locality: float = 0.8
+    retention: float = 0.8
+    drift: float = 0.1
+
+
+class Recipe(Value):
+    """How a lesson is made and trained.
+
+    method, lora_rank: LoRA on all linear layers (alpha = 2 · rank), or full fine-tuning of float32 masters.
+    learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
+    max_steps: optimizer steps at most; `min_steps` before the first early stop.
+    on_policy_steps: the last steps' completions are the student's own rollouts; earlier ones the teacher's
+        (a student that never says the fact gives no signal: the cold start).
+    facts_per_step, replay_per_step: rows in one step. replay_weight: of the replay rows' mean loss.
+    divergence, js_beta, top_k, skip_tokens: see loss.py.
+    teacher: "frozen" (the parent, its targets computed once) or "ema" (moves by ema_rate per step).
+    training_prompts: wordings of the question to train on. demonstrations: an expert's answers per prompt.
+    max_prompt_tokens, max_completion_tokens: longer prompts are refused, completions cut.
+    strengthen_rounds: how often failing wordings are added to the rows and training goes on.
+    """
+
+    method: Literal["lora", "full"] = "lora"
+    lora_rank: int = 16
+    learning_rate: float = 1e-3
+    warmup_steps: int = 2
+    max_steps: int = 12
+    min_steps: int = 8
+    on_policy_steps: int = 2
+    facts_per_step: int = 12
+    replay_per_step: int = 10
+    replay_weight: float = 1.0
+    grad_clip: float = 1.0
+    divergence: Divergence = "forward"
+    js_beta: float = 0.5
+    top_k: int | None = None
+    skip_tokens: int = 0
+    teacher: Literal["frozen", "ema"] = "frozen"
+    ema_rate: float = 0.01
+    training_prompts: int = 22
+    demonstrations: int = 2
+    max_prompt_tokens: int = 512
+    max_completion_tokens: int = 48
+    strengthen_rounds: int = 2
+    seed: int = 0
+    thresholds: Thresholds = Thresholds()

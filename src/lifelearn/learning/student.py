@@ -1,0 +1,246 @@
+"""The weights that a lesson changes, beside those of their parent and of their teacher.
+
+LoRA keeps one frozen base in memory and puts small adapters on it; full fine-tuning works on a float32
+copy. Both give the same four things: a model to call as the student, as the parent and as the teacher,
+the parameters to optimise, and a folder of safetensors. A student starts as its parent, so its first
+loss is measured against a true copy. Knows nothing of lessons.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn import Parameter
+from transformers import PreTrainedModel
+
+from lifelearn.learning.recipe import Recipe
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+FULL_WEIGHTS = "model.safetensors"
+
+
+class Student(Protocol):
+    """A student with its parent and its teacher. Used as a context manager, it leaves the base as it was."""
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        """What the optimizer changes: float32 masters."""
+        ...
+
+    def student(self) -> Any:
+        """Context in which the yielded model answers as the student."""
+        ...
+
+    def parent(self) -> Any:
+        """Context in which the yielded model answers as the version that the student started from."""
+        ...
+
+    def teacher(self) -> Any:
+        """Context in which the yielded model answers as the teacher: the parent, or the student's average."""
+        ...
+
+    def update_teacher(self) -> None:
+        """Moves an averaging teacher towards the student: teacher += rate · (student - teacher)."""
+        ...
+
+    def save(self, folder: Path) -> Path:
+        """Writes the student's weights into `folder`; the path of the weights file."""
+        ...
+
+    def close(self) -> None:
+        """Takes the student away; the base model is as before."""
+        ...
+
+
+class LoraStudent:
+    """Adapters on a shared base: "student", "parent" (none for the base itself) and, if it moves, "teacher"."""
+
+    def __init__(self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> None:
+        self._model = model
+        self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
+        self._names = ["student"]
+        rank = recipe.lora_rank
+        inherited: dict[str, Tensor] | None = None
+        if parent_weights is not None:
+            inherited = load_file(str(parent_weights / ADAPTER_WEIGHTS))
+            rank = LoraConfig.from_pretrained(str(parent_weights)).r
+            self._names.append("parent")
+        if self._rate:
+            self._names.append("teacher")
+        self._config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
+        with torch.random.fork_rng():
+            torch.manual_seed(recipe.seed)
+            for name in self._names:
+                model.add_adapter(copy.deepcopy(self._config), adapter_name=name)
+        for name in self._names:
+            weights = inherited or get_peft_model_state_dict(model, adapter_name="student")
+            set_peft_model_state_dict(model, weights, adapter_name=name)
+        self._masters = self._of("student")
+        for name in self._names:
+            for parameter in self._of(name):
+                parameter.data = parameter.data.float()  # bfloat16 loses relative updates under 2^-9
+                parameter.requires_grad_(name == "student")
+        self._use("student")
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return self._masters
+
+    @contextmanager
+    def student(self) -> Iterator[PreTrainedModel]:
+        with _mixed_precision(self._model):
+            yield self._model
+
+    @contextmanager
+    def parent(self) -> Iterator[PreTrainedModel]:
+        with self._as("parent" if "parent" in self._names else None) as model:
+            yield model
+
+    @contextmanager
+    def teacher(self) -> Iterator[PreTrainedModel]:
+        if not self._rate:
+            with self.parent() as model:
+                yield model
+        else:
+            with self._as("teacher") as model:
+                yield model
+
+    @torch.no_grad()
+    def update_teacher(self) -> None:
+        if self._rate:
+            for slow, fast in zip(self._of("teacher"), self._masters, strict=True):
+                slow.lerp_(fast, self._rate)
+
+    def save(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = get_peft_model_state_dict(self._model, adapter_name="student")
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(folder / ADAPTER_WEIGHTS))
+        config = copy.deepcopy(self._config)
+        config.inference_mode = True
+        config.base_model_name_or_path = None  # the manifest names the base; a path of this machine would be wrong elsewhere
+        config.task_type = "CAUSAL_LM"
+        config.save_pretrained(str(folder))
+        return folder / ADAPTER_WEIGHTS
+
+    def close(self) -> None:
+        for name in self._names:
+            self._model.delete_adapter(name)
+
+    @contextmanager
+    def _as(self, name: str | None) -> Iterator[PreTrainedModel]:
+        """The model with another adapter, or with none; the student's again afterwards."""
+        if name is None:
+            self._model.disable_adapters()
+        else:
+            self._use(name)
+        try:
+            with torch.no_grad(), _mixed_precision(self._model):
+                yield self._model
+        finally:
+            if name is None:
+                self._model.enable_adapters()
+            self._use("student")
+
+    def _use(self, name: str) -> None:
+        self._model.set_adapter(name)
+        for parameter in self._of("student"):  # set_adapter freezes what it leaves
+            parameter.requires_grad_(True)
+
+    def _of(self, name: str) -> list[Parameter]:
+        return [p for key, p in self._model.named_parameters() if f".{name}." in key and ".lora_" in key]
+
+
+class FullStudent:
+    """A float32 copy of all weights. The parent stays as it is; an averaging teacher is a second copy."""
+
+    def __init__(self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> None:
+        self._parent = model
+        if parent_weights is not None:
+            self._parent = copy.deepcopy(model)
+            load_full(self._parent, parent_weights)
+        self._student = copy.deepcopy(self._parent).float()
+        self._student.requires_grad_(True)
+        self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
+        self._teacher = copy.deepcopy(self._student).requires_grad_(False) if self._rate else self._parent
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return [p for p in self._student.parameters() if p.requires_grad]
+
+    @contextmanager
+    def student(self) -> Iterator[PreTrainedModel]:
+        with _mixed_precision(self._student):
+            yield self._student
+
+    @contextmanager
+    def parent(self) -> Iterator[PreTrainedModel]:
+        with torch.no_grad():
+            yield self._parent
+
+    @contextmanager
+    def teacher(self) -> Iterator[PreTrainedModel]:
+        with torch.no_grad(), _mixed_precision(self._teacher):
+            yield self._teacher
+
+    @torch.no_grad()
+    def update_teacher(self) -> None:
+        if self._rate:
+            for slow, fast in zip(self._teacher.parameters(), self._student.parameters(), strict=True):
+                slow.lerp_(fast, self._rate)
+
+    def save(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        dtype = self._parent.dtype
+        state = {name: tensor.to(dtype) for name, tensor in self._student.state_dict().items()}
+        tied = set(self._student._tied_weights_keys or ()) if self._student.config.tie_word_embeddings else set()
+        save_file(
+            {name: tensor.contiguous() for name, tensor in state.items() if name not in tied}, str(folder / FULL_WEIGHTS)
+        )
+        return folder / FULL_WEIGHTS
+
+    def close(self) -> None:
+        del self._student, self._teacher
+
+
+def make_student(model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> Student:
+    """A student of `model`, the base, that starts as the version in `parent_weights` (None: the base itself)."""
+    full_parent = parent_weights is not None and (parent_weights / FULL_WEIGHTS).exists()
+    if recipe.method == "full":
+        if parent_weights is not None and not full_parent:
+            raise ValueError("a full fine-tuning version cannot be trained on top of a LoRA version")
+        return FullStudent(model, recipe, parent_weights)
+    if full_parent:
+        raise ValueError("a LoRA version cannot be trained on top of a full fine-tuning version")
+    return LoraStudent(model, recipe, parent_weights)
+
+
+def load_full(model: PreTrainedModel, folder: Path) -> None:
+    """Puts a full version's weights into `model`, in place."""
+    missing, unexpected = model.load_state_dict(load_file(str(folder / FULL_WEIGHTS)), strict=False)
+    tied = set(model._tied_weights_keys or ())
+    if unexpected or set(missing) - tied:
+        raise ValueError(f"the weights in {folder} are not of this model")
+
+
+def _mixed_precision(model: PreTrainedModel) -> Any:
+    """Matrix products in bfloat16 where the device has them, on float32 masters."""
+    device = model.device.type
+    return torch.autocast(device, dtype=torch.bfloat16) if has_bfloat16(device) else nullcontext()
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether the device multiplies bfloat16 matrices in hardware."""
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device == "mps"

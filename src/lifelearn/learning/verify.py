@@ -1,0 +1,122 @@
+"""Verification: the new version is asked in fresh contexts, and measured against its parent.
+
+Answers are generated freely and greedily, never teacher-forced, by the version as it will be served. The
+five figures are efficacy, generalisation, locality, retention and drift (DESIGN terms; docs/architecture.md);
+a version goes live only if every one holds. Asks only probes that training never saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from lifelearn.learning.chat_model import Sampling, TrainableModel
+from lifelearn.learning.cues import states
+from lifelearn.learning.general import TEXT
+from lifelearn.learning.loss import token_divergence
+from lifelearn.learning.recipe import Thresholds
+from lifelearn.learning.types import (
+    Check,
+    CheckName,
+    Message,
+    OnProgress,
+    Probe,
+    ProbeAnswer,
+    Progress,
+    Report,
+    no_progress,
+)
+
+ANSWER_TOKENS = 40
+
+_CHECKS: dict[CheckName, tuple[str, ...]] = {
+    "efficacy": ("efficacy",),
+    "generalisation": ("generalisation",),
+    "locality": ("neighbour", "unrelated"),
+    "retention": ("retention",),
+}
+
+
+def verify(
+    model: TrainableModel,
+    probes: Sequence[Probe],
+    *,
+    parent_weights: Path | None,
+    weights: Path,
+    thresholds: Thresholds,
+    on_progress: OnProgress = no_progress,
+) -> Report:
+    """Asks the parent and the version all probes and measures the drift. Leaves the model on the parent."""
+    model.use(parent_weights)
+    on_progress(Progress(stage="verify", step=1, steps=2, message=f"asking the parent {len(probes)} questions"))
+    before = ask(model, probes)
+    parent_logprobs = model.text_logprobs(TEXT)
+    try:
+        model.use(weights)
+        on_progress(Progress(stage="verify", step=2, steps=2, message=f"asking the new version {len(probes)} questions"))
+        after = ask(model, probes)
+        drift = drift_check(parent_logprobs, model.text_logprobs(TEXT), thresholds.drift)
+    finally:
+        model.use(parent_weights)
+    answers = [
+        ProbeAnswer(probe=probe, before=old, after=new, passed=holds(probe, old, new))
+        for probe, old, new in zip(probes, before, after, strict=True)
+    ]
+    return Report(checks=(*(share_check(name, answers, thresholds) for name in _CHECKS), drift))
+
+
+def ask(model: TrainableModel, probes: Sequence[Probe]) -> list[str]:
+    """Greedy answers, each in a fresh context."""
+    conversations = [(Message(role="user", content=probe.question),) for probe in probes]
+    return model.answer(conversations, Sampling(max_tokens=ANSWER_TOKENS))
+
+
+def holds(probe: Probe, before: str, after: str) -> bool:
+    """Whether an answer passes.
+
+    efficacy, generalisation, retention: it states what is right. neighbour, unrelated: what is right stays
+    right, and the corrected answer appears only where the parent already gave it.
+    """
+    if probe.kind in ("efficacy", "generalisation", "retention"):
+        return states(probe.answer, after)
+    leaked = bool(probe.forbidden) and states(probe.forbidden, after) and not states(probe.forbidden, before)
+    lost = bool(probe.answer) and states(probe.answer, before) and not states(probe.answer, after)
+    return not leaked and not lost
+
+
+def share_check(name: CheckName, answers: Sequence[ProbeAnswer], thresholds: Thresholds) -> Check:
+    """One share with its numerator and denominator; with nothing to ask it holds, as 0 of 0."""
+    asked = tuple(answer for answer in answers if answer.probe.kind in _CHECKS[name])
+    passed = sum(answer.passed for answer in asked)
+    value = passed / len(asked) if asked else 1.0
+    threshold = float(getattr(thresholds, name))
+    return Check(
+        name=name,
+        passed=value >= threshold - 1e-9,
+        value=value,
+        threshold=threshold,
+        numerator=passed,
+        denominator=len(asked),
+        answers=asked,
+    )
+
+
+def drift_check(parent: Sequence[Tensor], version: Sequence[Tensor], threshold: float) -> Check:
+    """Forward KL to the parent on general text, in nats per token. Each argument: per text [L, V] log-probabilities."""
+    with torch.no_grad():
+        sums = [
+            float(token_divergence(new.float(), old.float()).sum()) for old, new in zip(parent, version, strict=True)
+        ]
+    tokens = sum(len(part) for part in parent)
+    value = sum(sums) / tokens
+    return Check(
+        name="drift",
+        passed=value <= threshold,
+        value=value,
+        threshold=threshold,
+        numerator=sum(sums),
+        denominator=tokens,
+    )

@@ -1,0 +1,87 @@
+"""Packing and rollouts against the plain forward pass and transformers' own generate()."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from lifelearn.learning.chat_model import Sampling
+from lifelearn.learning.packing import pack, packed_logits
+from lifelearn.learning.rollout import chunks, rollout, sample
+
+
+def rows_of(count: int, length: int = 12) -> list[list[int]]:
+    rng = random.Random(1)
+    prefix = [5, 6, 7, 8]
+    return [prefix + [rng.randrange(5, 200) for _ in range(rng.randrange(1, length))] for _ in range(count)]
+
+
+def test_equal_prefixes_are_computed_once() -> None:
+    packed = pack([[1, 2, 3], [1, 2, 4], [1, 2, 3, 5]])
+    assert packed.input_ids_1T.tolist() == [[1, 2, 3, 4, 5]]
+    assert packed.position_ids_1T.tolist() == [[0, 1, 2, 2, 3]]
+    assert [path.tolist() for path in packed.paths] == [[0, 1, 2], [0, 1, 3], [0, 1, 2, 4]]
+    assert not packed.visible_TT[4, 3]
+
+
+def test_packed_logits_and_gradients_are_those_of_separate_rows(tiny: Any) -> None:
+    model = tiny.base.float()
+    model.requires_grad_(True)
+    rows = rows_of(5)
+    packed = pack(rows)
+    together = packed_logits(model, packed, torch.cat(packed.paths))
+    apart = torch.cat([model(torch.tensor([row])).logits[0] for row in rows])
+    assert torch.allclose(together, apart, atol=1e-4)
+    weight = model.model.layers[0].mlp.up_proj.weight
+    (first,) = torch.autograd.grad(together.square().sum(), weight)
+    (second,) = torch.autograd.grad(apart.square().sum(), weight)
+    assert torch.allclose(first, second, rtol=1e-3, atol=1e-3)
+
+
+def test_greedy_rollouts_equal_generate(tiny: Any) -> None:
+    model = tiny.base.float()
+    for row in rows_of(6):
+        ours = rollout(model, [row], frozenset(), Sampling(max_tokens=10))[0]
+        theirs = model.generate(torch.tensor([row]), max_new_tokens=10, do_sample=False, eos_token_id=None)
+        assert ours == theirs[0, len(row) :].tolist()
+
+
+def test_a_batch_equals_its_rows_one_by_one(tiny: Any) -> None:
+    model = tiny.base.float()
+    rows = rows_of(7)
+    stop = frozenset(rollout(model, rows[:1], frozenset(), Sampling(max_tokens=6))[0][3:4])
+    together = rollout(model, rows, stop, Sampling(max_tokens=10))
+    assert together == [rollout(model, [row], stop, Sampling(max_tokens=10))[0] for row in rows]
+    assert all(not stop & set(completion) for completion in together)
+
+
+def test_the_same_seed_gives_the_same_samples(tiny: Any) -> None:
+    rows = rows_of(4)
+    draw = Sampling(max_tokens=8, temperature=1.0, top_p=0.9, seed=3)
+    assert rollout(tiny.base, rows, frozenset(), draw) == rollout(tiny.base, rows, frozenset(), draw)
+
+
+def test_top_p_keeps_the_smallest_set_of_that_mass() -> None:
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(200, -1)
+    generator = torch.Generator().manual_seed(0)
+    drawn = sample(logits, Sampling(max_tokens=1, temperature=1.0, top_p=0.8), generator)
+    assert set(drawn.tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("prompts", [[], [[5, 6]]])
+def test_nothing_to_sample_gives_empty_completions(tiny: Any, prompts: list[list[int]]) -> None:
+    assert rollout(tiny.base, prompts, frozenset(), Sampling(max_tokens=0)) == [[] for _ in prompts]
+
+
+def test_a_callback_ends_a_row(tiny: Any) -> None:
+    rows = rows_of(2)
+    done = rollout(tiny.base, rows, frozenset(), Sampling(max_tokens=8), lambda row, token: row == 1)
+    assert [len(completion) for completion in done] == [1, 8]
+
+
+def test_chunks_hold_at_most_so_many_tokens() -> None:
+    rows = [[0] * size for size in (4, 4, 9, 1, 1)]
+    assert [len(chunk) for chunk in chunks(rows, 8)] == [2, 1, 2]
