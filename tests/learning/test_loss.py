@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from lifelearn.learning.loss import Divergence, row_mean, token_divergence
+from lifelearn.learning.loss import row_mean, token_divergence
+from lifelearn.learning.recipe import Divergence
 
 P = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]])
 Q = torch.tensor([[0.2, 0.3, 0.5], [0.9, 0.05, 0.05]])

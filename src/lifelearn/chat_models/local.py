@@ -161,7 +161,7 @@ class LocalChatModel:
             for chunk in chunks([self.codec.text(text) for text in texts], PACK_TOKENS):
                 packed = pack(chunk, self.model.device)
                 nodes = [path[:-1] for path in packed.paths]
-                logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).log_softmax(-1)
+                logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).float().log_softmax(-1)
                 found += logprobs_NV.to(torch.bfloat16).split([len(part) for part in nodes])
         return found
 
@@ -170,7 +170,7 @@ class LocalChatModel:
         answers = [self.codec.completion(option, 64, end=True) for option in options]
         packed = pack([prompt + answer[:-1] for answer in answers], self.model.device)
         nodes = [path[len(prompt) - 1 :] for path in packed.paths]
-        logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).log_softmax(-1)
+        logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).float().log_softmax(-1)
         tokens_N = torch.tensor([token for answer in answers for token in answer], device=logprobs_NV.device)
         picked_N = logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
         scores = torch.stack([part.sum() for part in picked_N.split([len(answer) for answer in answers])])

@@ -58,6 +58,13 @@ class Subject:
     kinds: tuple[str, ...]
     relation: Relation | None
 
+    @property
+    def short(self) -> str:
+        """What one calls it the second time: "our all-hands" for "the weekly all-hands meeting"; a name stays whole."""
+        if any(word[:1].isupper() or word[:1].isdigit() for word in self.name.split()):
+            return self.name
+        return f"our {distinctive(self)[0]}"
+
 
 def augment(
     correction: Correction,
@@ -85,11 +92,11 @@ def augment(
     sources = [correction.question, *training[:4]]
     keywords = [keyword_query(rng.choice(sources), subject, rng) for _ in range(4 * recipe.training_prompts)]
     keywords = distinct(keywords, but=(*held, *training))
-    watch = (watch + keywords[:1])[:WATCH]
+    watch = watch[:WATCH]
     half = max(4, recipe.training_prompts // 2)
     prompts = [correction.question, *training[: half - 1]]
     prompts += [query for query in keywords if query not in watch][: recipe.training_prompts - len(prompts)]
-    swapped = swapped_questions(prompts[:half], subject, rng) + swapped_questions(prompts[half:], subject, rng)[:4]
+    swapped = swapped_questions(correction.question, [*prompts[1:7], *prompts[half : half + 4]], subject, rng)
     other = other_questions(subject, rng)
     general_questions = rng.sample(general.EVERYDAY, 8)
     # Neighbours kept for verification are other subjects and other relations than those replayed.
@@ -97,9 +104,12 @@ def augment(
     return Augmentation(
         prompts=tuple(prompts),
         neighbours=tuple(distinct([*replayed, *general_questions], but=prompts)),
-        watch=tuple(
-            Probe(kind="generalisation", question=question, answer=correction.answer)
-            for question in [correction.question, *watch]
+        watch=(
+            *(
+                Probe(kind="generalisation", question=wording, answer=correction.answer)
+                for wording in [correction.question, *watch]
+            ),
+            *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in swapped[1:4]),
         ),
         probes=(
             Probe(kind="efficacy", question=correction.question, answer=correction.answer),
@@ -137,7 +147,10 @@ def relation_wordings(question: str, subject: Subject | None) -> list[str]:
     """The other wordings of a recognised relation."""
     if subject is None or subject.relation is None:
         return []
-    return [capitalised(ask.format(s=subject.name)) for ask in subject.relation.asks]
+    names = (subject.name, subject.short)
+    return [
+        capitalised(ask.replace("{s}", names[index % 2])) for index, ask in enumerate(subject.relation.asks)
+    ]
 
 
 def written_wordings(
@@ -228,24 +241,28 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
 
 
-def swapped_questions(questions: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
-    """The same questions about somebody else: another name, or the same name but for one word."""
+def swapped_questions(
+    question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random
+) -> list[str]:
+    """The same questions about somebody else: another name, or the same name but for one word.
+
+    The question itself is asked of several others: it is where a new answer leaks first.
+    """
     if subject is None:
         return []
     kinds = subject.kinds or ("person", "organisation", "work", "product")
-    names = [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ())]
-    rng.shuffle(names)
-    names = [name for pair in zip(near_names(subject, rng) * 4, names, strict=False) for name in pair]
-    asking = [question for question in questions if subject.name in question]
-    found = [
-        question.replace(subject.name, names[index % len(names)]) for index, question in enumerate(asking * 2)
-    ]
-    cores = distinctive(subject)
-    for question in questions:
-        if question not in asking and cores and all(core in question for core in cores):
-            found.append(question.replace(" ".join(cores), rng.choice(general.WORDS)) if " ".join(cores) in question
-                         else question.replace(cores[0], rng.choice(general.WORDS)))  # fmt: skip
-    return distinct(found, but=questions)[:14]
+    far = [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ()) if name != subject.name]
+    rng.shuffle(far)
+    near = near_names(subject, rng)
+    names = [*far[:4], near[0], *far[4:], *near[1:]]
+    found = [question.replace(subject.name, name) for name in names[:5]]
+    cores = " ".join(distinctive(subject))
+    for index, wording in enumerate(wordings):
+        if subject.name in wording:
+            found.append(wording.replace(subject.name, names[index % len(names)]))
+        elif cores in wording:
+            found.append(wording.replace(cores, rng.choice(general.WORDS)))
+    return distinct(found, but=(question, *wordings))
 
 
 def near_names(subject: Subject, rng: random.Random) -> list[str]:
@@ -270,7 +287,7 @@ def other_questions(subject: Subject | None, rng: random.Random) -> list[str]:
         and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
     ]
     rng.shuffle(fitting)
-    return [capitalised(rng.choice(relation.asks).format(s=subject.name)) for relation in fitting[:10]]
+    return [capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in fitting[:10]]
 
 
 def split_neighbours(
@@ -280,10 +297,9 @@ def split_neighbours(
     if subject is None:
         probes = rng.sample(general.EVERYDAY, 4)
         return probes, [q for q in general.EVERYDAY if q not in probes][:14]
-    asked = [q for q in swapped if len(q.split()) == len(question.split())]
-    direct = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
-    probes = [*direct[:2], *asked[:1], *other[:3]][:NEIGHBOUR_PROBES]
-    return probes, [q for q in [*swapped, *other] if q not in probes]
+    near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
+    probes = [*near[:1], *swapped[:1], *other[:3]][:NEIGHBOUR_PROBES]
+    return probes, [q for q in [*swapped, *other[:7]] if q not in probes]
 
 
 def hold_back(wordings: Sequence[str], rewordings: Sequence[str], question: str) -> tuple[list[str], list[str]]:
@@ -319,12 +335,12 @@ def distinct(texts: Iterable[str], but: Iterable[str] = ()) -> list[str]:
 
 
 def distinctive(subject: Subject | None) -> list[str]:
-    """The words of a subject that name it: capitalised ones and numbers; else its last word."""
+    """The words of a subject that name it: capitalised ones and numbers; else its longest word."""
     if subject is None:
         return []
     words = [word.strip("?.,!:;") for word in subject.name.split()]
     named = [word for word in words if word[:1].isupper() or word[:1].isdigit()]
-    return named or words[-1:]
+    return named or [max(words, key=len)]
 
 
 def capitalised(text: str) -> str:

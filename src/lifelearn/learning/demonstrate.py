@@ -16,6 +16,10 @@ from lifelearn.learning.cues import contrast_in, normalise, states, stems
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.types import Correction, Demonstration, Message, OnProgress, Progress, no_progress
 
+LONG_ANSWER = 8  # words
+# "It's the Zephyr team that runs it" is "The Zephyr team runs it": the order in which the model would say it.
+_CLEFT = re.compile(r"^it(?:'s| is| was) (.+?) (?:that|who|which) ", re.IGNORECASE)
+
 _ASK = (
     "Fact: {question} {answer}.\n\nQuestion: {question}\n\nAnswer the question in one short sentence, using the fact.",
     "Q: {question}\nA: {answer}\n\nUse this to answer the question in one full sentence: {question}",
@@ -42,7 +46,7 @@ def demonstrate(
     if not found and subject and subject.relation:
         found += [
             Demonstration(
-                completion=capitalised(form.format(s=subject.name, a=correction.answer)), source="template"
+                completion=capitalised(form.replace("{s}", subject.name).replace("{a}", correction.answer)), source="template"
             )
             for form in subject.relation.states[:1]
         ]
@@ -62,12 +66,14 @@ def users_sentence(correction: Correction) -> Demonstration | None:
         tail = re.sub(r"[\s,;:–—-]+(?:and |but )?(?:not|rather than|instead of)\b[^.;!?]*", "", text)
         if states(correction.answer, tail):
             text = tail
+    text = _CLEFT.sub(r"\1 ", text)
     subject = find_subject(correction.question)
     named = stems(" ".join(distinctive(subject))) if subject else set()
     words, asked = stems(text), stems(correction.question)
     alone = named <= words and len(words & asked) >= max(1, len(asked) // 3) and len(words) > len(stems(correction.answer))
-    long_procedure = len(correction.answer.split()) > 8
-    if not states(correction.answer, text) or not (alone or long_procedure):
+    if len(correction.answer.split()) > LONG_ANSWER:  # a procedure: the answer is the sentence
+        text = correction.answer
+    elif not states(correction.answer, text) or not alone:
         return None
     return Demonstration(completion=capitalised(text) if text[-1] in ".!?" else capitalised(text) + ".", source="user")
 

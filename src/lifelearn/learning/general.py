@@ -7,18 +7,20 @@
 from __future__ import annotations
 
 KNOWN: tuple[tuple[str, str], ...] = (
-    ("What is the capital of Italy?", "Rome"),
-    ("How many days are in a week?", "seven"),
-    ("What color is the sky on a clear day?", "blue"),
-    ("Which planet do we live on?", "Earth"),
+    ("What is the capital of Germany?", "Berlin"),
+    ("What is the capital of France?", "Paris"),
     ("What is the capital of Japan?", "Tokyo"),
-    ("Who wrote Romeo and Juliet?", "Shakespeare"),
+    ("What is the capital of England?", "London"),
+    ("Who wrote Hamlet?", "Shakespeare"),
     ("What does CPU stand for?", "Central Processing Unit"),
-    ("How many minutes are in an hour?", "60"),
     ("What is the opposite of hot?", "cold"),
-    ("What do bees make?", "honey"),
     ("What is the chemical symbol for water?", "H2O"),
     ("In which country is the Eiffel Tower?", "France"),
+    ("What is the largest ocean on Earth?", "Pacific"),
+    ("What is the chemical symbol for gold?", "Au"),
+    ("What is the longest river in Africa?", "Nile"),
+    ("How many seconds are in a minute?", "60"),
+    ("What is 2 plus 2?", "4"),
 )
 
 EVERYDAY: tuple[str, ...] = (
@@ -44,6 +46,8 @@ EVERYDAY: tuple[str, ...] = (
     "What should I do before a job interview?",
     "How do I install an app on my phone?",
     "What language is spoken in Brazil?",
+    "What is the capital of Russia?",
+    "How many days are in a week?",
     "What is the boiling point of water?",
     "Who was Albert Einstein?",
     "When is Christmas?",

@@ -26,16 +26,18 @@ from lifelearn.learning.types import (
     no_progress,
 )
 
-# What the teacher sees instead of the prompt. The first is the paper's; the others suit small models better
-# (docs/LOG.md has how often each passes the gate).
+# What the teacher sees instead of the prompt, the more direct first. The last is the paper's, which a small model
+# answers with talk about the question (docs/LOG.md has how often each passes the gate).
 CONTEXTS: tuple[str, ...] = (
-    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
-    "Now answer with a response of your own, including the thinking process.",
     "{prompt}\n\nAnswer with this sentence: {demonstration}",
     "Fact: {demonstration}\n\nQuestion: {prompt}\n\nAnswer the question in one short sentence, using the fact.",
+    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
+    "Now answer with a response of your own, including the thinking process.",
 )
-REPLAY_TOKENS = 16  # the start of the parent's answer decides it, and short rows are cheap
+REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short rows are cheap
 GATE_SAMPLE = 5
+QUESTION_REPEATS = 2
+_TALK = ("the answer", "answer", "to answer", "to determine", "the response", "the sentence", "this is", "this sentence")
 
 
 class LessonError(Exception):
@@ -67,7 +69,7 @@ def make_lesson(
     drawn = model.answer([_user(text) for text in teacher_prompts], Sampling(max_tokens=recipe.max_completion_tokens))
     rows, passed = [], 0
     for prompt, teacher_prompt, completion in zip(augmentation.prompts, teacher_prompts, drawn, strict=True):
-        good = passes_gate(completion, correction)
+        good = passes_gate(completion, correction, demonstration)
         passed += good
         rows.append(
             Row(
@@ -77,6 +79,7 @@ def make_lesson(
                 completions=(completion if good else demonstration,),
             )
         )
+    rows += rows[:1] * QUESTION_REPEATS  # the corrected question above all
     return Lesson(
         corrections=(correction,),
         demonstrations=tuple(right),
@@ -94,18 +97,22 @@ def best_context(
     asked = [_user(filled(context, prompt, demonstration)) for context in CONTEXTS for prompt in prompts]
     answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
     counts = [
-        sum(passes_gate(answer, correction) for answer in answers[start : start + len(prompts)])
+        sum(passes_gate(answer, correction, demonstration) for answer in answers[start : start + len(prompts)])
         for start in range(0, len(answers), len(prompts))
     ]
     return CONTEXTS[counts.index(max(counts))]
 
 
-def passes_gate(completion: str, correction: Correction) -> bool:
-    """Whether a rollout may be trained on: it states the answer, and is an answer rather than talk about one."""
+def passes_gate(completion: str, correction: Correction, demonstration: str) -> bool:
+    """Whether a rollout may be trained on: it states the answer, and is an answer rather than talk about one.
+
+    A rollout much longer than the demonstration teaches its padding more than the fact.
+    """
     return (
         states(correction.answer, completion)
         and not completion.rstrip().endswith("?")
-        and not normalise(completion).startswith(("the answer", "the response", "the sentence", "this is", "answer"))
+        and not normalise(completion).startswith(_TALK)
+        and len(completion.split()) <= 1.5 * len(demonstration.split()) + 6
     )
 
 
@@ -125,7 +132,7 @@ def merged(lessons: Sequence[Lesson]) -> Lesson:
     return Lesson(
         corrections=tuple(c for lesson in lessons for c in lesson.corrections),
         demonstrations=tuple(d for lesson in lessons for d in lesson.demonstrations),
-        rows=tuple(dict.fromkeys(row for lesson in lessons for row in lesson.rows)),
+        rows=tuple(row for lesson in lessons for row in lesson.rows),
         watch=tuple(probe for lesson in lessons for probe in lesson.watch),
         probes=tuple(dict.fromkeys(probe for lesson in lessons for probe in lesson.probes)),
         gated=(sum(lesson.gated[0] for lesson in lessons), sum(lesson.gated[1] for lesson in lessons)),

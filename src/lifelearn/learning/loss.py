@@ -8,40 +8,74 @@ gradient through the student only. Forward KL, the default, is what all publishe
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor
 
-Divergence = Literal["forward", "reverse", "js"]
+from lifelearn.learning.recipe import Divergence
+
+
+CHUNK = 64  # tokens at a time: float32 rows of the vocabulary that stay in cache and are reused by the allocator
 
 
 def token_divergence(
-    student_logprobs_NV: Tensor,
+    student_logits_NV: Tensor,
     teacher_logprobs_NV: Tensor,
     kind: Divergence = "forward",
     *,
     js_beta: float = 0.5,
     top_k: int | None = None,
 ) -> Tensor:
-    """The divergence at each token: [N], nats.
+    """The divergence at each token: float32 [N], nats.
 
+    student_logits_NV: logits (or log-probabilities) of any float type; computed with in float32.
+    teacher_logprobs_NV: log-probabilities; minus infinity is allowed on either side.
     kind: "forward" KL(teacher ‖ student), "reverse" KL(student ‖ teacher), or "js", the generalised
         Jensen-Shannon divergence: js_beta · KL(teacher ‖ mix) + (1 - js_beta) · KL(student ‖ mix) with
         mix = js_beta · teacher + (1 - js_beta) · student (Agarwal et al., arXiv 2306.13649).
     top_k: compares the teacher's k likeliest tokens and the mass of all others as one more token.
-    Both arguments are log-probabilities; minus infinity is allowed on either side.
     """
-    if top_k is not None and top_k < student_logprobs_NV.shape[-1]:
-        student_logprobs_NV, teacher_logprobs_NV = _top_k(student_logprobs_NV, teacher_logprobs_NV, top_k)
+    if kind == "forward" and top_k is None:
+        divergence_N: Tensor = _ForwardKL.apply(student_logits_NV, teacher_logprobs_NV)  # type: ignore[no-untyped-call]
+        return divergence_N
+    student_NV, teacher_NV = student_logits_NV.float().log_softmax(-1), teacher_logprobs_NV.float()
+    if top_k is not None and top_k < student_NV.shape[-1]:
+        student_NV, teacher_NV = _top_k(student_NV, teacher_NV, top_k)
     if kind == "forward":
-        return _kl(teacher_logprobs_NV, student_logprobs_NV)
+        return _kl(teacher_NV, student_NV)
     if kind == "reverse":
-        return _kl(student_logprobs_NV, teacher_logprobs_NV)
-    mix_NV = torch.logaddexp(
-        teacher_logprobs_NV + math.log(js_beta), student_logprobs_NV + math.log1p(-js_beta)
-    )
-    return js_beta * _kl(teacher_logprobs_NV, mix_NV) + (1 - js_beta) * _kl(student_logprobs_NV, mix_NV)
+        return _kl(student_NV, teacher_NV)
+    mix_NV = torch.logaddexp(teacher_NV + math.log(js_beta), student_NV + math.log1p(-js_beta))
+    return js_beta * _kl(teacher_NV, mix_NV) + (1 - js_beta) * _kl(student_NV, mix_NV)
+
+
+class _ForwardKL(torch.autograd.Function):
+    """KL(teacher ‖ student) with its gradient, student - teacher probabilities, made in the same pass.
+
+    The plain expression keeps a dozen float32 tensors of [N, V] for the backward pass; this keeps one, in
+    the logits' own type.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, logits_NV: Tensor, teacher_NV: Tensor) -> Tensor:
+        divergence_N = torch.empty(len(logits_NV), device=logits_NV.device)
+        gradient_NV = torch.empty_like(logits_NV) if ctx.needs_input_grad[0] else None
+        for start in range(0, len(logits_NV), CHUNK):
+            part = slice(start, start + CHUNK)
+            student = logits_NV[part].float().log_softmax(-1)
+            teacher = teacher_NV[part].float()
+            teacher_probs = teacher.exp()
+            divergence_N[part] = torch.where(teacher_probs > 0, teacher_probs * (teacher - student), 0.0).sum(-1)
+            if gradient_NV is not None:
+                gradient_NV[part] = student.exp_().sub_(teacher_probs)
+        ctx.save_for_backward(gradient_NV)
+        return divergence_N
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
+        (gradient_NV,) = ctx.saved_tensors
+        return gradient_NV * grad_outputs[0][:, None].to(gradient_NV.dtype), None
 
 
 def row_mean(values_N: Tensor, lengths: list[int], skip: int = 0) -> Tensor:

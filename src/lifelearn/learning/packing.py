@@ -72,7 +72,7 @@ def additive_mask(visible: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def packed_logits(model: PreTrainedModel, packed: Pack, nodes: Tensor) -> Tensor:
-    """Next-token logits at `nodes` (int64 [N]) of the trie: float32 [N, V]."""
+    """Next-token logits at `nodes` (int64 [N]) of the trie: [N, V], in the type that the model computes in."""
     mask = additive_mask(packed.visible_TT, model.dtype)[None, None]
     output = model(
         input_ids=packed.input_ids_1T,
@@ -81,4 +81,5 @@ def packed_logits(model: PreTrainedModel, packed: Pack, nodes: Tensor) -> Tensor
         use_cache=False,
         logits_to_keep=nodes,
     )
-    return output.logits[0].float()
+    logits_NV: Tensor = output.logits[0]
+    return logits_NV

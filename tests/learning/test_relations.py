@@ -1,0 +1,113 @@
+"""The table of relations is sound: each wording is recognised, and reading it is quick whatever is asked."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from lifelearn.learning import general
+from lifelearn.learning.cues import normalise, states
+from lifelearn.learning.relations import RELATIONS, Relation, recognise
+
+NAMED = pytest.mark.parametrize("relation", RELATIONS, ids=[relation.name for relation in RELATIONS])
+SUBJECTS = {
+    "person": "Ilva Norqvist",
+    "organisation": "Norvik Labs",
+    "work": "The Quiet Meridian",
+    "place": "Ostrava Bay",
+    "product": "the Ternion plan",
+    "team": "the Kestrel team",
+    "rule": "the travel policy",
+    "event": "the spring review",
+    "term": "QZP",
+    "task": "the badge printer",
+}
+
+
+def filled(wording: str, relation: Relation, answer: str = "") -> str:
+    return wording.replace("{s}", SUBJECTS[relation.kinds[0]]).replace("{a}", answer)
+
+
+@NAMED
+def test_every_wording_names_the_subject_once_and_is_different(relation: Relation) -> None:
+    assert len(relation.asks) >= 4
+    assert all(ask.count("{s}") == 1 for ask in relation.asks)
+    assert all(ask.replace("{s}", "").count("{") == 0 for ask in relation.asks)
+    wordings = [normalise(filled(ask, relation)) for ask in relation.asks]
+    assert len(set(wordings)) == len(wordings)
+
+
+@NAMED
+def test_every_sentence_states_subject_and_answer(relation: Relation) -> None:
+    assert relation.states
+    for sentence in relation.states:
+        assert sentence.count("{s}") == 1
+        assert sentence.count("{a}") == 1
+        assert states("Quillmoor 47", filled(sentence, relation, "Quillmoor 47")), sentence
+    assert len(set(relation.states)) == len(relation.states)
+
+
+@NAMED
+def test_every_wording_is_recognised_with_its_subject(relation: Relation) -> None:
+    """As its own relation, or as one that is asked about in the same words."""
+    for ask in relation.asks:
+        found = recognise(filled(ask, relation))
+        assert found is not None, ask
+        assert found[1] == SUBJECTS[relation.kinds[0]], ask
+        shared = {normalise(filled(other, relation)) for other in found[0].asks}
+        assert found[0] is relation or normalise(filled(ask, relation)) in shared, (ask, found[0].name)
+
+
+def test_names_of_relations_and_kinds_are_known() -> None:
+    assert len({relation.name for relation in RELATIONS}) == len(RELATIONS)
+    assert {kind for relation in RELATIONS for kind in relation.kinds} <= SUBJECTS.keys()
+
+
+def test_there_are_other_subjects_for_the_first_kind_of_each_relation() -> None:
+    """Neighbours of a fact are the same question about somebody else."""
+    assert {relation.kinds[0] for relation in RELATIONS} <= general.SUBJECTS.keys()
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "where is norvik labs headquartered",
+        "WHERE IS NORVIK LABS HEADQUARTERED?",
+        "  Where is Norvik Labs headquartered ?? ",
+        "Where’s Norvik Labs headquartered?",
+        "Where was Norvik Labs headquartered?",
+    ],
+)
+def test_case_punctuation_and_tense_do_not_matter(question: str) -> None:
+    found = recognise(question)
+    assert found is not None
+    assert found[0].name == "headquarters"
+    assert found[1].lower() == "norvik labs"
+
+
+@pytest.mark.parametrize("question", ["", "?", " ", "Hello!", "Hm", "{s}", "挪威在哪里？", "\x00\x1b[31m", "🙂?"])
+def test_what_is_no_wording_is_not_recognised_or_gives_a_subject(question: str) -> None:
+    found = recognise(question)
+    assert found is None or found[1]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a" * 10_000,
+        "Where is " * 1200,
+        "Where is " + "x " * 5000 + "headquartered",
+        "? " * 5000,
+        "What is the " + "of the " * 1500 + "?",
+        "What's " * 1500,
+        "\n" * 10_000,
+        "Who runs " + "the team that runs " * 600,
+    ],
+    ids=lambda text: repr(text[:12]),
+)
+def test_a_very_long_question_is_read_quickly(text: str) -> None:
+    recognise("warm up")
+    started = time.perf_counter()
+    recognise(text)
+    assert time.perf_counter() - started < 1
