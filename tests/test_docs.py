@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from lifelearn.terminal.chat import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 # Variables that begin like settings and are none, with who reads them: the command line, and a test of detection.
 OTHER_VARIABLES = {"LL_DEBUG", "LL_EVAL_DATA"}
 ORIGINAL = r"## Coming from the original Life-Learn\n(.*?)(?=\n## |\Z)"  # names of other programs are right there
 
 # A registry's host, in any file, ties the project to it; pip and npm know where they take packages from.
-REGISTRY = re.compile(r"\b(?:[\w-]+\.)*(?:pypi|pythonhosted|npmjs|pytorch|anaconda)\.(?:org|io|com)\b|--(?:extra-)?index-url")
+REGISTRY = re.compile(r"\b(?:pypi|pythonhosted|npmjs|pytorch|anaconda)\.(?:org|io|com)\b|--(?:extra-)?index-url")
 # A path of somebody's machine. /root/x is the example of a test.
 MACHINE_PATH = re.compile(r"(?<![\w.~$})/])/(?:work|opt|home|root|Users|mnt)/(?!x\b)\w")
 
@@ -42,7 +42,7 @@ def ours(document: Path) -> str:
     return re.sub(ORIGINAL, "", document.read_text("utf-8"), flags=re.DOTALL)
 
 
-def of_documents(documents: list[Path] = DOCUMENTS) -> Any:
+def of_documents(documents: Sequence[Path] = DOCUMENTS) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("document", documents, ids=lambda path: path.name)
 
 
@@ -71,7 +71,7 @@ def test_commands_of_the_chat_exist() -> None:
 @of_documents()
 def test_targets_of_make_exist(document: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    named = {name for line in code(document.read_text("utf-8")) for name in re.findall(r"(?:^|\s)make ([a-z]+)", line)}
+    named = {name for line in code(document.read_text("utf-8")) for name in re.findall(r"^(?:\$ )?make ([a-z]+)", line)}
     assert named <= targets, f"the Makefile has no {', '.join(named - targets)}"
 
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lifelearn"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# Each part of the package with what it may import of the others: cli → terminal, workspace, bench → chat_models → learning.
+# What each part may import of the others: cli → terminal, workspace, bench → chat_models → learning.
 MAY_IMPORT: dict[str, set[str]] = {
     "learning": set(),
     "chat_models": {"learning"},
@@ -65,7 +65,8 @@ def in_part(name: str) -> list[Path]:
 
 def test_every_part_has_its_place() -> None:
     unknown = {part(file) for file in FILES} - set(MAY_IMPORT)
-    assert not unknown, f"say in MAY_IMPORT what {', '.join(sorted(unknown))} may import, and in docs/architecture.md why"
+    named = ", ".join(sorted(unknown))
+    assert not unknown, f"say in MAY_IMPORT what {named} may import, and in docs/architecture.md what it is for"
 
 
 @pytest.mark.parametrize("name", sorted({part(file) for file in FILES}))
@@ -78,8 +79,8 @@ def test_imports_run_one_way(name: str) -> None:
     ]
     allowed = ", ".join(sorted(MAY_IMPORT[name])) or "nothing else of lifelearn"
     assert not wrong, (
-        f"{name} may import {allowed}. Imports run cli → terminal, workspace, bench → chat_models → learning: move what "
-        "both need down, or hand it in as an argument. " + "; ".join(wrong)
+        f"{name} may import {allowed}. Imports run cli → terminal, workspace, bench → chat_models → learning: move "
+        "down what both need, or hand it in as an argument. " + "; ".join(wrong)
     )
 
 

@@ -15,8 +15,9 @@ import torch
 from peft import LoraConfig
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging
 
-from lifelearn.chat_models.default_model import resolve
+from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, resolve
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.packing import pack, packed_logits
 from lifelearn.learning.rollout import chunks, rollout
@@ -48,6 +49,8 @@ class LocalChatModel:
         Raises ChatModelError, with what to do, when it can't be had.
         """
         path = resolve(name, cache_dir, on_message)
+        logging.disable_progress_bar()  # loading takes a second; the caller says what is going on
+        logging.set_verbosity_error()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
         try:
@@ -56,7 +59,7 @@ class LocalChatModel:
         except Exception as error:  # transformers raises many kinds for a bad folder or an unknown id
             raise ChatModelError(_why(name, path, error)) from error
         base.requires_grad_(False)
-        return cls(base, Codec(tokenizer, base), name)
+        return cls(base, Codec(tokenizer, base), BUNDLED_NAME if name == BUNDLED else name)
 
     @property
     def name(self) -> str:

@@ -27,10 +27,9 @@ NEIGHBOUR_PROBES = 6
 UNRELATED_PROBES = 6
 
 _SMALL = frozenset(
-    "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "
-    "with get be been has have many much".split()
+    ["what", "which", "who", "whom", "whose", "where", "when", "why", "how", "is", "are", "was", "were", "do", "does", "did", "the", "a", "an", "of", "in", "on", "at", "to", "for", "by", "from", "with", "get", "be", "been", "has", "have", "many", "much"]
 )
-_CONNECTING = frozenset("of the & de la van von and for on no".split())
+_CONNECTING = frozenset(["of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"])
 _PREFIXES = ("", "", "Who", "Which", "What is", "What", "Tell me", "I need to know", "When", "How", "Where",
              "Do you know", "Please tell me about", "Can you say")  # fmt: skip
 _LINKS = ("the", "our", "of", "for", "in", "")
@@ -109,7 +108,7 @@ def augment(
                 Probe(kind="generalisation", question=wording, answer=correction.answer)
                 for wording in [correction.question, *watch]
             ),
-            *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in swapped[1:4]),
+            *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in swapped[1:8]),
         ),
         probes=(
             Probe(kind="efficacy", question=correction.question, answer=correction.answer),
@@ -148,9 +147,7 @@ def relation_wordings(question: str, subject: Subject | None) -> list[str]:
     if subject is None or subject.relation is None:
         return []
     names = (subject.name, subject.short)
-    return [
-        capitalised(ask.replace("{s}", names[index % 2])) for index, ask in enumerate(subject.relation.asks)
-    ]
+    return [capitalised(ask.replace("{s}", names[index % 2])) for index, ask in enumerate(subject.relation.asks)]
 
 
 def written_wordings(
@@ -181,8 +178,10 @@ def written_wordings(
     except PartialAnswersError as error:
         on_progress(Progress(stage="augment", message=str(error)))
         answers = error.answers
-    lines = [line for answer in answers if answer for line in (answer.splitlines() if expert else answer.split("\n")[:1])]
-    lines = [re.sub(r"^\s*(?:\d+[.)]|[-*•])\s*", "", line).strip().strip("\"“”") for line in lines]
+    lines = [
+        line for answer in answers if answer for line in (answer.splitlines() if expert else answer.split("\n")[:1])
+    ]
+    lines = [re.sub(r"^\s*(?:\d+[.)]|[-*•])\s*", "", line).strip().strip('"“”') for line in lines]
     return [line for line in lines if is_paraphrase(line, correction, subject)]
 
 
@@ -241,21 +240,19 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
 
 
-def swapped_questions(
-    question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random
-) -> list[str]:
+def swapped_questions(question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
     """The same questions about somebody else: another name, or the same name but for one word.
 
     The question itself is asked of several others: it is where a new answer leaks first.
     """
     if subject is None:
         return []
-    kinds = subject.kinds or ("person", "organisation", "work", "product")
+    kinds = subject.kinds or ("organisation", "product")
     far = [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ()) if name != subject.name]
     rng.shuffle(far)
     near = near_names(subject, rng)
-    names = [*far[:4], near[0], *far[4:], *near[1:]]
-    found = [question.replace(subject.name, name) for name in names[:5]]
+    names = [*far[:3], near[0], *far[3:5], *near[1:3], *far[5:]]
+    found = [question.replace(subject.name, name) for name in names[:8]]
     cores = " ".join(distinctive(subject))
     for index, wording in enumerate(wordings):
         if subject.name in wording:
@@ -271,9 +268,7 @@ def near_names(subject: Subject, rng: random.Random) -> list[str]:
     places = [index for index, word in enumerate(words) if word.lower() not in _SMALL | _CONNECTING]
     if len(places) < 2:
         return [rng.choice(general.WORDS)]
-    return [
-        " ".join([*words[:place], rng.choice(general.WORDS), *words[place + 1 :]]) for place in places[:4]
-    ]
+    return [" ".join([*words[:place], rng.choice(general.WORDS), *words[place + 1 :]]) for place in places[:4]]
 
 
 def other_questions(subject: Subject | None, rng: random.Random) -> list[str]:
@@ -283,7 +278,8 @@ def other_questions(subject: Subject | None, rng: random.Random) -> list[str]:
     fitting = [
         relation
         for relation in RELATIONS
-        if relation is not subject.relation and (not subject.kinds or set(relation.kinds) & set(subject.kinds))
+        if relation is not subject.relation
+        and (not subject.kinds or set(relation.kinds) & set(subject.kinds))
         and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
     ]
     rng.shuffle(fitting)

@@ -46,7 +46,8 @@ def demonstrate(
     if not found and subject and subject.relation:
         found += [
             Demonstration(
-                completion=capitalised(form.replace("{s}", subject.name).replace("{a}", correction.answer)), source="template"
+                completion=capitalised(form.replace("{s}", subject.name).replace("{a}", correction.answer)),
+                source="template",
             )
             for form in subject.relation.states[:1]
         ]
@@ -70,7 +71,9 @@ def users_sentence(correction: Correction) -> Demonstration | None:
     subject = find_subject(correction.question)
     named = stems(" ".join(distinctive(subject))) if subject else set()
     words, asked = stems(text), stems(correction.question)
-    alone = named <= words and len(words & asked) >= max(1, len(asked) // 3) and len(words) > len(stems(correction.answer))
+    alone = (
+        named <= words and len(words & asked) >= max(1, len(asked) // 3) and len(words) > len(stems(correction.answer))
+    )
     if len(correction.answer.split()) > LONG_ANSWER:  # a procedure: the answer is the sentence
         text = correction.answer
     elif not states(correction.answer, text) or not alone:
@@ -81,9 +84,7 @@ def users_sentence(correction: Correction) -> Demonstration | None:
 def _experts_sentences(
     correction: Correction, expert: ChatModel, recipe: Recipe, on_progress: OnProgress
 ) -> list[Demonstration]:
-    asked = _ASK_EXPERT.format(
-        question=correction.question, answer=correction.answer, message=correction.message
-    )
+    asked = _ASK_EXPERT.format(question=correction.question, answer=correction.answer, message=correction.message)
     conversations = [(Message(role="user", content=asked),)] * recipe.demonstrations
     try:
         answers: Sequence[str | None] = expert.answer(

@@ -180,9 +180,7 @@ def learn(
         version = step(
             "version",
             ModelVersion,
-            lambda: store.add(
-                weights, lesson, report, base=model.name, parent=parent, recipe=recipe, seconds=seconds
-            ),
+            lambda: store.add(weights, lesson, report, base=model.name, parent=parent, recipe=recipe, seconds=seconds),
         )
     except (LessonError, TrainingError, ValueError) as error:
         raise LearnError(str(error)) from error

@@ -37,7 +37,16 @@ CONTEXTS: tuple[str, ...] = (
 REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short rows are cheap
 GATE_SAMPLE = 5
 QUESTION_REPEATS = 2
-_TALK = ("the answer", "answer", "to answer", "to determine", "the response", "the sentence", "this is", "this sentence")
+_TALK = (
+    "the answer",
+    "answer",
+    "to answer",
+    "to determine",
+    "the response",
+    "the sentence",
+    "this is",
+    "this sentence",
+)
 
 
 class LessonError(Exception):

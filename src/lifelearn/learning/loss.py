@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lifelearn.learning.recipe import Divergence
 
-
 CHUNK = 64  # tokens at a time: float32 rows of the vocabulary that stay in cache and are reused by the allocator
 
 
@@ -84,9 +83,7 @@ def row_mean(values_N: Tensor, lengths: list[int], skip: int = 0) -> Tensor:
     lengths: tokens of each row, summing to N. A row that is no longer than `skip` counts 0.
     The skip is the paper's heuristic against artefacts such as "Based on the text…".
     """
-    means = [
-        part[skip:].mean() if len(part) > skip else part.sum() * 0 for part in values_N.split(lengths)
-    ]
+    means = [part[skip:].mean() if len(part) > skip else part.sum() * 0 for part in values_N.split(lengths)]
     return torch.stack(means)
 
 

@@ -27,7 +27,8 @@ class Recipe(Value):
 
     method, lora_rank: LoRA on all linear layers (alpha = 2 · rank), or full fine-tuning of float32 masters.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
-    max_steps: optimizer steps at most; `min_steps` before the first early stop.
+    max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; `min_steps` before the first
+        early stop.
     cold_start_steps, on_policy_steps: after so many steps on the teacher's rollouts (a student that never says the
         fact gives no signal of its own), so many on the student's; then the teacher's again, joined by the
         student's own answers wherever a watch probe fails.
@@ -37,14 +38,15 @@ class Recipe(Value):
     divergence, js_beta, top_k, skip_tokens: see loss.py.
     teacher: "frozen" (the parent, its targets computed once) or "ema" (moves by ema_rate per step).
     training_prompts: wordings of the question to train on. demonstrations: an expert's answers per prompt.
-    max_prompt_tokens, max_completion_tokens: longer prompts are refused, completions cut.
+    max_prompt_tokens, max_completion_tokens: rows of longer prompts are left out, completions cut.
     """
 
     method: Literal["lora", "full"] = "lora"
     lora_rank: int = 16
     learning_rate: float = 1e-3
     warmup_steps: int = 2
-    max_steps: int = 17
+    max_steps: int = 20
+    epochs: int = 8
     min_steps: int = 8
     check_every: int = 3
     cold_start_steps: int = 6
@@ -52,8 +54,8 @@ class Recipe(Value):
     rollout_temperature: float = 0.7
     rollout_tokens: int = 24
     facts_per_step: int = 10
-    replay_per_step: int = 10
-    replay_weight: float = 1.0
+    replay_per_step: int = 12
+    replay_weight: float = 1.5
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5

@@ -14,7 +14,6 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-
 MAX_QUESTION = 400  # characters; a longer question is no wording of this table
 
 
@@ -681,7 +680,9 @@ def recognise(question: str) -> tuple[Relation, str] | None:
     Several relations share a wording ("Who runs …?"): a subject in small letters ("the support hotline")
     is a thing or a task, a capitalised one a person or an organisation.
     """
-    question = re.sub(r"(?i)\b(what|who|where|when)['’]s\b", r"\1 is", question.replace("’", "'").strip()[:MAX_QUESTION])
+    question = re.sub(
+        r"(?i)\b(what|who|where|when)['’]s\b", r"\1 is", question.replace("’", "'").strip()[:MAX_QUESTION]
+    )
     question = re.sub(r"(?i)^(what|who|where|when|which) (?:was|were)\b", lambda m: f"{m[1]} is", question)
     best: tuple[int, Relation, str] | None = None
     for fixed, pattern, relation in _patterns():

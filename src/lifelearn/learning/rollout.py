@@ -107,10 +107,7 @@ def _prefill(model: PreTrainedModel, prompts: Sequence[Sequence[int]]) -> tuple[
         # A left pad repeats node 0; it is masked wherever it is read.
         padded = torch.stack([torch.nn.functional.pad(path, (width - len(path), 0)) for path in packed.paths])
         layers.append(
-            [
-                (keys[0][:, padded].transpose(0, 1), values[0][:, padded].transpose(0, 1))
-                for keys, values, *_ in cache
-            ]
+            [(keys[0][:, padded].transpose(0, 1), values[0][:, padded].transpose(0, 1)) for keys, values, *_ in cache]
         )
     joined = [tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in zip(*layers, strict=True)]
     return torch.cat(logits), DynamicCache(joined), lengths_B

@@ -126,7 +126,9 @@ class LoraStudent:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(folder / ADAPTER_WEIGHTS))
         config = copy.deepcopy(self._config)
         config.inference_mode = True
-        config.base_model_name_or_path = None  # the manifest names the base; a path of this machine would be wrong elsewhere
+        config.base_model_name_or_path = (
+            None  # the manifest names the base; a path of this machine would be wrong elsewhere
+        )
         config.task_type = "CAUSAL_LM"
         config.save_pretrained(str(folder))
         return folder / ADAPTER_WEIGHTS
@@ -203,7 +205,8 @@ class FullStudent:
         state = {name: tensor.to(dtype) for name, tensor in self._student.state_dict().items()}
         tied = set(self._student._tied_weights_keys or ()) if self._student.config.tie_word_embeddings else set()
         save_file(
-            {name: tensor.contiguous() for name, tensor in state.items() if name not in tied}, str(folder / FULL_WEIGHTS)
+            {name: tensor.contiguous() for name, tensor in state.items() if name not in tied},
+            str(folder / FULL_WEIGHTS),
         )
         return folder / FULL_WEIGHTS
 

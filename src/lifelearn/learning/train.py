@@ -10,6 +10,7 @@ Knows nothing of versions, files or users: rows in, weights changed in place.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -64,8 +65,21 @@ def train(
     Raises TrainingError when the loss is not finite (the learning rate is too high for this model).
     """
     rng = random.Random(recipe.seed)
-    facts = Pool([encoded for row in lesson.rows if row.kind == "fact" for encoded in encode(codec, row, recipe)], rng)
-    replay = Pool([encoded for row in lesson.rows if row.kind == "replay" for encoded in encode(codec, row, recipe)], rng)
+    encoded = [each for row in lesson.rows for each in encode(codec, row, recipe)]
+    fitting = [row for row in encoded if len(row.teacher_prompt) <= recipe.max_prompt_tokens]
+    if len(fitting) < len(encoded):
+        left_out = (
+            f"{len(encoded) - len(fitting)} of {len(encoded)} rows have longer prompts than LL_TRAIN_MAX_PROMPT_LEN"
+        )
+        on_progress(Progress(stage="train", message=f"{left_out} and are left out"))
+    facts = Pool([row for row in fitting if not row.replay], rng)
+    replay = Pool([row for row in fitting if row.replay], rng)
+    if not facts.rows:
+        raise TrainingError(
+            f"The question is too long to learn: no prompt fits in {recipe.max_prompt_tokens} tokens "
+            "(LL_TRAIN_MAX_PROMPT_LEN). Ask it more briefly, or raise the limit."
+        )
+    steps = min(recipe.max_steps, math.ceil(recipe.epochs * len(facts.rows) / recipe.facts_per_step))
     with student.teacher() as teacher:
         facts.targets = targets(teacher, facts.rows)
     with student.parent() as parent:
@@ -73,7 +87,7 @@ def train(
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
     losses: list[float] = []
     tokens, failing = 0, list(lesson.watch)
-    for step in range(recipe.max_steps):
+    for step in range(steps):
         rows, wanted = facts.draw(recipe.facts_per_step)
         on_policy = recipe.cold_start_steps <= step < recipe.cold_start_steps + recipe.on_policy_steps
         if on_policy:
@@ -98,13 +112,13 @@ def train(
         losses.append(loss)
         tokens += sum(len(row.completion) for row in rows)
         done = step + 1
-        on_progress(Progress(stage="train", step=done, steps=recipe.max_steps, loss=loss))
+        on_progress(Progress(stage="train", step=done, steps=steps, loss=loss))
         if not lesson.watch or done < recipe.min_steps or (done - recipe.min_steps) % recipe.check_every:
             continue
         answers = watch_answers(student, codec, lesson.watch)
         failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
         message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
-        on_progress(Progress(stage="train", step=done, steps=recipe.max_steps, loss=loss, message=message))
+        on_progress(Progress(stage="train", step=done, steps=steps, loss=loss, message=message))
         if not failing:
             break
         strengthen(student, codec, lesson, facts, replay, [entry for entry in answers if entry[0] in failing], recipe)
@@ -198,9 +212,7 @@ def targets(teacher: PreTrainedModel, rows: Sequence[EncodedRow]) -> list[Tensor
     return found
 
 
-def row_logits(
-    model: PreTrainedModel, rows: Sequence[EncodedRow], *, teacher_side: bool
-) -> tuple[Tensor, list[int]]:
+def row_logits(model: PreTrainedModel, rows: Sequence[EncodedRow], *, teacher_side: bool) -> tuple[Tensor, list[int]]:
     """Logits of what follows at each completion position, [N, V], and each row's share of N."""
     prompts = [row.teacher_prompt if teacher_side else row.prompt for row in rows]
     packed = pack([prompt + row.completion[:-1] for prompt, row in zip(prompts, rows, strict=True)], model.device)
@@ -221,9 +233,7 @@ def own_rollouts(
     student: Student, codec: Codec, rows: Sequence[EncodedRow], recipe: Recipe, seed: int
 ) -> list[EncodedRow]:
     """The same prompts with completions sampled from the student as it is now."""
-    sampling = Sampling(
-        max_tokens=recipe.rollout_tokens, temperature=recipe.rollout_temperature, seed=seed
-    )
+    sampling = Sampling(max_tokens=recipe.rollout_tokens, temperature=recipe.rollout_temperature, seed=seed)
     with student.student() as model:
         completions = rollout(model, [row.prompt for row in rows], codec.stop_ids, sampling)
     return [
@@ -289,6 +299,4 @@ def _as_row(probe: Probe, rows: Sequence[Row]) -> Row:
             turn.model_copy(update={"content": turn.content.replace(asked, probe.question)}) for turn in conversation
         )
 
-    return like.model_copy(
-        update={"prompt": rephrased(like.prompt), "teacher_prompt": rephrased(like.teacher_prompt)}
-    )
+    return like.model_copy(update={"prompt": rephrased(like.prompt), "teacher_prompt": rephrased(like.teacher_prompt)})

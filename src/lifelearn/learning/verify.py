@@ -56,7 +56,9 @@ def verify(
     parent_logprobs = model.text_logprobs(TEXT)
     try:
         model.use(weights)
-        on_progress(Progress(stage="verify", step=2, steps=2, message=f"asking the new version {len(probes)} questions"))
+        on_progress(
+            Progress(stage="verify", step=2, steps=2, message=f"asking the new version {len(probes)} questions")
+        )
         after = ask(model, probes)
         drift = drift_check(parent_logprobs, model.text_logprobs(TEXT), thresholds.drift)
     finally:

@@ -1,0 +1,419 @@
+"""The whole way on the tiny model: resumable at each stage, building on what was learned, and safe on a full disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning import learn as learning
+from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.cues import normalise
+from lifelearn.learning.learn import LearnError, learn
+from lifelearn.learning.recipe import Recipe, Thresholds
+from lifelearn.learning.types import Correction, ModelVersion, Progress, Stage
+from lifelearn.learning.version import VersionStore
+
+ANYTHING = Thresholds(efficacy=0, generalisation=0, locality=0, retention=0, drift=1e9)
+QUICK = Recipe(
+    lora_rank=2,
+    max_steps=2,
+    min_steps=1,
+    cold_start_steps=1,
+    on_policy_steps=1,
+    facts_per_step=2,
+    replay_per_step=2,
+    training_prompts=6,
+    max_completion_tokens=16,
+    rollout_tokens=6,
+    thresholds=ANYTHING,
+)
+STAGES = ("augment", "demonstrate", "make_lesson", "with_history", "_train", "verify")
+
+
+def correction(number: int = 1, question: str = "Where is Norvik based?", answer: str = "Lyon") -> Correction:
+    return Correction(
+        id=f"c{number}",
+        question=question,
+        wrong="In Oslo.",
+        message=f"No, {answer}.",
+        statement=answer,
+        answer=answer,
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> VersionStore:
+    return VersionStore(tmp_path / "data")
+
+
+@pytest.fixture
+def talkative(tiny: Any) -> Any:
+    """The tiny model with larger random weights, which answers with more than nothing."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in tiny.base.parameters():
+            if parameter.dim() == 2:
+                parameter.add_((0.15 * torch.randn(parameter.shape, generator=generator)).to(parameter.dtype))
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def learned_once(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the correction learned and live as version 1."""
+    from lifelearn.chat_models.local import LocalChatModel
+
+    store = VersionStore(tmp_path_factory.mktemp("learned"))
+    run(LocalChatModel.load(str(tiny_model_folder), store.root), store)
+    store.activate(1)
+    return store.root
+
+
+@pytest.fixture
+def grown(learned_once: Path, tmp_path: Path) -> VersionStore:
+    """A copy of it."""
+    return VersionStore(Path(shutil.copytree(learned_once, tmp_path / "grown")))
+
+
+class Runs:
+    """Which stages ran; the next run of `breaks` raises what is told."""
+
+    def __init__(self) -> None:
+        self.ran: list[str] = []
+        self.breaks: str | None = None
+        self.fault: BaseException = KeyboardInterrupt()
+        self.after = False
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
+    runs = Runs()
+
+    def counted(name: str, stage: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            runs.ran.append(name)
+            if runs.breaks == name and not runs.after:
+                raise runs.fault
+            result = stage(*arguments, **named)
+            if runs.breaks == name:
+                raise runs.fault
+            return result
+
+        return run
+
+    for name in STAGES:
+        monkeypatch.setattr(learning, name, counted(name, getattr(learning, name)))
+    return runs
+
+
+def run(
+    model: Any, store: VersionStore, *corrections: Correction, recipe: Recipe = QUICK, **named: Any
+) -> ModelVersion:
+    given = corrections or (correction(),)
+    return learn(model, given, store=store, recipe=recipe, work=store.root / "work" / given[0].id, **named)
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        found: torch.Tensor = model.model(torch.tensor([[5, 9, 60, 70, 80]])).logits
+    return found
+
+
+def usable(model: Any, store: VersionStore, active: int = 0) -> bool:
+    """The active version is the one it was, and can be loaded."""
+    model.use(store.weights(store.active()))
+    return store.active() == active
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_correction_becomes_a_version_with_all_that_belongs_to_it(
+    tiny: Any, store: VersionStore, method: Any
+) -> None:
+    base = logits(tiny)
+    seen: list[Progress] = []
+    version = run(tiny, store, recipe=QUICK.model_copy(update={"method": method}), on_progress=seen.append)
+    assert (version.number, version.parent, version.base, version.method) == (1, 0, tiny.name, method)
+    assert version.corrections == (correction(),)
+    assert version.demonstrations
+    assert [check.name for check in version.report.checks] == [
+        "efficacy",
+        "generalisation",
+        "locality",
+        "retention",
+        "drift",
+    ]
+    stages: list[Stage] = ["augment", "demonstrate", "lesson", "train", "verify"]
+    assert list(version.seconds) == stages
+    assert list(dict.fromkeys(progress.stage for progress in seen)) == [*stages, "version"]
+    assert [p.step for p in seen if p.stage == "train" and p.loss is not None and not p.message] == [1, 2]
+    assert store.get(1) == version
+    assert store.lesson(1).corrections == version.corrections
+    assert torch.equal(logits(tiny), base), "the model is left on the active version"
+    assert not (store.root / "work" / "c1").exists()
+    tiny.use(store.weights(1))
+    assert not torch.equal(logits(tiny), base)
+
+
+def test_a_version_that_fails_verification_is_a_candidate_with_its_report(tiny: Any, store: VersionStore) -> None:
+    version = run(tiny, store, recipe=QUICK.model_copy(update={"thresholds": Thresholds()}))
+    assert not version.report.passed
+    assert "efficacy" in [check.name for check in version.report.failed]
+    efficacy = version.report.checks[0]
+    assert (efficacy.numerator, efficacy.denominator) == (0, 1)
+    assert efficacy.answers[0].probe.question == correction().question
+    assert [known.number for known in store.versions()] == [1]
+    assert store.active() == 0
+    assert not (store.root / "work" / "c1").exists()
+
+
+def test_the_same_seed_gives_the_same_version(tiny: Any, tmp_path: Path) -> None:
+    hashes = [run(tiny, VersionStore(tmp_path / name)).sha256 for name in ("one", "two")]
+    assert hashes[0] == hashes[1]
+    other = run(tiny, VersionStore(tmp_path / "three"), recipe=QUICK.model_copy(update={"seed": 1}))
+    assert other.sha256 != hashes[0]
+
+
+@pytest.mark.parametrize("broken", STAGES)
+def test_an_interrupted_job_continues_at_the_first_stage_that_is_missing(
+    tiny: Any, store: VersionStore, runs: Runs, broken: str
+) -> None:
+    base = logits(tiny)
+    runs.breaks = broken
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, store)
+    assert runs.ran == list(STAGES[: STAGES.index(broken) + 1])
+    assert torch.equal(logits(tiny), base), "the model answers as before at once"
+    assert store.versions() == []
+    runs.ran.clear()
+    runs.breaks = None
+    assert run(tiny, store).number == 1
+    assert runs.ran == list(STAGES[STAGES.index(broken) :])
+
+
+def test_a_job_interrupted_between_the_versions_folder_and_its_note_does_not_add_it_twice(
+    tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = VersionStore.add
+
+    def killed(self: VersionStore, *arguments: Any, **named: Any) -> ModelVersion:
+        add(self, *arguments, **named)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(VersionStore, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, store)
+    assert run(tiny, store).number == 1
+    assert [version.number for version in store.versions()] == [1]
+
+
+def test_a_job_interrupted_after_everything_gives_the_same_version(
+    tiny: Any, store: VersionStore, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", lambda *_, **__: None)
+        first = run(tiny, store)
+    runs.ran.clear()
+    assert run(tiny, store) == first
+    assert runs.ran == []
+    assert len(store.versions()) == 1
+
+
+def test_weights_cut_off_while_they_were_written_are_trained_again(tiny: Any, store: VersionStore, runs: Runs) -> None:
+    runs.breaks, runs.after = "_train", True
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, store)
+    for file in (store.root / "work" / "c1" / "weights").iterdir():
+        file.write_bytes(file.read_bytes()[:10])
+    runs.breaks = None
+    assert run(tiny, store).number == 1
+    assert usable(tiny, store)
+    tiny.use(store.weights(1))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"prompts": []}'])
+def test_a_stages_result_that_cannot_be_read_is_made_again(
+    tiny: Any, store: VersionStore, runs: Runs, text: str
+) -> None:
+    runs.breaks = "make_lesson"
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, store)
+    (store.root / "work" / "c1" / "augment-c1.json").write_text(text)
+    runs.ran.clear()
+    runs.breaks = None
+    run(tiny, store)
+    assert runs.ran == ["augment", *STAGES[2:]]
+
+
+def test_a_work_folder_of_another_parent_or_other_settings_is_not_reused(
+    tiny: Any, grown: VersionStore, runs: Runs
+) -> None:
+    runs.breaks = "make_lesson"
+    grown.activate(0)
+    for parent in (0, 1):
+        grown.activate(parent)
+        runs.ran.clear()
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny, grown, correction(2))
+        assert runs.ran == list(STAGES[:3]), "begun from the start"
+    runs.ran.clear()
+    runs.breaks = None
+    version = run(tiny, grown, correction(2), recipe=QUICK.model_copy(update={"seed": 5}))
+    assert runs.ran == list(STAGES)
+    assert version.parent == 1
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_second_correction_builds_on_the_first_and_keeps_it(talkative: Any, store: VersionStore, method: Any) -> None:
+    recipe = QUICK.model_copy(update={"method": method})
+    run(talkative, store, recipe=recipe)
+    store.activate(1)
+    talkative.use(store.weights(1))
+    before = logits(talkative)
+    second = correction(2, "Who runs the badge printer?", "the Kestrel team")
+    version = run(talkative, store, second, recipe=recipe)
+    assert (version.number, version.parent, version.corrections) == (2, 1, (second,))
+    assert torch.equal(logits(talkative), before)
+    lesson = store.lesson(2)
+    retained = [probe for probe in lesson.probes if probe.kind == "retention"]
+    assert [(probe.question, probe.answer) for probe in retained] == [("Where is Norvik based?", "Lyon")]
+    replayed = {row.prompt[-1].content for row in lesson.rows if row.kind == "replay"}
+    of_the_first = {row.prompt[-1].content for row in store.lesson(1).rows if row.kind == "fact"}
+    assert len(replayed & of_the_first) >= 2
+    assert version.report.checks[3].denominator == 1
+    assert [known.number for known in store.lineage(2)] == [1, 2]
+
+
+def test_a_correction_of_a_correction_does_not_retain_what_it_replaces(tiny: Any, grown: VersionStore) -> None:
+    again = run(tiny, grown, correction(2, "where is NORVIK based", "Turin"))
+    assert again.report.checks[3].denominator == 0
+    replayed = {normalise(row.prompt[-1].content) for row in grown.lesson(2).rows if row.kind == "replay"}
+    assert "where is norvik based" not in replayed
+
+
+def test_several_corrections_are_learned_at_once(tiny: Any, store: VersionStore) -> None:
+    both = (correction(1), correction(2, "Who runs the badge printer?", "the Kestrel team"))
+    version = run(tiny, store, *both)
+    assert version.corrections == both
+    assert (version.number, version.report.checks[0].denominator) == (1, 2)
+    assert len(store.versions()) == 1
+
+
+def test_nothing_to_learn_is_a_clear_error(tiny: Any, store: VersionStore) -> None:
+    with pytest.raises(LearnError, match="nothing to learn"):
+        learn(tiny, [], store=store, recipe=QUICK, work=store.root / "work" / "none")
+    assert not store.root.exists()
+
+
+def test_with_an_expert_it_writes_and_the_local_model_is_trained(tiny: Any, store: VersionStore) -> None:
+    expert = ScriptedChatModel(lambda conversation: "Which town is Norvik based in?\nNorvik is based in Lyon.")
+    version = run(tiny, store, expert=expert)
+    assert any(demonstration.source == "expert" for demonstration in version.demonstrations)
+    assert expert.calls
+
+
+def test_an_expert_that_refuses_is_a_clear_error_or_done_without(tiny: Any, store: VersionStore) -> None:
+    def refuse(conversation: object) -> str:
+        raise ChatModelError("gpt at http://localhost refused the key (401). Check OPENAI_API_KEY.")
+
+    seen: list[Progress] = []
+    text = ""
+    try:
+        run(tiny, store, expert=ScriptedChatModel(refuse), on_progress=seen.append)
+    except (ChatModelError, LearnError) as error:
+        text = str(error)
+    assert "401" in text or any("401" in progress.message for progress in seen)
+    assert usable(tiny, store)
+
+
+def test_a_run_that_diverges_is_a_clear_error(tiny: Any, store: VersionStore) -> None:
+    with pytest.raises(LearnError, match=r"LL_TRAIN_LR.*active version is unchanged"):
+        run(tiny, store, recipe=QUICK.model_copy(update={"learning_rate": float("inf"), "cold_start_steps": 2}))
+    assert usable(tiny, store)
+    assert store.versions() == []
+    assert run(tiny, store).number == 1
+
+
+def test_a_question_that_does_not_fit_the_model_is_a_clear_error(tiny: Any, store: VersionStore) -> None:
+    long = correction(1, "Where is " + "very " * 120 + "old Norvik based?")
+    with pytest.raises((ChatModelError, LearnError), match=r"(?i)tokens|long|shorten"):
+        run(tiny, store, long)
+    assert usable(tiny, store)
+
+
+# A full disk. Every file of a run is written by replace_file, by safetensors, by copying or by write_text.
+
+
+@contextmanager
+def small_files_only(size: int) -> Iterator[None]:
+    """Whatever writes more than `size` bytes into one file fails, in any library: the next thing to a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_weights_that_cannot_be_written_are_a_clear_error(tiny: Any, grown: VersionStore) -> None:
+    tiny.use(grown.weights(1))
+    before = logits(tiny)
+    limited = ExitStack()
+
+    def limit(progress: Progress) -> None:
+        if progress.stage == "train" and progress.step == 1:
+            limited.enter_context(small_files_only(4096))
+
+    with limited, pytest.raises(LearnError, match=r"active version is unchanged.*learn --pending"):
+        run(tiny, grown, correction(2), on_progress=limit)
+    assert torch.equal(logits(tiny), before)
+    assert usable(tiny, grown, active=1)
+    assert run(tiny, grown, correction(2)).number == 2
+
+
+@pytest.mark.parametrize("file", ["job.json", "lesson.json", "train.json", "manifest.json", "0002", "version.json"])
+def test_a_full_disk_at_any_file_is_a_clear_error_and_loses_nothing(
+    tiny: Any, grown: VersionStore, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    tiny.use(grown.weights(1))
+    before = logits(tiny)
+    replace = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if Path(target).name == file:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(LearnError, match="No space left on device"):
+            run(tiny, grown, correction(2))
+    assert torch.equal(logits(tiny), before)
+    assert usable(tiny, grown, active=1)
+    version = run(tiny, grown, correction(2))
+    assert (version.number, version.parent) == (2, 1)
+    assert [known.number for known in grown.versions()] == [1, 2]
+
+
+def test_a_full_disk_while_a_version_is_copied_is_a_clear_error(
+    tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: Path, target: Path) -> None:
+        Path(target).mkdir()
+        raise shutil.Error([(str(source), str(target), "[Errno 28] No space left on device")])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copytree", full)
+        with pytest.raises(LearnError, match="No space left on device"):
+            run(tiny, store)
+    assert store.versions() == []
+    assert run(tiny, store).number == 1
