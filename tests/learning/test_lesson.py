@@ -66,9 +66,13 @@ def asked(conversation: Conversation) -> str:
     return conversation[-1].content
 
 
-def teacher(reply: Callable[[str], str]) -> ScriptedChatModel:
-    """Answers a question without its context with "As always."; else as told."""
-    return ScriptedChatModel(lambda c: "As always." if asked(c) in NEIGHBOURS else reply(asked(c)))
+def whole(conversation: Conversation) -> str:
+    return "\n".join(turn.content for turn in conversation)
+
+
+def teacher(reply: Callable[[Conversation], str]) -> ScriptedChatModel:
+    """Answers the neighbours "As always."; else as told."""
+    return ScriptedChatModel(lambda c: "As always." if asked(c) in NEIGHBOURS else reply(c))
 
 
 def made(model: ScriptedChatModel, sentences: Sequence[str] = (SENTENCE,)) -> Lesson:
@@ -80,8 +84,10 @@ def facts(lesson: Lesson) -> list[Row]:
 
 
 def test_every_prompt_gets_a_row_whose_completion_states_the_answer() -> None:
-    lesson = made(teacher(lambda text: "It is based in Lyon."))
-    assert [row.prompt for row in facts(lesson)] == [(Message(role="user", content=text),) for text in PROMPTS]
+    lesson = made(teacher(lambda _: "It is based in Lyon."))
+    assert list(dict.fromkeys(row.prompt for row in facts(lesson))) == [
+        (Message(role="user", content=text),) for text in PROMPTS
+    ]
     assert {row.completions for row in facts(lesson)} == {("It is based in Lyon.",)}
     assert lesson.gated == (len(PROMPTS), len(PROMPTS))
     assert (lesson.corrections, lesson.watch, lesson.probes) == (
@@ -96,7 +102,7 @@ def test_every_prompt_gets_a_row_whose_completion_states_the_answer() -> None:
     ["It is in Oslo.", "", "It is not in Lyon.", "Is it in Lyon?", "The answer is Lyon.", "Lyon " + "and so on " * 40],
 )
 def test_a_rollout_that_is_no_right_answer_is_replaced_by_the_demonstration(wrong: str) -> None:
-    lesson = made(teacher(lambda text: wrong if "which city" in text.lower() else "It is in Lyon."))
+    lesson = made(teacher(lambda c: wrong if "which city" in whole(c).lower() else "It is in Lyon."))
     completions = {row.prompt[0].content: row.completions for row in facts(lesson)}
     for prompt in PROMPTS:
         assert completions[prompt] == ((SENTENCE,) if "which city" in prompt.lower() else ("It is in Lyon.",))
@@ -104,43 +110,40 @@ def test_a_rollout_that_is_no_right_answer_is_replaced_by_the_demonstration(wron
 
 
 def test_a_teacher_that_never_passes_still_leaves_a_right_completion_for_every_prompt() -> None:
-    lesson = made(teacher(lambda text: "I cannot say."))
+    lesson = made(teacher(lambda _: "I cannot say."))
     assert {row.completions for row in facts(lesson)} == {(SENTENCE,)}
     assert lesson.gated == (0, 6)
 
 
 def test_the_teacher_sees_the_prompt_and_the_demonstration_and_the_student_only_the_prompt() -> None:
-    for row in facts(made(teacher(lambda text: "In Lyon."))):
-        (prompt,), (shown,) = row.prompt, row.teacher_prompt
-        assert prompt.content in shown.content
-        assert SENTENCE in shown.content
+    for row in facts(made(teacher(lambda _: "In Lyon."))):
+        (prompt,) = row.prompt
+        assert prompt.content in asked(row.teacher_prompt)
+        assert row.teacher_prompt[-1].role == "user"
+        assert SENTENCE in whole(row.teacher_prompt)
         assert not states("Lyon", prompt.content)
 
 
 @pytest.mark.parametrize("best", range(len(CONTEXTS)))
 def test_the_context_that_passes_most_often_is_chosen(best: int) -> None:
-    mark = CONTEXTS[best].replace("{prompt}", "").replace("{demonstration}", "").strip()[-20:]
-    others = [text.strip()[-20:] for text in CONTEXTS if text is not CONTEXTS[best]]
-    assert mark not in others
+    """With the others the teacher answers one prompt right, with this one all."""
 
-    def reply(text: str) -> str:
-        right = text.replace(SENTENCE, "").rstrip().endswith(mark.rstrip()) or mark in text
-        return "It is in Lyon." if right or PROMPTS[0] in text else "It is in Oslo."
+    def shown(context: int, prompt: str) -> Conversation:
+        return filled(CONTEXTS[context], CORRECTION.question, prompt, SENTENCE)
 
-    model = teacher(reply)
+    right = {shown(best, prompt) for prompt in PROMPTS}
+    right |= {shown(context, PROMPTS[1]) for context in range(len(CONTEXTS))}
+    model = teacher(lambda conversation: "It is in Lyon." if conversation in right else "It is in Oslo.")
     assert best_context(CORRECTION, PROMPTS[:5], SENTENCE, model, Recipe()) == CONTEXTS[best]
-    lesson = made(teacher(reply))
-    assert {asked(row.teacher_prompt) for row in facts(lesson)} == {
-        filled(CONTEXTS[best], prompt, SENTENCE) for prompt in PROMPTS
-    }
+    assert {row.teacher_prompt for row in facts(made(model))} == {shown(best, prompt) for prompt in PROMPTS}
 
 
 def test_on_a_tie_the_first_context_is_taken() -> None:
-    assert best_context(CORRECTION, PROMPTS[:2], SENTENCE, teacher(lambda text: "no"), Recipe()) == CONTEXTS[0]
+    assert best_context(CORRECTION, PROMPTS[:2], SENTENCE, teacher(lambda _: "no"), Recipe()) == CONTEXTS[0]
 
 
 def test_without_any_sentence_that_states_the_answer_there_is_no_lesson() -> None:
-    model = teacher(lambda text: "In Lyon.")
+    model = teacher(lambda _: "In Lyon.")
     with pytest.raises(LessonError, match=r"states “Lyon”\. Say the correction as one full sentence"):
         made(model, ["It is in Oslo.", "It isn't in Lyon."])
     with pytest.raises(LessonError):
@@ -149,13 +152,13 @@ def test_without_any_sentence_that_states_the_answer_there_is_no_lesson() -> Non
 
 
 def test_demonstrations_that_do_not_state_the_answer_are_left_out() -> None:
-    lesson = made(teacher(lambda text: "no"), ["It is in Oslo.", SENTENCE])
+    lesson = made(teacher(lambda _: "no"), ["It is in Oslo.", SENTENCE])
     assert [demonstration.completion for demonstration in lesson.demonstrations] == [SENTENCE]
     assert {row.completions for row in facts(lesson)} == {(SENTENCE,)}
 
 
 def test_replay_rows_hold_the_models_own_answers_without_any_context() -> None:
-    replayed = [row for row in made(teacher(lambda text: "In Lyon.")).rows if row.kind == "replay"]
+    replayed = [row for row in made(teacher(lambda _: "In Lyon.")).rows if row.kind == "replay"]
     assert [asked(row.prompt) for row in replayed] == list(NEIGHBOURS)
     assert all(row.teacher_prompt == row.prompt and row.completions == ("As always.",) for row in replayed)
 
@@ -169,10 +172,13 @@ def test_a_question_that_the_model_does_not_answer_is_not_replayed() -> None:
     "text", ["{prompt}", "{demonstration}", "{}", "{0}", "{unknown!r}", "100 % {of}", "}{", "$prompt", "{{prompt}}"]
 )
 def test_braces_are_plain_text(text: str) -> None:
+    question, prompt, sentence = f"What is {text}?", f"Say what {text} is.", f"It is {text}."
     for context in CONTEXTS:
-        shown = filled(context, f"What is {text}?", f"It is {text}.")
-        assert shown.count(f"What is {text}?") == 1
-        assert shown.count(f"It is {text}.") == 1
+        shown = whole(filled(context, question, prompt, sentence))
+        template = "\n".join(context)
+        assert shown.count(prompt) == template.count("{prompt}")
+        assert shown.count(question) == template.count("{question}")
+        assert shown.count(sentence) == template.count("{demonstration}")
     lesson = make_lesson(
         CORRECTION,
         AUGMENTATION.model_copy(update={"prompts": (f"Where is {text}?",), "neighbours": ()}),
@@ -180,19 +186,19 @@ def test_braces_are_plain_text(text: str) -> None:
         ScriptedChatModel(lambda conversation: f"Lyon {text}."),
         Recipe(),
     )
-    (row,) = lesson.rows
+    row = lesson.rows[0]
     assert asked(row.prompt) == f"Where is {text}?"
-    assert f"Where is {text}?" in asked(row.teacher_prompt)
-    assert f"{text} is in Lyon." in asked(row.teacher_prompt)
+    assert f"Where is {text}?" in whole(row.teacher_prompt)
+    assert f"{text} is in Lyon." in whole(row.teacher_prompt)
 
 
 def test_a_lesson_is_a_data_set_and_back() -> None:
-    lesson = made(teacher(lambda text: "In Lyon, {really} – 里昂 🙂."))
+    lesson = made(teacher(lambda _: "In Lyon, {really} – 里昂 🙂."))
     dataset = to_dataset(lesson)
     assert {"prompt", "teacher_prompt"} <= set(dataset.column_names)
     assert len(dataset) == len(lesson.rows)
     assert dataset[0]["prompt"] == [{"role": "user", "content": PROMPTS[0]}]
-    assert dataset[0]["teacher_prompt"][0]["role"] == "user"
+    assert dataset[0]["teacher_prompt"][-1]["role"] == "user"
     assert rows_from_dataset(dataset) == lesson.rows
 
 
@@ -204,24 +210,25 @@ def test_conversations_of_several_turns_survive_the_data_set() -> None:
         Message(role="user", content="Where?"),
     )
     row = Row(kind="fact", prompt=turns, teacher_prompt=turns[1:], completions=("Lyon",))
-    lesson = made(teacher(lambda text: "In Lyon.")).model_copy(update={"rows": (row,)})
+    lesson = made(teacher(lambda _: "In Lyon.")).model_copy(update={"rows": (row,)})
     assert rows_from_dataset(to_dataset(lesson)) == (row,)
 
 
 def test_rows_with_several_completions_become_one_record_each() -> None:
-    row = facts(made(teacher(lambda text: "In Lyon.")))[0].model_copy(update={"completions": ("Lyon.", "In Lyon!")})
-    lesson = made(teacher(lambda text: "In Lyon.")).model_copy(update={"rows": (row,)})
+    row = facts(made(teacher(lambda _: "In Lyon.")))[0].model_copy(update={"completions": ("Lyon.", "In Lyon!")})
+    lesson = made(teacher(lambda _: "In Lyon.")).model_copy(update={"rows": (row,)})
     back = rows_from_dataset(to_dataset(lesson))
     assert [completion for found in back for completion in found.completions] == ["Lyon.", "In Lyon!"]
     assert {found.prompt for found in back} == {row.prompt}
 
 
 def test_several_lessons_become_one_without_repetitions() -> None:
-    one = made(teacher(lambda text: "In Lyon."))
+    one = made(teacher(lambda _: "In Lyon."))
     other = one.model_copy(update={"corrections": (CORRECTION.model_copy(update={"id": "c2"}),)})
     both = merged([one, other])
     assert [correction.id for correction in both.corrections] == ["c1", "c2"]
-    assert (both.rows, both.probes) == (one.rows, one.probes)
+    assert set(both.rows) == set(one.rows)
+    assert both.probes == one.probes
     assert both.gated == (2 * one.gated[0], 2 * one.gated[1])
     assert merged([one]).rows == one.rows
 
@@ -229,7 +236,7 @@ def test_several_lessons_become_one_without_repetitions() -> None:
 def test_a_lesson_survives_json_and_says_what_it_does() -> None:
     seen: list[Progress] = []
     lesson = make_lesson(
-        CORRECTION, AUGMENTATION, demonstrations(SENTENCE), teacher(lambda text: "In Lyon."), Recipe(), seen.append
+        CORRECTION, AUGMENTATION, demonstrations(SENTENCE), teacher(lambda _: "In Lyon."), Recipe(), seen.append
     )
     assert Lesson.model_validate_json(lesson.model_dump_json()) == lesson
     assert {progress.stage for progress in seen} == {"lesson"}

@@ -24,6 +24,7 @@ QUICK = Recipe(
     lora_rank=4,
     warmup_steps=0,
     max_steps=6,
+    epochs=1000,
     min_steps=6,
     check_every=1,
     cold_start_steps=6,
@@ -265,10 +266,25 @@ def test_training_ends_within_its_budget_when_they_never_do(anchored: Any) -> No
     assert taught.progress[-1].step == taught.training.steps
 
 
-def test_a_lesson_without_rows_changes_nothing(tiny: Any) -> None:
-    before = Taught(tiny, lesson(), QUICK.model_copy(update={"max_steps": 1, "learning_rate": 0.0}))
-    after = Taught(tiny, lesson(), QUICK.model_copy(update={"max_steps": 2}))
-    assert equal(before, after)
+def test_rows_that_are_too_long_are_left_out_and_reported(anchored: Any) -> None:
+    recipe = QUICK.model_copy(update={"max_prompt_tokens": 120, "max_steps": 1})
+    taught = Taught(anchored, lesson(fact(), fact(f"{QUESTION} " + "Please. " * 40), replay("x" * 200)), recipe)
+    assert taught.training.completion_tokens == len(SENTENCE) + 1
+    assert any("2 of 3" in step.message and "LL_TRAIN_MAX_PROMPT_LEN" in step.message for step in taught.progress)
+
+
+def test_a_question_that_is_too_long_is_a_clear_error(anchored: Any) -> None:
+    recipe = QUICK.model_copy(update={"max_prompt_tokens": 20})
+    with pytest.raises(TrainingError, match=r"too long .*LL_TRAIN_MAX_PROMPT_LEN"):
+        Taught(anchored, lesson(fact(), replay("x")), recipe)
+
+
+@pytest.mark.parametrize(("rows", "epochs", "steps"), [(1, 3, 3), (4, 3, 6), (5, 1, 3), (2, 100, 6)])
+def test_the_rows_are_passed_over_as_often_as_told(anchored: Any, rows: int, epochs: int, steps: int) -> None:
+    """Two rows a step: never more steps than `max_steps`, nor passes than `epochs`."""
+    recipe = QUICK.model_copy(update={"epochs": epochs, "facts_per_step": 2})
+    taught = Taught(anchored, lesson(*(fact(f"{QUESTION} {number}") for number in range(rows))), recipe)
+    assert taught.training.steps == steps
 
 
 def test_the_base_is_untouched_whatever_happens(tiny: Any) -> None:

@@ -27,7 +27,43 @@ NEIGHBOUR_PROBES = 6
 UNRELATED_PROBES = 6
 
 _SMALL = frozenset(
-    ["what", "which", "who", "whom", "whose", "where", "when", "why", "how", "is", "are", "was", "were", "do", "does", "did", "the", "a", "an", "of", "in", "on", "at", "to", "for", "by", "from", "with", "get", "be", "been", "has", "have", "many", "much"]
+    [
+        "what",
+        "which",
+        "who",
+        "whom",
+        "whose",
+        "where",
+        "when",
+        "why",
+        "how",
+        "is",
+        "are",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "the",
+        "a",
+        "an",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "for",
+        "by",
+        "from",
+        "with",
+        "get",
+        "be",
+        "been",
+        "has",
+        "have",
+        "many",
+        "much",
+    ]
 )
 _CONNECTING = frozenset(["of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"])
 _PREFIXES = ("", "", "Who", "Which", "What is", "What", "Tell me", "I need to know", "When", "How", "Where",

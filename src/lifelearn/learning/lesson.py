@@ -7,7 +7,9 @@ teacher contexts, the one whose rollouts pass most often is taken: small models 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Literal
 
 from datasets import Dataset
 
@@ -16,6 +18,7 @@ from lifelearn.learning.cues import normalise, states
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.types import (
     Augmentation,
+    Conversation,
     Correction,
     Demonstration,
     Lesson,
@@ -26,14 +29,20 @@ from lifelearn.learning.types import (
     no_progress,
 )
 
-# What the teacher sees instead of the prompt, the more direct first. The last is the paper's, which a small model
-# answers with talk about the question (docs/LOG.md has how often each passes the gate).
-CONTEXTS: tuple[str, ...] = (
-    "{prompt}\n\nAnswer with this sentence: {demonstration}",
-    "Fact: {demonstration}\n\nQuestion: {prompt}\n\nAnswer the question in one short sentence, using the fact.",
-    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
-    "Now answer with a response of your own, including the thinking process.",
+# What the teacher sees instead of the prompt: turns of user and assistant, the user first. The first context shows the
+# question and the prompt answered before it is asked again: a small model repeats what it has just said far more
+# surely than it follows an instruction (docs/LOG.md: 17 of 20 prompts answered with the very sentence, against 6 for
+# an instruction). The last is the paper's.
+CONTEXTS: tuple[tuple[str, ...], ...] = (
+    ("{question}", "{demonstration}", "{prompt}", "{demonstration}", "{prompt}"),
+    ("{prompt}\n\nAnswer with this sentence: {demonstration}",),
+    ("Fact: {demonstration}\n\nQuestion: {prompt}\n\nAnswer the question in one short sentence, using the fact.",),
+    (
+        "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
+        "Now answer with a response of your own, including the thinking process.",
+    ),
 )
+_FIELD = re.compile(r"\{(?:question|prompt|demonstration)\}")
 REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short rows are cheap
 GATE_SAMPLE = 5
 QUESTION_REPEATS = 2
@@ -73,9 +82,9 @@ def make_lesson(
     demonstration = right[0].completion
     on_progress(Progress(stage="lesson", message="choosing the teacher's context"))
     context = best_context(correction, augmentation.prompts[:GATE_SAMPLE], demonstration, model, recipe)
-    teacher_prompts = [filled(context, prompt, demonstration) for prompt in augmentation.prompts]
+    teacher_prompts = [filled(context, correction.question, prompt, demonstration) for prompt in augmentation.prompts]
     on_progress(Progress(stage="lesson", message=f"the teacher answers {len(teacher_prompts)} prompts"))
-    drawn = model.answer([_user(text) for text in teacher_prompts], Sampling(max_tokens=recipe.max_completion_tokens))
+    drawn = model.answer(teacher_prompts, Sampling(max_tokens=recipe.max_completion_tokens))
     rows, passed = [], 0
     for prompt, teacher_prompt, completion in zip(augmentation.prompts, teacher_prompts, drawn, strict=True):
         good = passes_gate(completion, correction, demonstration)
@@ -84,7 +93,7 @@ def make_lesson(
             Row(
                 kind="fact",
                 prompt=_user(prompt),
-                teacher_prompt=_user(teacher_prompt),
+                teacher_prompt=teacher_prompt,
                 completions=(completion if good else demonstration,),
             )
         )
@@ -101,9 +110,9 @@ def make_lesson(
 
 def best_context(
     correction: Correction, prompts: Sequence[str], demonstration: str, model: ChatModel, recipe: Recipe
-) -> str:
+) -> tuple[str, ...]:
     """The teacher context whose greedy answers to `prompts` pass the gate most often; the earlier one on a tie."""
-    asked = [_user(filled(context, prompt, demonstration)) for context in CONTEXTS for prompt in prompts]
+    asked = [filled(context, correction.question, prompt, demonstration) for context in CONTEXTS for prompt in prompts]
     answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
     counts = [
         sum(passes_gate(answer, correction, demonstration) for answer in answers[start : start + len(prompts)])
@@ -148,9 +157,14 @@ def merged(lessons: Sequence[Lesson]) -> Lesson:
     )
 
 
-def filled(context: str, prompt: str, demonstration: str) -> str:
-    """A teacher context with its prompt and demonstration; braces in either are plain text."""
-    return context.replace("{prompt}", prompt).replace("{demonstration}", demonstration)
+def filled(context: Sequence[str], question: str, prompt: str, demonstration: str) -> Conversation:
+    """A teacher context with its question, prompt and demonstration; braces in any of them are plain text."""
+    values = {"{question}": question, "{prompt}": prompt, "{demonstration}": demonstration}
+    roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
+    return tuple(
+        Message(role=roles[index % 2], content=_FIELD.sub(lambda found: values[found[0]], text))
+        for index, text in enumerate(context)
+    )
 
 
 def to_dataset(lesson: Lesson) -> Dataset:
