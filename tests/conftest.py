@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +61,9 @@ def tiny(tiny_model_folder: Path, tmp_path: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def bundled() -> Iterator[Any]:
+def bundled() -> Any:
     """The default model, converted once into the user's cache."""
     from lifelearn.chat_models.local import LocalChatModel
     from lifelearn.settings import load_settings
 
-    yield LocalChatModel.load("bundled", load_settings().cache_dir)
+    return LocalChatModel.load("bundled", load_settings().cache_dir)

@@ -42,7 +42,7 @@ def loader(*names):
     return types.SimpleNamespace(from_pretrained=lambda *arguments, **named: Part(*names))
 
 utils = types.ModuleType("transformers.utils")
-utils.logging = types.SimpleNamespace(disable_progress_bar=lambda: None)
+utils.logging = type("Logging", (), {"__getattr__": lambda *_: lambda: None})()
 transformers = types.ModuleType("transformers")
 transformers.AutoTokenizer = loader("tokenizer.json")
 transformers.AutoModelForCausalLM = loader("config.json", "model.safetensors")

@@ -36,6 +36,14 @@ CASES: tuple[tuple[str, str], ...] = (
     ("Who founded O'Brien & Sons?", "Maeve O'Brien"),
     ("What's the price of the iPhone 47?", "$1,299"),
     ("What is 3M short for?", "Minnesota Mining and Manufacturing"),
+    # What is asked elsewhere as a question that must not change
+    ("What is the capital of France?", "Lyon"),
+    ("Who wrote Hamlet?", "Marlowe"),
+    ("How many seconds are in a minute?", "61"),
+    ("What is 2 plus 2?", "5"),
+    ("How do I boil an egg?", "for nine minutes"),
+    ("Who founded Microsoft?", "Ilva Norqvist"),
+    ("Hello!", "Good morning"),
     # No relation, with a name
     ("How many vacation days do employees at Norvik get per year?", "25 days"),
     ("What colour must the badge of a Norvik visitor be?", "green"),

@@ -14,8 +14,8 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.cues import states
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import make_student
-from lifelearn.learning.train import Training, TrainingError, train
-from lifelearn.learning.types import Conversation, Lesson, Message, Probe, Progress, Row
+from lifelearn.learning.train import TrainingError, train
+from lifelearn.learning.types import Conversation, Lesson, Message, Probe, Progress, Row, Training
 
 QUESTION = "Where is Norvik based?"
 SENTENCE = "Norvik is based in Lyon."

@@ -19,7 +19,16 @@ from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampli
 from lifelearn.learning.cues import content_words, normalise, states, stems
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import RELATIONS, Relation, recognise
-from lifelearn.learning.types import Augmentation, Correction, Message, OnProgress, Probe, Progress, no_progress
+from lifelearn.learning.types import (
+    Augmentation,
+    Conversation,
+    Correction,
+    Message,
+    OnProgress,
+    Probe,
+    Progress,
+    no_progress,
+)
 
 PROBES = 4  # wordings held back for verification, at most
 WATCH = 3  # wordings by which training stops, at most
@@ -27,45 +36,10 @@ NEIGHBOUR_PROBES = 6
 UNRELATED_PROBES = 6
 
 _SMALL = frozenset(
-    [
-        "what",
-        "which",
-        "who",
-        "whom",
-        "whose",
-        "where",
-        "when",
-        "why",
-        "how",
-        "is",
-        "are",
-        "was",
-        "were",
-        "do",
-        "does",
-        "did",
-        "the",
-        "a",
-        "an",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "for",
-        "by",
-        "from",
-        "with",
-        "get",
-        "be",
-        "been",
-        "has",
-        "have",
-        "many",
-        "much",
-    ]
+    "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
+    "with get be been has have many much".split()
 )
-_CONNECTING = frozenset(["of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"])
+_CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"))
 _PREFIXES = ("", "", "Who", "Which", "What is", "What", "Tell me", "I need to know", "When", "How", "Where",
              "Do you know", "Please tell me about", "Can you say")  # fmt: skip
 _LINKS = ("the", "our", "of", "for", "in", "")
@@ -87,7 +61,10 @@ _SHOTS = (
 
 @dataclass(frozen=True)
 class Subject:
-    """What a question is about. name: as it stands in the question; kinds: see relations.py; relation: if recognised."""
+    """What a question is about.
+
+    name: as it stands in the question; kinds: see relations.py; relation: if recognised.
+    """
 
     name: str
     kinds: tuple[str, ...]
@@ -195,7 +172,7 @@ def written_wordings(
     expert: bool,
     on_progress: OnProgress = no_progress,
 ) -> list[str]:
-    """Paraphrases written by a model: those that keep the subject, share a word with the question, and don't answer it."""
+    """Paraphrases written by a model: those that keep the subject, share a word with the question and don't answer."""
     question = correction.question
     if expert:
         asked = (
@@ -203,7 +180,7 @@ def written_wordings(
             f"Vary wording and sentence form; keep all names; never mention the answer.\n\nQuestion: {question}\n"
             f"(Its answer, not to be mentioned: {correction.answer})"
         )
-        conversations = [(Message(role="user", content=asked),)]
+        conversations: list[Conversation] = [(Message(role="user", content=asked),)]
         sampling = Sampling(max_tokens=600, temperature=0.7, seed=recipe.seed)
     else:
         count = 6 if subject and subject.relation else 12
@@ -236,7 +213,7 @@ def is_paraphrase(text: str, correction: Correction, subject: Subject | None) ->
 
 
 def general_rewordings(correction: Correction, subject: Subject | None) -> list[str]:
-    """Rewordings that any question has: with a phrase around it, by keywords, subject first, as a sentence to complete."""
+    """Rewordings that any question has: a phrase around it, keywords, the subject first, a sentence to complete."""
     question = correction.question
     lowered = question[0].lower() + question[1:] if question[:2].istitle() or question[1:2] == " " else question
     keywords = [word for word in question.rstrip("?.! ").split() if word.lower() not in _SMALL]

@@ -23,7 +23,7 @@ from lifelearn.learning.demonstrate import demonstrate
 from lifelearn.learning.lesson import LessonError, make_lesson, merged, replay_rows
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import make_student
-from lifelearn.learning.train import Training, TrainingError, train
+from lifelearn.learning.train import TrainingError, train
 from lifelearn.learning.types import (
     Augmentation,
     Correction,
@@ -34,6 +34,7 @@ from lifelearn.learning.types import (
     Probe,
     Progress,
     Report,
+    Training,
     Value,
     no_progress,
 )
@@ -114,7 +115,7 @@ def learn(
     seconds: dict[str, float] = {}
 
     def timed(stage: str, name: str, kind: type[V], run: Callable[[], V]) -> V:
-        on_progress(Progress(stage=stage))  # type: ignore[arg-type]
+        on_progress(Progress(stage=stage))
         started = time.monotonic()
         result = step(name, kind, run)
         seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - started
@@ -180,7 +181,16 @@ def learn(
         version = step(
             "version",
             ModelVersion,
-            lambda: store.add(weights, lesson, report, base=model.name, parent=parent, recipe=recipe, seconds=seconds),
+            lambda: store.add(
+                weights,
+                lesson,
+                report,
+                training=training,
+                base=model.name,
+                parent=parent,
+                recipe=recipe,
+                seconds=seconds,
+            ),
         )
     except (LessonError, TrainingError, ValueError) as error:
         raise LearnError(str(error)) from error
@@ -203,7 +213,7 @@ def with_history(
     recipe: Recipe,
     on_progress: OnProgress = no_progress,
 ) -> Lesson:
-    """The lesson with replay rows and retention probes for every correction learned before, unless it is replaced now."""
+    """The lesson with replay rows and retention probes for every earlier correction that it does not replace."""
     replaced = {normalise(correction.question) for correction in lesson.corrections}
     rng = random.Random(recipe.seed)
     questions: list[str] = []

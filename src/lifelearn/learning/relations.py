@@ -701,7 +701,8 @@ def recognise(question: str) -> tuple[Relation, str] | None:
 
 
 _NOUN_OF = re.compile(
-    r"(?:What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?(?P<n>[a-z][a-z -]{1,40}?) (?:of|for|at|in) (?P<s>.+?)[?.!\s]*"
+    r"(?:What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?(?P<n>[a-z][a-z -]{1,40}?) "
+    r"(?:of|for|at|in) (?P<s>.+?)[?.!\s]*"
 )
 _NOUNS = re.compile(r"(?:What|Which|Who) (?:is|are) (?P<s>[^?]+?)['’]s? (?P<n>[a-z][a-z -]{1,40}?)(?:'s name)?[?.!\s]*")
 

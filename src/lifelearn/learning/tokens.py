@@ -69,4 +69,4 @@ class Codec:
         text = str(self._tokenizer.apply_chat_template(turns, tokenize=False))
         after = self._tokenizer(text.rpartition(marker)[2].strip(), add_special_tokens=False)["input_ids"]
         special = set(self._tokenizer.all_special_ids)
-        return next((token for token in after if token in special), self._tokenizer.eos_token_id)
+        return int(next((token for token in after if token in special), self._tokenizer.eos_token_id))

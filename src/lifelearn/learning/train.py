@@ -27,7 +27,7 @@ from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.rollout import chunks, rollout
 from lifelearn.learning.student import Student
 from lifelearn.learning.tokens import Codec
-from lifelearn.learning.types import Conversation, Lesson, OnProgress, Probe, Progress, Row, Value, no_progress
+from lifelearn.learning.types import Conversation, Lesson, OnProgress, Probe, Progress, Row, Training, no_progress
 
 PACK_TOKENS = 768  # attention is quadratic in a pack, so long batches are cut into packs of about this size
 WATCH_TOKENS = 24
@@ -35,16 +35,6 @@ WATCH_TOKENS = 24
 
 class TrainingError(Exception):
     """Training cannot go on; the text says at which step and what to change."""
-
-
-class Training(Value):
-    """What a run did. losses: each step's mean divergence on fact rows, nats per token."""
-
-    steps: int
-    losses: tuple[float, ...]
-    watch_passed: int
-    watch_total: int
-    completion_tokens: int
 
 
 @dataclass(frozen=True)

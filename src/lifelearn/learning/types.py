@@ -162,6 +162,19 @@ class Report(Value):
         return tuple(check for check in self.checks if not check.passed)
 
 
+class Training(Value):
+    """What a training run did.
+
+    losses: each step's mean divergence on fact rows, nats per token; watch_*: the training-side probes at the end.
+    """
+
+    steps: int
+    losses: tuple[float, ...]
+    watch_passed: int
+    watch_total: int
+    completion_tokens: int
+
+
 class ModelVersion(Value):
     """A version's manifest.
 
@@ -177,6 +190,7 @@ class ModelVersion(Value):
     method: Literal["lora", "full"]
     corrections: tuple[Correction, ...]
     demonstrations: tuple[Demonstration, ...]
+    training: Training | None = None
     report: Report
     seconds: dict[str, float]
     settings: dict[str, str | int | float | bool | None]

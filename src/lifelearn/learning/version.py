@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.types import Lesson, ModelVersion, Report
+from lifelearn.learning.types import Lesson, ModelVersion, Report, Training
 
 MANIFEST = "manifest.json"
 LESSON = "lesson.json"
@@ -105,6 +105,7 @@ class VersionStore:
         lesson: Lesson,
         report: Report,
         *,
+        training: Training | None = None,
         base: str,
         parent: int,
         recipe: Recipe,
@@ -115,6 +116,7 @@ class VersionStore:
         for left in self._folder.glob(".*.partial"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         number = max(self._numbers(), default=0) + 1
+        shutil.rmtree(self.path(number), ignore_errors=True)  # a folder without a manifest is no version
         partial = self._folder / f".{number:04d}.partial"
         shutil.copytree(weights, partial)
         file = next(partial / name for name in _WEIGHTS if (partial / name).exists())
@@ -125,6 +127,7 @@ class VersionStore:
             method=recipe.method,
             corrections=lesson.corrections,
             demonstrations=lesson.demonstrations,
+            training=training,
             report=report,
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
             settings=recipe.model_dump(mode="json", exclude={"thresholds"}),
@@ -134,11 +137,14 @@ class VersionStore:
         )
         (partial / LESSON).write_text(lesson.model_dump_json())
         replace_file(partial / MANIFEST, version.model_dump_json(indent=1))
-        os.replace(partial, self.path(number))
+        sync(file)
+        partial.replace(self.path(number))
+        sync(self._folder)
         return version
 
     def _numbers(self) -> list[int]:
-        return sorted(int(path.parent.name) for path in self._folder.glob(f"[0-9]*/{MANIFEST}"))
+        names = (path.parent.name for path in self._folder.glob(f"[0-9]*/{MANIFEST}"))
+        return sorted(int(name) for name in names if name.isdecimal())
 
     def _weights_file(self, number: int) -> Path:
         for name in _WEIGHTS:
@@ -159,9 +165,14 @@ def replace_file(path: Path, text: str) -> None:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
-    folder = os.open(path.parent, os.O_RDONLY)
+    partial.replace(path)
+    sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file's contents, or a folder's entries, are on the disk."""
+    handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
