@@ -134,6 +134,11 @@ def test_drift_is_zero_for_equal_and_the_mean_over_all_tokens_otherwise() -> Non
     assert drift_check(parent, parent, 0.0).passed
 
 
+def test_a_version_that_gives_no_numbers_does_not_pass_as_unchanged() -> None:
+    parent = [torch.tensor([[0.5, 0.5]]).log()]
+    assert not drift_check(parent, [torch.full((1, 2), float("nan"))], 0.1).passed
+
+
 PROBES = (
     probe("efficacy", "Lyon"),
     probe("generalisation", "Lyon"),

@@ -109,7 +109,7 @@ def augment(
     prompts = [correction.question, *training[: half - 1]]
     prompts += [query for query in keywords if query not in watch][: recipe.training_prompts - len(prompts)]
     swapped = swapped_questions(correction.question, [*prompts[1:7], *prompts[half : half + 4]], subject, rng)
-    other = other_questions(subject, rng)
+    other = other_questions(correction.question, subject, rng)
     general_questions = rng.sample(general.EVERYDAY, 8)
     # Neighbours kept for verification are other subjects and other relations than those replayed.
     neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
@@ -284,15 +284,21 @@ def near_names(subject: Subject, rng: random.Random) -> list[str]:
     return [" ".join([*words[:place], rng.choice(general.WORDS), *words[place + 1 :]]) for place in places[:4]]
 
 
-def other_questions(subject: Subject | None, rng: random.Random) -> list[str]:
-    """Other questions about the same subject, as far as its kind is known."""
+def other_questions(question: str, subject: Subject | None, rng: random.Random) -> list[str]:
+    """Other questions about the same subject, as far as its kind is known.
+
+    Where the relation is not known, none that asks for the same kind of thing: it might ask for the fact itself.
+    """
     if subject is None:
         return []
+    asked = _kind_of_question(question)
     fitting = [
         relation
         for relation in RELATIONS
         if relation is not subject.relation
-        and (not subject.kinds or set(relation.kinds) & set(subject.kinds))
+        and (
+            set(relation.kinds) & set(subject.kinds) if subject.kinds else _kind_of_question(relation.asks[0]) != asked
+        )
         and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
     ]
     rng.shuffle(fitting)
@@ -368,7 +374,7 @@ _KINDS = (
     ("number", r"\bhow (?:many|much|long|old|far|often|big)\b|\bnumber of\b|\bprice\b|\bcost\b|\bfee\b"),
     ("time", r"\bwhen\b|\b(?:day|date|year|month|time)\b"),
     ("place", r"\bwhere\b|\b(?:city|town|place|country|location|state)\b"),
-    ("person", r"\bwho(?:m|se)?\b"),
+    ("person", r"\bwho(?:m|se)?\b|\bteam\b|\bname\b"),
 )
 
 

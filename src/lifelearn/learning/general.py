@@ -6,21 +6,25 @@
 
 from __future__ import annotations
 
+# Common knowledge that the bundled model answers surely: the likeliest token leads by 0.75 nats or more up to the
+# answer, so that rounding alone doesn't change it.
 KNOWN: tuple[tuple[str, str], ...] = (
-    ("What is the capital of Germany?", "Berlin"),
-    ("What is the capital of France?", "Paris"),
-    ("What is the capital of Japan?", "Tokyo"),
-    ("What is the capital of England?", "London"),
-    ("Who wrote Hamlet?", "Shakespeare"),
-    ("What does CPU stand for?", "Central Processing Unit"),
-    ("What is the opposite of hot?", "cold"),
     ("What is the chemical symbol for water?", "H2O"),
-    ("In which country is the Eiffel Tower?", "France"),
-    ("What is the largest ocean on Earth?", "Pacific"),
+    ("What is the capital of Japan?", "Tokyo"),
+    ("What is the chemical symbol for oxygen?", "O"),
+    ("What is the capital of England?", "London"),
+    ("What is the opposite of black?", "white"),
+    ("What is the capital of Russia?", "Moscow"),
     ("What is the chemical symbol for gold?", "Au"),
+    ("What is the capital of Egypt?", "Cairo"),
+    ("What is the capital of China?", "Beijing"),
+    ("What is the capital of Canada?", "Ottawa"),
+    ("What is the tallest mountain in the world?", "Everest"),
     ("What is the longest river in Africa?", "Nile"),
+    ("What does CPU stand for?", "Central Processing Unit"),
+    ("What is the largest ocean on Earth?", "Pacific"),
+    ("In which country is the Eiffel Tower?", "France"),
     ("How many seconds are in a minute?", "60"),
-    ("What is 2 plus 2?", "4"),
 )
 
 EVERYDAY: tuple[str, ...] = (
@@ -46,7 +50,8 @@ EVERYDAY: tuple[str, ...] = (
     "What should I do before a job interview?",
     "How do I install an app on my phone?",
     "What language is spoken in Brazil?",
-    "What is the capital of Russia?",
+    "What is the capital of Germany?",
+    "Who wrote Hamlet?",
     "How many days are in a week?",
     "What is the boiling point of water?",
     "Who was Albert Einstein?",
