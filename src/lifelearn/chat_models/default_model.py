@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from filelock import FileLock
+from safetensors import SafetensorError
 
 from lifelearn.learning.chat_model import ChatModelError
 
@@ -60,9 +61,10 @@ def bundled_model(cache_dir: Path, on_message: Callable[[str], None] | None = No
                 if on_message:
                     on_message(f"Converting {BUNDLED_NAME} once, about half a minute …")
                 _convert(source, folder)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors says "disk full" with an error of its own
+        reason = getattr(error, "strerror", None) or error
         raise ChatModelError(
-            f"The bundled model cannot be written to {cache_dir}: {error.strerror or error}. It needs 280 MB; "
+            f"The bundled model cannot be written to {cache_dir}: {reason}. It needs 280 MB; "
             "free some space or choose another folder by LL_CACHE_DIR."
         ) from error
     return folder
@@ -75,6 +77,8 @@ def _convert(source: Path, folder: Path) -> None:
 
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    for left in folder.parent.glob(f".{folder.name}.*/"):  # of a process that was killed; we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)

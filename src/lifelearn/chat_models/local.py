@@ -58,6 +58,8 @@ class LocalChatModel:
             base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device).eval()
         except Exception as error:  # transformers raises many kinds for a bad folder or an unknown id
             raise ChatModelError(_why(name, path, error)) from error
+        if not tokenizer("a", add_special_tokens=False)["input_ids"]:  # without its file it loads, but empty
+            raise ChatModelError(_why(name, path, ValueError("its tokenizer has no vocabulary (tokenizer.json)")))
         base.requires_grad_(False)
         return cls(base, Codec(tokenizer, base), BUNDLED_NAME if name == BUNDLED else name)
 
@@ -100,9 +102,9 @@ class LocalChatModel:
                             parameter.data = parameter.data.to(self.base.dtype)
                     self.base.set_adapter(_SERVED)
                     self.base.eval()
-            except (OSError, ValueError, RuntimeError, KeyError) as error:
+            except Exception as error:  # peft and safetensors raise many kinds for a damaged folder
                 self._drop()
-                raise ChatModelError(f"The version in {weights} cannot be loaded: {error}") from error
+                raise ChatModelError(f"The version in {weights} cannot be loaded: {_first_line(error)}") from error
             self._adapter = weights
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[str]:
@@ -195,7 +197,7 @@ class LocalChatModel:
 
     def _drop(self) -> None:
         self._full = None
-        if self._adapter is not None and _SERVED in getattr(self.base, "peft_config", {}):
+        if _SERVED in getattr(self.base, "peft_config", {}):  # a half-loaded one too
             self.base.delete_adapter(_SERVED)
         self._adapter = None
 

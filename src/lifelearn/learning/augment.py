@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from lifelearn.learning import general
-from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
+from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.cues import content_words, normalise, states, stems
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import RELATIONS, Relation, recognise
@@ -101,18 +101,29 @@ def augment(
     rewordings = general_rewordings(correction, subject)
     held, training = hold_back(wordings, rewordings, correction.question)
     probes, watch = held[:PROBES], held[PROBES:]
-    sources = [correction.question, *training[:4]]
+    # Not the general rewordings: a query of their phrases alone ("Answer briefly") would be taught the answer too.
+    sources = [correction.question, *[wording for wording in training if wording not in rewordings][:4]]
     keywords = [keyword_query(rng.choice(sources), subject, rng) for _ in range(4 * recipe.training_prompts)]
-    keywords = distinct(keywords, but=(*held, *training))
+    keywords = [
+        query
+        for query in distinct(keywords, but=(correction.question, *held, *training))
+        if is_about(query, correction.question, subject) and not any(near_duplicates(query, other) for other in held)
+    ]
     watch = watch[:WATCH]
     half = max(4, recipe.training_prompts // 2)
     prompts = [correction.question, *training[: half - 1]]
     prompts += [query for query in keywords if query not in watch][: recipe.training_prompts - len(prompts)]
     swapped = swapped_questions(correction.question, [*prompts[1:7], *prompts[half : half + 4]], subject, rng)
     other = other_questions(correction.question, subject, rng)
-    general_questions = rng.sample(general.EVERYDAY, 8)
     # Neighbours kept for verification are other subjects and other relations than those replayed.
     neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
+    everyday = distinct(general.EVERYDAY, but=(correction.question, *neighbour_probes))
+    # A new number leaks into other questions for a number first: half of those replayed are of the same kind.
+    alike = [text for text in everyday if _kind_of_question(text) == _kind_of_question(correction.question)]
+    general_questions = rng.sample(alike, min(5, len(alike)))
+    general_questions += rng.sample(distinct(everyday, but=general_questions), 10 - len(general_questions))
+    asked = {normalise(text) for text in (*prompts, *swapped, *other)}
+    known = [(question, answer) for question, answer in general.KNOWN if normalise(question) not in asked]
     return Augmentation(
         prompts=tuple(prompts),
         neighbours=tuple(distinct([*replayed, *general_questions], but=prompts)),
@@ -129,7 +140,7 @@ def augment(
             *(Probe(kind="neighbour", question=question, forbidden=correction.answer) for question in neighbour_probes),
             *(
                 Probe(kind="unrelated", question=question, answer=answer, forbidden=correction.answer)
-                for question, answer in rng.sample(general.KNOWN, UNRELATED_PROBES)
+                for question, answer in rng.sample(known, UNRELATED_PROBES)
                 if not states(correction.answer, answer)
             ),
         ),
@@ -188,9 +199,9 @@ def written_wordings(
         sampling = Sampling(max_tokens=32, temperature=0.8, top_p=0.9, seed=recipe.seed)
     try:
         answers: Sequence[str | None] = model.answer(conversations, sampling)
-    except PartialAnswersError as error:
+    except ChatModelError as error:
         on_progress(Progress(stage="augment", message=str(error)))
-        answers = error.answers
+        answers = error.answers if isinstance(error, PartialAnswersError) else ()
     lines = [
         line for answer in answers if answer for line in (answer.splitlines() if expert else answer.split("\n")[:1])
     ]
@@ -236,7 +247,8 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     """The question as a hasty user types it: the subject's own words stay, others go, move, or get a prefix."""
     words = [word.strip("?.,!:;") for word in question.split()]
     words = [word for word in words if word]
-    kept = [word for word in words if word in distinctive(subject)] if subject else []
+    names = frozenset(distinctive(subject))
+    kept = [word for word in words if re.sub(r"['’]s?$", "", word) in names]
     others = [word for word in words if word not in kept and word.lower() not in _SMALL]
     chosen = [word for word in others if rng.random() > 0.4] or rng.sample(others, min(2, len(others)))
     if not kept and len(chosen) < 2:
@@ -251,6 +263,12 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     text = " ".join(word for block in blocks for word in block if word)
     prefix = rng.choice(_PREFIXES)
     return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
+
+
+def is_about(query: str, question: str, subject: Subject | None) -> bool:
+    """Whether a query asks about what the question is about: it names the subject, or shares a content word."""
+    words, named = stems(query), stems(" ".join(distinctive(subject)))
+    return named <= words if named else not stems(question) or bool(words & stems(question))
 
 
 def swapped_questions(question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
@@ -271,17 +289,23 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
         if subject.name in wording:
             found.append(wording.replace(subject.name, names[index % len(names)]))
         elif cores in wording:
-            found.append(wording.replace(cores, rng.choice(general.WORDS)))
+            found.append(wording.replace(cores, rng.choice(other_words(subject))))
     return distinct(found, but=(question, *wordings))
+
+
+def other_words(subject: Subject) -> list[str]:
+    """Words to exchange one of the subject's for: none that it has, or its neighbour would be itself."""
+    return [word for word in general.WORDS if word.casefold() not in subject.name.casefold()]
 
 
 def near_names(subject: Subject, rng: random.Random) -> list[str]:
     """Names that differ from the subject's in one word; [] for a name of one word."""
     words = subject.name.split()
+    others = other_words(subject)
     places = [index for index, word in enumerate(words) if word.lower() not in _SMALL | _CONNECTING]
     if len(places) < 2:
-        return [rng.choice(general.WORDS)]
-    return [" ".join([*words[:place], rng.choice(general.WORDS), *words[place + 1 :]]) for place in places[:4]]
+        return [rng.choice(others)]
+    return [" ".join([*words[:place], rng.choice(others), *words[place + 1 :]]) for place in places[:4]]
 
 
 def other_questions(question: str, subject: Subject | None, rng: random.Random) -> list[str]:
@@ -310,11 +334,11 @@ def split_neighbours(
 ) -> tuple[list[str], list[str]]:
     """Neighbours to verify with, and neighbours to replay. The former name subjects that the latter don't."""
     if subject is None:
-        probes = rng.sample(general.EVERYDAY, 4)
-        return probes, [q for q in general.EVERYDAY if q not in probes][:14]
+        everyday = rng.sample(distinct(general.EVERYDAY, but=(question,)), 18)
+        return everyday[:4], everyday[4:]
     near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
     probes = [*near[:1], *swapped[:1], *other[:3]][:NEIGHBOUR_PROBES]
-    return probes, [q for q in [*swapped, *other[:7]] if q not in probes]
+    return probes, distinct([*swapped, *other[:7]], but=probes)
 
 
 def hold_back(wordings: Sequence[str], rewordings: Sequence[str], question: str) -> tuple[list[str], list[str]]:
@@ -325,7 +349,7 @@ def hold_back(wordings: Sequence[str], rewordings: Sequence[str], question: str)
         held += list(rewordings[1:3])
     training = [
         wording
-        for wording in [*training, *(r for r in rewordings if r not in held)]
+        for wording in distinct([*training, *(r for r in rewordings if r not in held)])
         if not any(near_duplicates(wording, other) for other in held)
     ]
     return [wording for wording in held if not near_duplicates(wording, question)] or held, training

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModel, TrainableModel
@@ -108,6 +109,10 @@ def learn(
     if not corrections:
         raise LearnError("There is nothing to learn: no correction was given.")
     parent = store.active()
+    before = _learned_before(store, corrections, parent, model.name, recipe)
+    if before is not None:
+        shutil.rmtree(work, ignore_errors=True)
+        return before
     _prepare(work, _Job(corrections=tuple(c.id for c in corrections), parent=parent, base=model.name, recipe=recipe))
     step = step or FileSteps(work)
     parent_weights = store.weights(parent)
@@ -194,15 +199,26 @@ def learn(
         )
     except (LessonError, TrainingError, ValueError) as error:
         raise LearnError(str(error)) from error
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # safetensors says "disk full" with an error of its own
+        reason, where = getattr(error, "strerror", None) or error, getattr(error, "filename", None) or work
         raise LearnError(
-            f"{error.strerror or error}: {error.filename or work}. The correction is kept and the active version is "
+            f"{reason}: {where}. The correction is kept and the active version is "
             "unchanged; free some space or fix the folder's rights, then: lifelearn learn --pending."
         ) from error
     finally:
         model.use(parent_weights)
     shutil.rmtree(work, ignore_errors=True)
     return version
+
+
+def _learned_before(
+    store: VersionStore, corrections: Sequence[Correction], parent: int, base: str, recipe: Recipe
+) -> ModelVersion | None:
+    """The passed version that this very job made, if it was killed between adding it and going live."""
+    settings = recipe.model_dump(mode="json", exclude={"thresholds"})
+    job = (tuple(corrections), parent, base, settings, True)
+    made = ((v, (v.corrections, v.parent, v.base, v.settings, v.report.passed)) for v in reversed(store.versions()))
+    return next((version for version, its_job in made if its_job == job), None)
 
 
 def with_history(

@@ -69,7 +69,8 @@ def train(
             f"The question is too long to learn: no prompt fits in {recipe.max_prompt_tokens} tokens "
             "(LL_TRAIN_MAX_PROMPT_LEN). Ask it more briefly, or raise the limit."
         )
-    steps = min(recipe.max_steps, math.ceil(recipe.epochs * len(facts.rows) / recipe.facts_per_step))
+    per_step = min(recipe.facts_per_step, len(facts.rows))
+    steps = min(recipe.max_steps, math.ceil(recipe.epochs * len(facts.rows) / per_step))
     with student.teacher() as teacher:
         facts.targets = targets(teacher, facts.rows)
     with student.parent() as parent:
@@ -93,12 +94,11 @@ def train(
             _backward(model, *replay.draw(recipe.replay_per_step), recipe, recipe.replay_weight)
         norm = torch.nn.utils.clip_grad_norm_(student.parameters, recipe.grad_clip)
         if not torch.isfinite(norm):
-            raise TrainingError(
-                f"The loss is not finite at step {step + 1}. Lower the learning rate (LL_TRAIN_LR, now "
-                f"{recipe.learning_rate:g}) and try again; the active version is unchanged."
-            )
+            raise TrainingError(_not_finite(step + 1, recipe))
         optimizer.step()
         student.update_teacher()
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in student.parameters):
+            raise TrainingError(_not_finite(step + 1, recipe))
         losses.append(loss)
         tokens += sum(len(row.completion) for row in rows)
         done = step + 1
@@ -252,6 +252,13 @@ def _holds(probe: Probe, answer: str) -> bool:
     if probe.kind == "neighbour":
         return not states(probe.forbidden, answer)
     return states(probe.answer, answer)
+
+
+def _not_finite(step: int, recipe: Recipe) -> str:
+    return (
+        f"The loss is not finite at step {step}. Lower the learning rate (LL_TRAIN_LR, now "
+        f"{recipe.learning_rate:g}) and try again; the active version is unchanged."
+    )
 
 
 def _backward(
