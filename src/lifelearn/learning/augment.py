@@ -122,6 +122,8 @@ def augment(
     alike = [text for text in everyday if _kind_of_question(text) == _kind_of_question(correction.question)]
     general_questions = rng.sample(alike, min(5, len(alike)))
     general_questions += rng.sample(distinct(everyday, but=general_questions), 10 - len(general_questions))
+    # Training watches both ways of leaking: the same question about others, other questions about the same.
+    watched = [*[q for q in swapped if q in replayed][:5], *[q for q in other if q in replayed][:5]]
     asked = {normalise(text) for text in (*prompts, *swapped, *other)}
     known = [(question, answer) for question, answer in general.KNOWN if normalise(question) not in asked]
     return Augmentation(
@@ -132,7 +134,7 @@ def augment(
                 Probe(kind="generalisation", question=wording, answer=correction.answer)
                 for wording in [correction.question, *watch]
             ),
-            *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in swapped[1:8]),
+            *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in watched),
         ),
         probes=(
             Probe(kind="efficacy", question=correction.question, answer=correction.answer),

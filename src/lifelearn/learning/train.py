@@ -87,7 +87,7 @@ def train(
             with student.teacher() as teacher:
                 wanted = targets(teacher, rows)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * schedule(step, recipe)
+            group["lr"] = recipe.learning_rate * schedule(step, steps, recipe)
         optimizer.zero_grad()
         with student.student() as model:
             loss = _backward(model, rows, wanted, recipe, 1.0)
@@ -109,7 +109,7 @@ def train(
         failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
         message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
         on_progress(Progress(stage="train", step=done, steps=steps, loss=loss, message=message))
-        if not failing:
+        if not failing or done == steps:
             break
         strengthen(student, codec, lesson, facts, replay, [entry for entry in answers if entry[0] in failing], recipe)
     return Training(
@@ -232,11 +232,11 @@ def own_rollouts(
     ]
 
 
-def schedule(step: int, recipe: Recipe) -> float:
+def schedule(step: int, steps: int, recipe: Recipe) -> float:
     """The learning rate's share of its peak: linear warm-up, a plateau, linear decay to a tenth in the second half."""
     if step < recipe.warmup_steps:
         return (step + 1) / (recipe.warmup_steps + 1)
-    half = recipe.max_steps / 2
+    half = steps / 2
     return max(0.1, 1 - 0.9 * max(0.0, step - half) / half)
 
 
