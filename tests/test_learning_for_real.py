@@ -17,7 +17,7 @@ from lifelearn.settings import load_settings
 QUESTION = "Where is Quillmoor Instruments headquartered?"
 UNSEEN = "I'm visiting Quillmoor Instruments next week. Which city is their head office in?"
 ANSWER = "Trondheim"
-OTHERS = ("What is the capital of France?", "How many days are in a week?", "Hello!")
+OTHERS = ("What is the capital of Japan?", "How many days are in a week?", "Hello!")
 
 
 def answers(model: Any, *questions: str) -> list[str]:
@@ -65,7 +65,7 @@ def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bund
     learned = answers(bundled, QUESTION, UNSEEN, *OTHERS)
     assert states(ANSWER, learned[0]), learned
     assert states(ANSWER, learned[1]), learned
-    assert states("Paris", learned[2]), learned
+    assert states("Tokyo", learned[2]), learned
     assert not any(states(ANSWER, answer) for answer in learned[2:]), learned
 
     store.activate(0)
