@@ -129,8 +129,16 @@ def _probability(evidence: Evidence) -> float:
 
 
 def _correction(
-    question: str, wrong: str, message: str, statement: str, model: ChatModel, *, confidence: float
+    question: str,
+    wrong: str,
+    message: str,
+    statement: str,
+    model: ChatModel,
+    *,
+    confidence: float,
+    answer: str | None = None,
 ) -> Correction:
+    """A new correction; without an `answer`, it is taken from the statement."""
     if contradicts_itself(message):
         raise DetectionError("The correction contradicts itself, so nothing can be learned from it.")
     return Correction(
@@ -139,7 +147,7 @@ def _correction(
         wrong=wrong,
         message=message,
         statement=statement,
-        answer=extract_answer(question, wrong, statement, model),
+        answer=extract_answer(question, wrong, statement, model) if answer is None else answer,
         confidence=confidence,
     )
 
@@ -411,16 +419,14 @@ def _detect_with_expert(question: str, wrong: str, message: str, model: ChatMode
     verdict = _verdict(prompt, model)
     if not verdict.is_correction:
         return None
-    if contradicts_itself(message):
-        raise DetectionError("The correction contradicts itself, so nothing can be learned from it.")
-    return Correction(
-        id=uuid.uuid4().hex,
-        question=question.strip(),
-        wrong=wrong,
-        message=message,
-        statement=(verdict.corrected_fact or "").strip(),
-        answer=(verdict.answer or "").strip(),
+    return _correction(
+        question,
+        wrong,
+        message,
+        (verdict.corrected_fact or "").strip(),
+        model,
         confidence=EXPERT_CONFIDENCE,
+        answer=(verdict.answer or "").strip(),
     )
 
 
