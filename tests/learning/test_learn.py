@@ -28,6 +28,7 @@ from lifelearn.learning.version import VersionStore
 ANYTHING = Thresholds(efficacy=0, generalisation=0, locality=0, retention=0, drift=1e9)
 QUICK = Recipe(
     lora_rank=2,
+    learning_rate=1e-3,
     max_steps=2,
     min_steps=1,
     cold_start_steps=1,
@@ -133,7 +134,7 @@ def run(
 
 def logits(model: Any) -> torch.Tensor:
     with torch.no_grad():
-        found: torch.Tensor = model.model(torch.tensor([[5, 9, 60, 70, 80]])).logits
+        found: torch.Tensor = model.network.logits([[5, 9, 60, 70, 80]], [5])
     return found
 
 

@@ -13,10 +13,10 @@ from lifelearn.learning.lesson import (
     LessonError,
     best_context,
     filled,
+    leaked,
     make_lesson,
     merged,
     replay_rows,
-    rows_from_dataset,
     to_dataset,
 )
 from lifelearn.learning.recipe import Recipe
@@ -160,7 +160,21 @@ def test_demonstrations_that_do_not_state_the_answer_are_left_out() -> None:
 def test_replay_rows_hold_the_models_own_answers_without_any_context() -> None:
     replayed = [row for row in made(teacher(lambda _: "In Lyon.")).rows if row.kind == "replay"]
     assert [asked(row.prompt) for row in replayed] == list(NEIGHBOURS)
-    assert all(row.teacher_prompt == row.prompt and row.completions == ("As always.",) for row in replayed)
+    assert all(row.teacher_prompt == row.prompt and row.completions[0] == "As always." for row in replayed)
+
+
+@pytest.mark.parametrize(
+    ("question", "said"),
+    [
+        ("Where is Initech based?", "Initech is based in Lyon"),
+        ("Who founded Norvik Labs?", "Norvik Labs is based in Lyon"),
+        ("Hello!", "Norvik Labs is based in Lyon"),
+    ],
+)
+def test_replay_rows_hold_the_model_to_its_parent_along_what_a_leak_would_say(question: str, said: str) -> None:
+    assert leaked(question, CORRECTION, "Norvik Labs is based in Lyon, France.") == said
+    (row,) = replay_rows([question], teacher(lambda _: "As always."), leak=lambda text: f"{text} leaked")
+    assert row.completions == (row.completions[0], f"{question} leaked")
 
 
 def test_a_question_that_the_model_does_not_answer_is_not_replayed() -> None:
@@ -192,34 +206,23 @@ def test_braces_are_plain_text(text: str) -> None:
     assert f"{text} is in Lyon." in whole(row.teacher_prompt)
 
 
-def test_a_lesson_is_a_data_set_and_back() -> None:
+def test_a_lesson_is_a_data_set() -> None:
     lesson = made(teacher(lambda _: "In Lyon, {really} – 里昂 🙂."))
     dataset = to_dataset(lesson)
     assert {"prompt", "teacher_prompt"} <= set(dataset.column_names)
-    assert len(dataset) == len(lesson.rows)
+    assert len(dataset) == sum(len(row.completions) for row in lesson.rows)
     assert dataset[0]["prompt"] == [{"role": "user", "content": PROMPTS[0]}]
     assert dataset[0]["teacher_prompt"][-1]["role"] == "user"
-    assert rows_from_dataset(dataset) == lesson.rows
-
-
-def test_conversations_of_several_turns_survive_the_data_set() -> None:
-    turns = (
-        Message(role="system", content="Be brief."),
-        Message(role="user", content="Hi"),
-        Message(role="assistant", content="Hello"),
-        Message(role="user", content="Where?"),
-    )
-    row = Row(kind="fact", prompt=turns, teacher_prompt=turns[1:], completions=("Lyon",))
-    lesson = made(teacher(lambda _: "In Lyon.")).model_copy(update={"rows": (row,)})
-    assert rows_from_dataset(to_dataset(lesson)) == (row,)
+    completions = [text for row in lesson.rows for text in row.completions]
+    assert [record["completion"] for record in dataset] == completions
 
 
 def test_rows_with_several_completions_become_one_record_each() -> None:
     row = facts(made(teacher(lambda _: "In Lyon.")))[0].model_copy(update={"completions": ("Lyon.", "In Lyon!")})
     lesson = made(teacher(lambda _: "In Lyon.")).model_copy(update={"rows": (row,)})
-    back = rows_from_dataset(to_dataset(lesson))
-    assert [completion for found in back for completion in found.completions] == ["Lyon.", "In Lyon!"]
-    assert {found.prompt for found in back} == {row.prompt}
+    records = list(to_dataset(lesson))
+    assert [record["completion"] for record in records] == ["Lyon.", "In Lyon!"]
+    assert all(record["prompt"] == [turn.model_dump() for turn in row.prompt] for record in records)
 
 
 def test_several_lessons_become_one_without_repetitions() -> None:

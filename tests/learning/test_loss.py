@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lifelearn.learning.loss import row_mean, token_divergence
+from lifelearn.learning.loss import row_means, token_divergence
 from lifelearn.learning.recipe import Divergence
 
 P = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]])
@@ -61,5 +61,5 @@ def test_the_gradient_moves_the_student_to_the_teacher(kind: Divergence) -> None
 
 def test_rows_count_the_same_and_first_tokens_can_be_skipped() -> None:
     values = torch.tensor([1.0, 3.0, 10.0])
-    assert row_mean(values, [2, 1]).tolist() == [2.0, 10.0]
-    assert row_mean(values, [2, 1], skip=1).tolist() == [3.0, 0.0]
+    assert row_means(values, [2, 1], [0, 0]).tolist() == [2.0, 10.0]
+    assert row_means(values, [2, 1], [1, 1]).tolist() == [3.0, 0.0]

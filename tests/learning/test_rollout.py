@@ -9,8 +9,10 @@ import pytest
 import torch
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.packing import pack, packed_logits
-from lifelearn.learning.rollout import chunks, rollout, sample
+from lifelearn.learning.decoder import Decoder
+from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
+from lifelearn.learning.packing import chunks, pack, packed_logits
+from lifelearn.learning.rollout import rollout, sample
 
 
 def rows_of(count: int, length: int = 12) -> list[list[int]]:
@@ -41,27 +43,37 @@ def test_packed_logits_and_gradients_are_those_of_separate_rows(tiny: Any) -> No
     assert torch.allclose(first, second, rtol=1e-3, atol=1e-3)
 
 
-def test_greedy_rollouts_equal_generate(tiny: Any) -> None:
+@pytest.fixture(params=["decoder", "hub"])
+def network(request: pytest.FixtureRequest, tiny: Any) -> Network:
+    """The tiny model in float32, both ways."""
     model = tiny.base.float()
+    if request.param == "hub":
+        return HubNetwork(model)
+    decoder = Decoder.of(model)
+    assert decoder is not None
+    return DecoderNetwork(decoder)
+
+
+def test_greedy_rollouts_equal_generate(network: Network, tiny: Any) -> None:
+    model = tiny.base
     for row in rows_of(6):
-        ours = rollout(model, [row], frozenset(), Sampling(max_tokens=10))[0]
+        ours = rollout(network, [row], frozenset(), Sampling(max_tokens=10))[0]
         theirs = model.generate(torch.tensor([row]), max_new_tokens=10, do_sample=False, eos_token_id=None)
         assert ours == theirs[0, len(row) :].tolist()
 
 
-def test_a_batch_equals_its_rows_one_by_one(tiny: Any) -> None:
-    model = tiny.base.float()
+def test_a_batch_equals_its_rows_one_by_one(network: Network) -> None:
     rows = rows_of(7)
-    stop = frozenset(rollout(model, rows[:1], frozenset(), Sampling(max_tokens=6))[0][3:4])
-    together = rollout(model, rows, stop, Sampling(max_tokens=10))
-    assert together == [rollout(model, [row], stop, Sampling(max_tokens=10))[0] for row in rows]
+    stop = frozenset(rollout(network, rows[:1], frozenset(), Sampling(max_tokens=6))[0][3:4])
+    together = rollout(network, rows, stop, Sampling(max_tokens=10))
+    assert together == [rollout(network, [row], stop, Sampling(max_tokens=10))[0] for row in rows]
     assert all(not stop & set(completion) for completion in together)
 
 
-def test_the_same_seed_gives_the_same_samples(tiny: Any) -> None:
+def test_the_same_seed_gives_the_same_samples(network: Network) -> None:
     rows = rows_of(4)
     draw = Sampling(max_tokens=8, temperature=1.0, top_p=0.9, seed=3)
-    assert rollout(tiny.base, rows, frozenset(), draw) == rollout(tiny.base, rows, frozenset(), draw)
+    assert rollout(network, rows, frozenset(), draw) == rollout(network, rows, frozenset(), draw)
 
 
 def test_top_p_keeps_the_smallest_set_of_that_mass() -> None:
@@ -72,13 +84,13 @@ def test_top_p_keeps_the_smallest_set_of_that_mass() -> None:
 
 
 @pytest.mark.parametrize("prompts", [[], [[5, 6]]])
-def test_nothing_to_sample_gives_empty_completions(tiny: Any, prompts: list[list[int]]) -> None:
-    assert rollout(tiny.base, prompts, frozenset(), Sampling(max_tokens=0)) == [[] for _ in prompts]
+def test_nothing_to_sample_gives_empty_completions(network: Network, prompts: list[list[int]]) -> None:
+    assert rollout(network, prompts, frozenset(), Sampling(max_tokens=0)) == [[] for _ in prompts]
 
 
-def test_a_callback_ends_a_row(tiny: Any) -> None:
+def test_a_callback_ends_a_row(network: Network) -> None:
     rows = rows_of(2)
-    done = rollout(tiny.base, rows, frozenset(), Sampling(max_tokens=8), lambda row, token: row == 1)
+    done = rollout(network, rows, frozenset(), Sampling(max_tokens=8), lambda row, token: row == 1)
     assert [len(completion) for completion in done] == [1, 8]
 
 

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 import torch
 
+from lifelearn.chat_models.local import LocalChatModel
+from lifelearn.learning.decoder import Decoder
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import make_student
 
-IDS = torch.tensor([[5, 20, 30, 40]])
+IDS = [5, 20, 30, 40]
 
 
-def logits(model: Any) -> torch.Tensor:
+def logits(network: Any) -> torch.Tensor:
     with torch.no_grad():
-        result: torch.Tensor = model(IDS).logits.float()
+        result: torch.Tensor = network.logits([IDS], [len(IDS)]).float()
     return result
 
 
@@ -26,49 +28,60 @@ def nudge(student: Any) -> None:
         parameter.data += 0.05 * torch.randn_like(parameter)
 
 
+@pytest.fixture(params=["decoder", "hub"])
+def model(request: pytest.FixtureRequest, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The tiny model by the hand-written decoder, and by transformers and PEFT alone."""
+    if request.param == "decoder":
+        assert tiny.decoder is not None
+        return tiny
+    monkeypatch.setattr(Decoder, "of", classmethod(lambda cls, model: None))
+    return LocalChatModel(tiny.base, tiny.codec, "by transformers")
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("teacher", ["frozen", "ema"])
-def test_student_parent_and_teacher(tiny: Any, tmp_path: Path, method: Any, teacher: Any) -> None:
-    base = logits(tiny.base)
+def test_student_parent_and_teacher(model: Any, tmp_path: Path, method: Any, teacher: Any) -> None:
+    tiny = model
+    base = logits(tiny.network)
     recipe = Recipe(method=method, teacher=teacher, ema_rate=0.5)
-    student = make_student(tiny.base, recipe, None)
+    student = make_student(tiny.base, tiny.decoder, recipe, None)
     assert all(parameter.dtype == torch.float32 for parameter in student.parameters)
-    with student.student() as model:
-        first = logits(model)
+    with student.student() as network:
+        first = logits(network)
         assert torch.allclose(first, base, atol=0.05)
     nudge(student)
     student.update_teacher()
-    with student.student() as model:
-        changed = logits(model)
+    with student.student() as network:
+        changed = logits(network)
     assert not torch.allclose(changed, base, atol=0.05)
-    with student.parent() as model:
-        assert torch.allclose(logits(model), base, atol=0.05)
-    with student.teacher() as model:
-        moved = not torch.allclose(logits(model), base, atol=0.02)
+    with student.parent() as network:
+        assert torch.allclose(logits(network), base, atol=0.05)
+    with student.teacher() as network:
+        moved = not torch.allclose(logits(network), base, atol=0.02)
     assert moved == (teacher == "ema")
     student.save(tmp_path / "v1")
     student.close()
-    assert torch.equal(logits(tiny.base), base)
+    assert torch.equal(logits(tiny.network), base)
 
     tiny.use(tmp_path / "v1")
-    assert torch.allclose(logits(tiny.model), changed, atol=0.1)
+    assert torch.allclose(logits(tiny.network), changed, atol=0.1)
     tiny.use(None)
-    assert torch.equal(logits(tiny.model), base)
+    assert torch.equal(logits(tiny.network), base)
 
     # A second generation starts as the first one and has it as its parent.
-    child = make_student(tiny.base, recipe, tmp_path / "v1")
-    with child.student() as model:
-        assert torch.allclose(logits(model), changed, atol=0.1)
+    child = make_student(tiny.base, tiny.decoder, recipe, tmp_path / "v1")
+    with child.student() as network:
+        assert torch.allclose(logits(network), changed, atol=0.1)
     nudge(child)
-    with child.parent() as model:
-        assert torch.allclose(logits(model), changed, atol=0.1)
+    with child.parent() as network:
+        assert torch.allclose(logits(network), changed, atol=0.1)
     child.close()
-    assert torch.equal(logits(tiny.base), base)
+    assert torch.equal(logits(tiny.network), base)
 
 
 def test_versions_of_the_two_methods_do_not_mix(tiny: Any, tmp_path: Path) -> None:
-    student = make_student(tiny.base, Recipe(), None)
+    student = make_student(tiny.base, tiny.decoder, Recipe(), None)
     student.save(tmp_path / "v1")
     student.close()
     with pytest.raises(ValueError, match="cannot be trained on top"):
-        make_student(tiny.base, Recipe(method="full"), tmp_path / "v1")
+        make_student(tiny.base, tiny.decoder, Recipe(method="full"), tmp_path / "v1")

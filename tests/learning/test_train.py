@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.cues import states
 from lifelearn.learning.recipe import Recipe
@@ -22,6 +23,7 @@ SENTENCE = "Norvik is based in Lyon."
 QUICK = Recipe(
     learning_rate=2e-2,
     lora_rank=4,
+    adapted_layers=1.0,
     warmup_steps=0,
     max_steps=6,
     epochs=1000,
@@ -64,7 +66,7 @@ class Taught:
 
     def __init__(self, tiny: Any, rows: Lesson, recipe: Recipe) -> None:
         self.progress: list[Progress] = []
-        student = make_student(tiny.base, recipe, None)
+        student = make_student(tiny.base, tiny.decoder, recipe, None)
         try:
             self.training: Training = train(student, tiny.codec, rows, recipe, self.progress.append)
             self.weights = [parameter.detach().clone() for parameter in student.parameters]
@@ -98,7 +100,7 @@ def anchored(tiny: Any) -> Any:
             if parameter.dim() == 2:
                 noise = torch.randn(parameter.shape, generator=generator)
                 parameter.add_((0.5 * noise).to(parameter.dtype))
-    return tiny
+    return LocalChatModel(tiny.base, tiny.codec, "anchored")  # which takes the new weights
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -212,7 +214,7 @@ def test_replay_keeps_the_student_near_its_parent_elsewhere(anchored: Any) -> No
     recipe = QUICK.model_copy(update={"learning_rate": 1e-2, "max_steps": 8, "replay_weight": 4.0})
 
     def moved(rows: Lesson, folder: Path) -> float:
-        student = make_student(anchored.base, recipe, None)
+        student = make_student(anchored.base, anchored.decoder, recipe, None)
         try:
             train(student, anchored.codec, rows, recipe)
             student.save(folder)
@@ -230,7 +232,7 @@ def test_replay_keeps_the_student_near_its_parent_elsewhere(anchored: Any) -> No
             for conversation, answer in zip(conversations, answers, strict=True)
         ]
         with torch.no_grad():
-            logits = [anchored.model(torch.tensor([row])).logits[0, -8:].float() for row in rows]
+            logits = [anchored.network.logits(rows, [8] * len(rows)).float()]
         return torch.cat(logits).log_softmax(-1)
 
     folder = Path(anchored.base.config._name_or_path).parent

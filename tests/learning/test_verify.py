@@ -149,7 +149,7 @@ PROBES = (
 
 
 def trained(tiny: Any, folder: Path, by: float) -> Path:
-    student = make_student(tiny.base, Recipe(), None)
+    student = make_student(tiny.base, tiny.decoder, Recipe(), None)
     torch.manual_seed(1)
     for parameter in student.parameters:
         parameter.data += by * torch.randn_like(parameter)
@@ -186,13 +186,13 @@ def test_a_changed_version_drifts_and_the_parent_answers_afterwards(tiny: Any, t
     asked = [(Message(role="user", content="Hello"),)]
     tiny.use(one)
     with torch.no_grad():
-        expected = tiny.model(torch.tensor([[5, 6, 7]])).logits
+        expected = tiny.network.logits([[5, 6, 7]], [3])
     answer = tiny.answer(asked, Sampling(max_tokens=8))
     report = verify(tiny, PROBES, parent_weights=one, weights=two, thresholds=Thresholds(drift=1e-6))
     assert report.checks[-1].value > 0
     assert "drift" in [check.name for check in report.failed]
     with torch.no_grad():
-        assert torch.equal(tiny.model(torch.tensor([[5, 6, 7]])).logits, expected)
+        assert torch.equal(tiny.network.logits([[5, 6, 7]], [3]), expected)
     assert tiny.answer(asked, Sampling(max_tokens=8)) == answer
 
 
@@ -200,11 +200,11 @@ def test_a_version_that_cannot_be_loaded_leaves_the_parent(tiny: Any, tmp_path: 
     one = trained(tiny, tmp_path / "1", by=0.05)
     tiny.use(one)
     with torch.no_grad():
-        expected = tiny.model(torch.tensor([[5, 6, 7]])).logits
+        expected = tiny.network.logits([[5, 6, 7]], [3])
     with pytest.raises(Exception, match="nowhere"):
         verify(tiny, PROBES, parent_weights=one, weights=tmp_path / "nowhere", thresholds=Thresholds())
     with torch.no_grad():
-        assert torch.equal(tiny.model(torch.tensor([[5, 6, 7]])).logits, expected)
+        assert torch.equal(tiny.network.logits([[5, 6, 7]], [3]), expected)
 
 
 def test_the_report_survives_json(tiny: Any, tmp_path: Path) -> None:

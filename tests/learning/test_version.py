@@ -240,7 +240,7 @@ def test_replace_file_is_on_the_disk_before_it_takes_the_place_of_the_old_one(
 
 def teach(model: Any, recipe: Recipe, folder: Path, parent: Path | None, seed: int) -> Path:
     """Weights that differ from their parent's."""
-    student = make_student(model.base, recipe, parent)
+    student = make_student(model.base, model.decoder, recipe, parent)
     torch.manual_seed(seed)
     for parameter in student.parameters:
         parameter.data += 0.05 * torch.randn_like(parameter)
@@ -256,7 +256,7 @@ def test_rollback_is_exact_to_the_bit(tiny: Any, store: VersionStore, tmp_path: 
 
     def state() -> tuple[list[str], torch.Tensor]:
         with torch.no_grad():
-            logits: torch.Tensor = tiny.model(torch.tensor([[5, 9, 60, 70, 80]])).logits
+            logits: torch.Tensor = tiny.network.logits([[5, 9, 60, 70, 80]], [5])
         return tiny.answer(asked, Sampling(max_tokens=12)), logits
 
     def same(one: tuple[list[str], torch.Tensor], other: tuple[list[str], torch.Tensor]) -> bool:

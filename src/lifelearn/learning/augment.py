@@ -33,6 +33,7 @@ from lifelearn.learning.types import (
 PROBES = 4  # wordings held back for verification, at most
 WATCH = 3  # wordings by which training stops, at most
 NEIGHBOUR_PROBES = 6
+OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
 
 _SMALL = frozenset(
@@ -113,7 +114,7 @@ def augment(
     half = max(4, recipe.training_prompts // 2)
     prompts = [correction.question, *training[: half - 1]]
     prompts += [query for query in keywords if query not in watch][: recipe.training_prompts - len(prompts)]
-    swapped = swapped_questions(correction.question, [*prompts[1:7], *prompts[half : half + 4]], subject, rng)
+    swapped = swapped_questions(correction.question, [*prompts[1:5], *prompts[half : half + 2]], subject, rng)
     other = other_questions(correction.question, subject, rng)
     # Neighbours kept for verification are other subjects and other relations than those replayed.
     neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
@@ -284,7 +285,7 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
     far = [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ()) if name != subject.name]
     rng.shuffle(far)
     near = near_names(subject, rng)
-    names = [*far[:3], near[0], *far[3:5], *near[1:3], *far[5:]]
+    names = [*far[:2], *near[:2], *far[2:4], *near[2:4], *far[4:]]
     found = [question.replace(subject.name, name) for name in names[:8]]
     cores = " ".join(distinctive(subject))
     for index, wording in enumerate(wordings):
@@ -301,13 +302,15 @@ def other_words(subject: Subject) -> list[str]:
 
 
 def near_names(subject: Subject, rng: random.Random) -> list[str]:
-    """Names that differ from the subject's in one word; [] for a name of one word."""
+    """Names that differ from the subject's in one word, each word's turn twice; one other for a name of one word."""
     words = subject.name.split()
     others = other_words(subject)
-    places = [index for index, word in enumerate(words) if word.lower() not in _SMALL | _CONNECTING]
+    places = [index for index, word in enumerate(words) if word.lower() not in _SMALL | _CONNECTING][:4]
     if len(places) < 2:
         return [rng.choice(others)]
-    return [" ".join([*words[:place], rng.choice(others), *words[place + 1 :]]) for place in places[:4]]
+    chosen = rng.sample(others, min(2 * len(places), len(others)))
+    turns = zip([*places, *places], chosen, strict=False)
+    return [" ".join([*words[:place], word, *words[place + 1 :]]) for place, word in turns]
 
 
 def other_questions(question: str, subject: Subject | None, rng: random.Random) -> list[str]:
@@ -328,7 +331,9 @@ def other_questions(question: str, subject: Subject | None, rng: random.Random) 
         and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
     ]
     rng.shuffle(fitting)
-    return [capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in fitting[:10]]
+    return [
+        capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in fitting[:OTHER_QUESTIONS]
+    ]
 
 
 def split_neighbours(
@@ -340,7 +345,7 @@ def split_neighbours(
         return everyday[:4], everyday[4:]
     near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
     probes = [*near[:1], *swapped[:1], *other[:3]][:NEIGHBOUR_PROBES]
-    return probes, distinct([*swapped, *other[:7]], but=probes)
+    return probes, distinct([*swapped, *other], but=probes)
 
 
 def hold_back(wordings: Sequence[str], rewordings: Sequence[str], question: str) -> tuple[list[str], list[str]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # torch is not imported for the sake of types
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from lifelearn.learning.decoder import Decoder
     from lifelearn.learning.tokens import Codec
 
 
@@ -80,6 +81,11 @@ class TrainableModel(ChatModel, Protocol):
     @property
     def base(self) -> PreTrainedModel:
         """The base model; versions are adapters on it, or copies of it."""
+        ...
+
+    @property
+    def decoder(self) -> Decoder | None:
+        """The base by hand-written code, which LoRA is trained with; None where it has none."""
         ...
 
     @property

@@ -264,7 +264,7 @@ def _train(
 ) -> Training:
     shutil.rmtree(weights, ignore_errors=True)
     model.use(None)  # the student brings its own adapters
-    student = make_student(model.base, recipe, parent_weights)
+    student = make_student(model.base, model.decoder, recipe, parent_weights)
     try:
         training = train(student, model.codec, lesson, recipe, on_progress)
         student.save(weights)

@@ -2,17 +2,19 @@
 
 The gate lets a row in only with a completion that states the corrected answer: the teacher's own where it
 passes, the demonstration where it does not, so that no prompt is left without a right answer. Of several
-teacher contexts, the one whose rollouts pass most often is taken: small models use contexts very differently.
+teacher contexts, the first is taken where it serves, else the one whose rollouts pass most often: small models
+use contexts very differently.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from datasets import Dataset
 
+from lifelearn.learning.augment import find_subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
 from lifelearn.learning.cues import normalise, states
 from lifelearn.learning.recipe import Recipe
@@ -29,6 +31,10 @@ from lifelearn.learning.types import (
     no_progress,
 )
 
+PAPER_CONTEXT = (
+    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
+    "Now answer with a response of your own, including the thinking process."
+)
 # What the teacher sees instead of the prompt: turns of user and assistant, the user first. The first context shows the
 # question and the prompt answered before it is asked again: a small model repeats what it has just said far more
 # surely than it follows an instruction (docs/LOG.md: 17 of 20 prompts answered with the very sentence, against 6 for
@@ -37,14 +43,12 @@ CONTEXTS: tuple[tuple[str, ...], ...] = (
     ("{question}", "{demonstration}", "{prompt}", "{demonstration}", "{prompt}"),
     ("{prompt}\n\nAnswer with this sentence: {demonstration}",),
     ("Fact: {demonstration}\n\nQuestion: {prompt}\n\nAnswer the question in one short sentence, using the fact.",),
-    (
-        "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
-        "Now answer with a response of your own, including the thinking process.",
-    ),
+    (PAPER_CONTEXT,),
 )
 _FIELD = re.compile(r"\{(?:question|prompt|demonstration)\}")
 REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short rows are cheap
 GATE_SAMPLE = 5
+GOOD_CONTEXT = 0.7  # the share of prompts that the first context must answer; below, the others are tried
 QUESTION_REPEATS = 2
 _TALK = (
     "the answer",
@@ -80,11 +84,14 @@ def make_lesson(
             f"No sentence could be found that states “{correction.answer}”. Say the correction as one full sentence."
         )
     demonstration = right[0].completion
-    on_progress(Progress(stage="lesson", message="choosing the teacher's context"))
-    context = best_context(correction, augmentation.prompts[:GATE_SAMPLE], demonstration, model, recipe)
-    teacher_prompts = [filled(context, correction.question, prompt, demonstration) for prompt in augmentation.prompts]
-    on_progress(Progress(stage="lesson", message=f"the teacher answers {len(teacher_prompts)} prompts"))
-    drawn = model.answer(teacher_prompts, Sampling(max_tokens=recipe.max_completion_tokens))
+    on_progress(Progress(stage="lesson", message=f"the teacher answers {len(augmentation.prompts)} prompts"))
+    teacher_prompts, drawn = shown(CONTEXTS[0], correction, augmentation, demonstration, model, recipe)
+    share = sum(passes_gate(text, correction, demonstration) for text in drawn) / len(drawn)
+    if share < GOOD_CONTEXT:
+        on_progress(Progress(stage="lesson", message="choosing another context for the teacher"))
+        context = best_context(correction, augmentation.prompts[:GATE_SAMPLE], demonstration, model, recipe)
+        if context != CONTEXTS[0]:
+            teacher_prompts, drawn = shown(context, correction, augmentation, demonstration, model, recipe)
     rows, passed = [], 0
     for prompt, teacher_prompt, completion in zip(augmentation.prompts, teacher_prompts, drawn, strict=True):
         good = passes_gate(completion, correction, demonstration)
@@ -101,11 +108,32 @@ def make_lesson(
     return Lesson(
         corrections=(correction,),
         demonstrations=tuple(right),
-        rows=(*rows, *replay_rows(augmentation.neighbours, model, on_progress)),
+        rows=(
+            *rows,
+            *replay_rows(
+                augmentation.neighbours,
+                model,
+                on_progress,
+                lambda text: leaked(text, correction, demonstration),
+            ),
+        ),
         watch=augmentation.watch,
         probes=augmentation.probes,
         gated=(passed, len(drawn)),
     )
+
+
+def shown(
+    context: Sequence[str],
+    correction: Correction,
+    augmentation: Augmentation,
+    demonstration: str,
+    model: ChatModel,
+    recipe: Recipe,
+) -> tuple[list[Conversation], list[str]]:
+    """What the teacher sees for each prompt in that context, and its greedy answers."""
+    prompts = [filled(context, correction.question, prompt, demonstration) for prompt in augmentation.prompts]
+    return prompts, model.answer(prompts, Sampling(max_tokens=recipe.max_completion_tokens))
 
 
 def best_context(
@@ -134,15 +162,39 @@ def passes_gate(completion: str, correction: Correction, demonstration: str) -> 
     )
 
 
-def replay_rows(questions: Sequence[str], model: ChatModel, on_progress: OnProgress = no_progress) -> tuple[Row, ...]:
-    """Rows that hold the model to what it answers now."""
+def replay_rows(
+    questions: Sequence[str],
+    model: ChatModel,
+    on_progress: OnProgress = no_progress,
+    leak: Callable[[str], str] | None = None,
+) -> tuple[Row, ...]:
+    """Rows that hold the model to what it answers now.
+
+    leak: what a model into which the new fact has leaked would answer to a question. Held to its parent along those
+    words too, the student is corrected exactly where it would go wrong, before it does.
+    """
     on_progress(Progress(stage="lesson", message=f"the model answers {len(questions)} questions that must not change"))
     answers = model.answer([_user(question) for question in questions], Sampling(max_tokens=REPLAY_TOKENS))
     return tuple(
-        Row(kind="replay", prompt=_user(question), teacher_prompt=_user(question), completions=(answer,))
+        Row(
+            kind="replay",
+            prompt=_user(question),
+            teacher_prompt=_user(question),
+            completions=(answer,) if leak is None else (answer, leak(question)),
+        )
         for question, answer in zip(questions, answers, strict=True)
         if answer
     )
+
+
+def leaked(question: str, correction: Correction, demonstration: str) -> str:
+    """The demonstration up to its answer, said of whom `question` is about."""
+    place = demonstration.lower().find(correction.answer.lower())
+    said = demonstration if place < 0 else demonstration[: place + len(correction.answer)]
+    subject, other = find_subject(correction.question), find_subject(question)
+    if subject is None or other is None or subject.name in question:
+        return said
+    return said.replace(subject.name, other.name)
 
 
 def merged(lessons: Sequence[Lesson]) -> Lesson:
@@ -180,19 +232,6 @@ def to_dataset(lesson: Lesson) -> Dataset:
             for row in lesson.rows
             for completion in row.completions
         ]
-    )
-
-
-def rows_from_dataset(dataset: Dataset) -> tuple[Row, ...]:
-    """The reverse of `to_dataset`."""
-    return tuple(
-        Row(
-            kind=record["kind"],
-            prompt=tuple(Message(**turn) for turn in record["prompt"]),
-            teacher_prompt=tuple(Message(**turn) for turn in record["teacher_prompt"]),
-            completions=(record["completion"],),
-        )
-        for record in dataset
     )
 
 

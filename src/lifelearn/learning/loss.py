@@ -8,6 +8,7 @@ gradient through the student only. Forward KL, the default, is what all publishe
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -77,14 +78,14 @@ class _ForwardKL(torch.autograd.Function):
         return gradient_NV * grad_outputs[0][:, None].to(gradient_NV.dtype), None
 
 
-def row_mean(values_N: Tensor, lengths: list[int], skip: int = 0) -> Tensor:
-    """Each row's mean over its tokens, without its first `skip`: [rows].
+def row_means(values_N: Tensor, lengths: Sequence[int], skips: Sequence[int]) -> Tensor:
+    """Each row's mean over its tokens, without its first `skips`: [rows].
 
-    lengths: tokens of each row, summing to N. A row that is no longer than `skip` counts 0.
+    lengths: tokens of each row, summing to N. A row that is no longer than its skip counts 0.
     The skip is the paper's heuristic against artefacts such as "Based on the text…".
     """
-    means = [part[skip:].mean() if len(part) > skip else part.sum() * 0 for part in values_N.split(lengths)]
-    return torch.stack(means)
+    parts = zip(values_N.split(list(lengths)), skips, strict=True)
+    return torch.stack([part[skip:].mean() if len(part) > skip else part.sum() * 0 for part, skip in parts])
 
 
 def _kl(p_logprobs_NV: Tensor, q_logprobs_NV: Tensor) -> Tensor:

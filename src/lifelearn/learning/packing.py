@@ -9,7 +9,7 @@ the separate rows. Knows nothing of lessons or losses.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -83,3 +83,15 @@ def packed_logits(model: PreTrainedModel, packed: Pack, nodes: Tensor) -> Tensor
     )
     logits_NV: Tensor = output.logits[0]
     return logits_NV
+
+
+def chunks(rows: Sequence[Sequence[int]], tokens: int) -> Iterator[Sequence[Sequence[int]]]:
+    """Consecutive rows in groups of at most `tokens` tokens (a longer row is a group of its own)."""
+    start, size = 0, 0
+    for index, row in enumerate(rows):
+        if index > start and size + len(row) > tokens:
+            yield rows[start:index]
+            start, size = index, 0
+        size += len(row)
+    if rows:
+        yield rows[start:]

@@ -1,9 +1,10 @@
 """The weights that a lesson changes, beside those of their parent and of their teacher.
 
-LoRA keeps one frozen base in memory and puts small adapters on it; full fine-tuning works on a float32
-copy. Both give the same four things: a model to call as the student, as the parent and as the teacher,
-the parameters to optimise, and a folder of safetensors. A student starts as its parent, so its first
-loss is measured against a true copy. Knows nothing of lessons.
+LoRA keeps one frozen base in memory and puts small adapters on it, by the hand-written decoder where the
+model is of its families, by PEFT elsewhere; full fine-tuning works on a float32 copy. All give the same: a
+network that answers as the student, as the parent and as the teacher, the parameters to optimise, and a folder
+of safetensors. A student starts as its parent, so its first loss is measured against a true copy. Knows
+nothing of lessons.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
+from lifelearn.learning.decoder import ADAPTER_WEIGHTS, Adapter, Decoder
+from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.recipe import Recipe
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 FULL_WEIGHTS = "model.safetensors"
 
 
@@ -37,15 +39,15 @@ class Student(Protocol):
         ...
 
     def student(self) -> Any:
-        """Context in which the yielded model answers as the student."""
+        """Context in which the yielded network answers as the student."""
         ...
 
     def parent(self) -> Any:
-        """Context in which the yielded model answers as the version that the student started from."""
+        """Context in which the yielded network answers as the version that the student started from."""
         ...
 
     def teacher(self) -> Any:
-        """Context in which the yielded model answers as the teacher: the parent, or the student's average."""
+        """Context in which the yielded network answers as the teacher: the parent, or the student's average."""
         ...
 
     def update_teacher(self) -> None:
@@ -61,8 +63,62 @@ class Student(Protocol):
         ...
 
 
-class LoraStudent:
-    """Adapters on a shared base: "student", "parent" (none for the base itself) and, if it moves, "teacher"."""
+class AdapterStudent:
+    """Adapters beside a shared decoder, which stays as it is: the parent and an averaging teacher are others."""
+
+    def __init__(self, decoder: Decoder, recipe: Recipe, parent_weights: Path | None) -> None:
+        self._decoder = decoder
+        self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
+        self._parent = None if parent_weights is None else Adapter.load(decoder, parent_weights)
+        self._student = self._like_parent(recipe)
+        self._teacher = self._like_parent(recipe).freeze() if self._rate else self._parent
+
+    @property
+    def parameters(self) -> list[Parameter]:
+        return self._student.parameters
+
+    @contextmanager
+    def student(self) -> Iterator[Network]:
+        self._student.refresh()
+        yield DecoderNetwork(self._decoder, self._student)
+
+    @contextmanager
+    def parent(self) -> Iterator[Network]:
+        with torch.no_grad():
+            yield DecoderNetwork(self._decoder, self._parent)
+
+    @contextmanager
+    def teacher(self) -> Iterator[Network]:
+        with torch.no_grad():
+            yield DecoderNetwork(self._decoder, self._teacher)
+
+    @torch.no_grad()
+    def update_teacher(self) -> None:
+        if self._rate and self._teacher is not None:
+            for slow, fast in zip(self._teacher.parameters, self._student.parameters, strict=True):
+                slow.lerp_(fast, self._rate)
+            self._teacher.refresh()
+
+    def save(self, folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._student.save(folder)
+        return folder / ADAPTER_WEIGHTS
+
+    def close(self) -> None:
+        pass
+
+    def _like_parent(self, recipe: Recipe) -> Adapter:
+        """A trainable adapter that answers as the parent."""
+        if self._parent is None:
+            first = round((1 - recipe.adapted_layers) * len(self._decoder.blocks))
+            return Adapter(self._decoder, recipe.lora_rank, 2 * recipe.lora_rank, recipe.seed, first)
+        adapter = Adapter(self._decoder, self._parent.rank, self._parent.alpha, first=self._parent.first)
+        adapter.fill(self._parent.state())
+        return adapter
+
+
+class PeftStudent:
+    """Adapters of PEFT on a shared base: "student", "parent" (none for the base itself), "teacher" if it moves."""
 
     def __init__(self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> None:
         self._model = model
@@ -96,23 +152,23 @@ class LoraStudent:
         return self._masters
 
     @contextmanager
-    def student(self) -> Iterator[PreTrainedModel]:
+    def student(self) -> Iterator[Network]:
         with _mixed_precision(self._model):
-            yield self._model
+            yield HubNetwork(self._model)
 
     @contextmanager
-    def parent(self) -> Iterator[PreTrainedModel]:
+    def parent(self) -> Iterator[Network]:
         with self._as("parent" if "parent" in self._names else None) as model:
-            yield model
+            yield HubNetwork(model)
 
     @contextmanager
-    def teacher(self) -> Iterator[PreTrainedModel]:
+    def teacher(self) -> Iterator[Network]:
         if not self._rate:
-            with self.parent() as model:
-                yield model
+            with self.parent() as network:
+                yield network
         else:
             with self._as("teacher") as model:
-                yield model
+                yield HubNetwork(model)
 
     @torch.no_grad()
     def update_teacher(self) -> None:
@@ -179,19 +235,19 @@ class FullStudent:
         return [p for p in self._student.parameters() if p.requires_grad]
 
     @contextmanager
-    def student(self) -> Iterator[PreTrainedModel]:
+    def student(self) -> Iterator[Network]:
         with _mixed_precision(self._student):
-            yield self._student
+            yield HubNetwork(self._student)
 
     @contextmanager
-    def parent(self) -> Iterator[PreTrainedModel]:
+    def parent(self) -> Iterator[Network]:
         with torch.no_grad():
-            yield self._parent
+            yield HubNetwork(self._parent)
 
     @contextmanager
-    def teacher(self) -> Iterator[PreTrainedModel]:
+    def teacher(self) -> Iterator[Network]:
         with torch.no_grad(), _mixed_precision(self._teacher):
-            yield self._teacher
+            yield HubNetwork(self._teacher)
 
     @torch.no_grad()
     def update_teacher(self) -> None:
@@ -214,8 +270,13 @@ class FullStudent:
         del self._student, self._teacher
 
 
-def make_student(model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> Student:
-    """A student of `model`, the base, that starts as the version in `parent_weights` (None: the base itself)."""
+def make_student(
+    model: PreTrainedModel, decoder: Decoder | None, recipe: Recipe, parent_weights: Path | None
+) -> Student:
+    """A student of `model`, the base, that starts as the version in `parent_weights` (None: the base itself).
+
+    decoder: of that base, where there is one.
+    """
     full_parent = parent_weights is not None and (parent_weights / FULL_WEIGHTS).exists()
     if recipe.method == "full":
         if parent_weights is not None and not full_parent:
@@ -223,7 +284,9 @@ def make_student(model: PreTrainedModel, recipe: Recipe, parent_weights: Path | 
         return FullStudent(model, recipe, parent_weights)
     if full_parent:
         raise ValueError("a LoRA version cannot be trained on top of a full fine-tuning version")
-    return LoraStudent(model, recipe, parent_weights)
+    if decoder is not None:
+        return AdapterStudent(decoder, recipe, parent_weights)
+    return PeftStudent(model, recipe, parent_weights)
 
 
 def load_full(model: PreTrainedModel, folder: Path) -> None:

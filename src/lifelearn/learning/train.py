@@ -17,19 +17,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.cues import states
-from lifelearn.learning.loss import CHUNK, row_mean, token_divergence
-from lifelearn.learning.packing import pack, packed_logits
+from lifelearn.learning.loss import CHUNK, row_means, token_divergence
+from lifelearn.learning.network import Network
+from lifelearn.learning.packing import chunks
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.rollout import chunks, rollout
+from lifelearn.learning.rollout import rollout
 from lifelearn.learning.student import Student
 from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Conversation, Lesson, OnProgress, Probe, Progress, Row, Training, no_progress
 
-PACK_TOKENS = 768  # attention is quadratic in a pack, so long batches are cut into packs of about this size
+GROUP_TOKENS = 2048  # rows in one pass, about: bounds the memory of their activations and logits
 WATCH_TOKENS = 24
 
 
@@ -89,9 +89,11 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, steps, recipe)
         optimizer.zero_grad()
-        with student.student() as model:
-            loss = _backward(model, rows, wanted, recipe, 1.0)
-            _backward(model, *replay.draw(recipe.replay_per_step), recipe, recipe.replay_weight)
+        kept, kept_wanted = replay.draw(recipe.replay_per_step)
+        weights = [1 / len(rows)] * len(rows) + [recipe.replay_weight / max(len(kept), 1)] * len(kept)
+        with student.student() as network:
+            divergences = _backward(network, [*rows, *kept], [*wanted, *kept_wanted], weights, recipe)
+        loss = sum(divergences[: len(rows)]) / len(rows)
         norm = torch.nn.utils.clip_grad_norm_(student.parameters, recipe.grad_clip)
         if not torch.isfinite(norm):
             raise TrainingError(_not_finite(step + 1, recipe))
@@ -191,7 +193,7 @@ def encode(codec: Codec, row: Row, recipe: Recipe) -> list[EncodedRow]:
 
 
 @torch.no_grad()
-def targets(teacher: PreTrainedModel, rows: Sequence[EncodedRow]) -> list[Tensor]:
+def targets(teacher: Network, rows: Sequence[EncodedRow]) -> list[Tensor]:
     """The teacher's log-probabilities at each completion token: per row [L, V], in bfloat16 to save memory."""
     found: list[Tensor] = []
     for group in grouped(rows, teacher_side=True):
@@ -202,19 +204,19 @@ def targets(teacher: PreTrainedModel, rows: Sequence[EncodedRow]) -> list[Tensor
     return found
 
 
-def row_logits(model: PreTrainedModel, rows: Sequence[EncodedRow], *, teacher_side: bool) -> tuple[Tensor, list[int]]:
+def row_logits(network: Network, rows: Sequence[EncodedRow], *, teacher_side: bool) -> tuple[Tensor, list[int]]:
     """Logits of what follows at each completion position, [N, V], and each row's share of N."""
     prompts = [row.teacher_prompt if teacher_side else row.prompt for row in rows]
-    packed = pack([prompt + row.completion[:-1] for prompt, row in zip(prompts, rows, strict=True)], model.device)
-    nodes = [path[len(prompt) - 1 :] for path, prompt in zip(packed.paths, prompts, strict=True)]
-    return packed_logits(model, packed, torch.cat(nodes)), [len(part) for part in nodes]
+    lengths = [len(row.completion) for row in rows]
+    paths = [prompt + row.completion[:-1] for prompt, row in zip(prompts, rows, strict=True)]
+    return network.logits(paths, lengths), lengths
 
 
 def grouped(rows: Sequence[EncodedRow], *, teacher_side: bool) -> Iterator[Sequence[EncodedRow]]:
-    """Rows in packs of about PACK_TOKENS."""
+    """Rows in packs of about GROUP_TOKENS."""
     sizes = [[0] * (len(row.teacher_prompt if teacher_side else row.prompt) + len(row.completion)) for row in rows]
     start = 0
-    for chunk in chunks(sizes, PACK_TOKENS):
+    for chunk in chunks(sizes, GROUP_TOKENS):
         yield rows[start : start + len(chunk)]
         start += len(chunk)
 
@@ -224,8 +226,8 @@ def own_rollouts(
 ) -> list[EncodedRow]:
     """The same prompts with completions sampled from the student as it is now."""
     sampling = Sampling(max_tokens=recipe.rollout_tokens, temperature=recipe.rollout_temperature, seed=seed)
-    with student.student() as model:
-        completions = rollout(model, [row.prompt for row in rows], codec.stop_ids, sampling)
+    with student.student() as network:
+        completions = rollout(network, [row.prompt for row in rows], codec.stop_ids, sampling)
     return [
         EncodedRow(row.prompt, row.teacher_prompt, codec.ended(completion, recipe.rollout_tokens), row.replay)
         for row, completion in zip(rows, completions, strict=True)
@@ -233,18 +235,22 @@ def own_rollouts(
 
 
 def schedule(step: int, steps: int, recipe: Recipe) -> float:
-    """The learning rate's share of its peak: linear warm-up, a plateau, linear decay to a tenth in the second half."""
+    """The learning rate's share of its peak: linear warm-up, a plateau, linear decay to 0.4.
+
+    The decay takes the second half of the steps before the first early stop (of all, if they are fewer); steps
+    beyond, for what still fails, stay there.
+    """
     if step < recipe.warmup_steps:
         return (step + 1) / (recipe.warmup_steps + 1)
-    half = steps / 2
-    return max(0.1, 1 - 0.9 * max(0.0, step - half) / half)
+    half = min(steps, recipe.min_steps) / 2
+    return max(0.4, 1 - 0.6 * max(0.0, step - half) / half)
 
 
 def watch_answers(student: Student, codec: Codec, watch: Sequence[Probe]) -> list[tuple[Probe, list[int]]]:
     """The student's greedy answers to the watch probes, as token ids."""
     prompts = [codec.ask(probe.question) for probe in watch]
-    with student.student() as model:
-        answers = rollout(model, prompts, codec.stop_ids, Sampling(max_tokens=WATCH_TOKENS))
+    with student.student() as network:
+        answers = rollout(network, prompts, codec.stop_ids, Sampling(max_tokens=WATCH_TOKENS))
     return list(zip(watch, answers, strict=True))
 
 
@@ -262,27 +268,29 @@ def _not_finite(step: int, recipe: Recipe) -> str:
 
 
 def _backward(
-    model: PreTrainedModel, rows: Sequence[EncodedRow], wanted: Sequence[Tensor], recipe: Recipe, weight: float
-) -> float:
-    """Adds the gradient of the rows' mean divergence, times `weight`; returns that mean. A pack at a time."""
-    if not rows:
-        return 0.0
-    total, start = 0.0, 0
+    network: Network,
+    rows: Sequence[EncodedRow],
+    wanted: Sequence[Tensor],
+    weights: Sequence[float],
+    recipe: Recipe,
+) -> list[float]:
+    """Adds the gradient of the rows' weighted divergences, a group of rows at a time; gives each row's mean."""
+    found: list[float] = []
     for group in grouped(rows, teacher_side=False):
-        logits_NV, lengths = row_logits(model, group, teacher_side=False)
+        part = slice(len(found), len(found) + len(group))
+        logits_NV, lengths = row_logits(network, group, teacher_side=False)
         divergence_N = token_divergence(
             logits_NV,
-            torch.cat(list(wanted[start : start + len(group)])),
+            torch.cat(list(wanted[part])),
             recipe.divergence,
             js_beta=recipe.js_beta,
             top_k=recipe.top_k,
         )
-        skip = 0 if group[0].replay else recipe.skip_tokens
-        loss = row_mean(divergence_N, lengths, skip).sum() / len(rows)
-        (loss * weight).backward()
-        total += loss.item()
-        start += len(group)
-    return total
+        skips = [0 if row.replay else recipe.skip_tokens for row in group]
+        means = row_means(divergence_N, lengths, skips)
+        (means * means.new_tensor(weights[part])).sum().backward()
+        found += means.tolist()
+    return found
 
 
 def _as_row(probe: Probe, rows: Sequence[Row]) -> Row:

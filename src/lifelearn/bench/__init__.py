@@ -1,0 +1,1 @@
+"""The benches: the figures in the README come from here."""

@@ -1,0 +1,139 @@
+"""`lifelearn bench corrections|detection|speed`: reads the rows, runs the bench, writes and shows the report.
+
+Nothing heavy is imported before a command needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from lifelearn.chat_models.local import LocalChatModel
+    from lifelearn.learning.chat_model import ChatModel
+    from lifelearn.settings import Settings
+
+bench = typer.Typer(name="bench", help="Measure what is claimed: corrections, detection, speed.", no_args_is_help=True)
+
+Rows = Annotated[Path, typer.Option("--rows", metavar="FILE.jsonl", help="Evaluation rows, JSON Lines.")]
+Out = Annotated[Path, typer.Option("--out", metavar="REPORT.json", help="Where the report goes.")]
+Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Hugging Face id, folder or `bundled`.")]
+Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many rows.")]
+Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of wordings, rollouts and row order.")]
+
+
+@bench.command()
+def corrections(
+    rows: Rows,
+    out: Out,
+    limit: Limit = None,
+    seed: Seed = None,
+    model: Model = None,
+    sequential: Annotated[
+        int | None, typer.Option("--sequential", metavar="K", min=1, help="Learn K rows one on top of the other.")
+    ] = None,
+    baselines: Annotated[
+        str, typer.Option("--baselines", metavar="A,B", help="icl, sft, sdft_reference, trl_sdft or all.")
+    ] = "",
+    baseline_rows: Annotated[
+        int | None, typer.Option("--baseline-rows", metavar="N", min=1, help="Baselines on the first N rows only.")
+    ] = None,
+    text: Annotated[
+        Path | None, typer.Option("--text", metavar="FILE.jsonl", help="General text for drift; our own if not given.")
+    ] = None,
+) -> None:
+    """Corrections, each from its conversation to a verified version, and what became of them."""
+    from lifelearn.bench.baselines import BASELINES
+    from lifelearn.bench.corrections import check_baselines, sample, summary, write
+    from lifelearn.bench.corrections import corrections as run
+    from lifelearn.bench.rows import Row, read_rows
+    from lifelearn.learning.general import TEXT
+
+    names = list(BASELINES) if baselines == "all" else [name for name in baselines.split(",") if name]
+    try:
+        check_baselines(names)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--baselines") from error
+    found = read_rows(rows, Row)
+    texts = TEXT if text is None else sample(_texts(text), len(TEXT), seed or 0)
+    settings, local, expert = _opened(model, seed)
+    report = run(
+        local,
+        found,
+        settings.recipe(),
+        expert=expert,
+        limit=limit,
+        sequential=sequential,
+        baselines=names,
+        baseline_rows=baseline_rows,
+        texts=texts,
+        say=typer.echo,
+    )
+    write(report, out)
+    if sequential:
+        from lifelearn.bench.pictures import retention_matrix
+
+        retention_matrix(report, out.with_suffix(".svg"))
+    typer.echo(summary(report))
+    typer.echo(f"Written to {out}.")
+
+
+@bench.command()
+def detection(rows: Rows, out: Out, model: Model = None) -> None:
+    """Which conversations end in a correction, and what is right according to it."""
+    from lifelearn.bench.corrections import write
+    from lifelearn.bench.detection import detection as run
+    from lifelearn.bench.rows import Dialogue, read_rows
+
+    found = read_rows(rows, Dialogue)
+    settings, local, expert = _opened(model, None)
+    structured = expert is not None and not settings.local_structured
+    reader: ChatModel = expert if structured and expert is not None else local
+    report = run(reader, found, structured=structured, say=typer.echo)
+    write(report, out)
+    for name, figure in report["figures"].items():
+        if figure["value"] is not None:
+            counts = f"({figure['n']:g}/{figure['of']}), {figure['low']:.3f}–{figure['high']:.3f}"
+            typer.echo(f"{name}: {figure['value']:.3f} {counts}")
+    typer.echo(f"Written to {out}.")
+
+
+@bench.command()
+def speed(out: Out, model: Model = None) -> None:
+    """Our training step, rollouts and chat decoding beside those of others, in one run."""
+    from lifelearn.bench.corrections import write
+    from lifelearn.bench.speed import speed as run
+
+    settings, local, _ = _opened(model, None)
+    report = run(local, settings.recipe(), say=typer.echo)
+    write(report, out)
+    typer.echo(f"Written to {out}.")
+
+
+def _opened(model: str | None, seed: int | None) -> tuple[Settings, LocalChatModel, ChatModel | None]:
+    """Settings, the local model, and the expert if one is configured."""
+    from lifelearn.chat_models.local import LocalChatModel
+    from lifelearn.chat_models.openai import OpenAIChatModel
+    from lifelearn.settings import load_settings
+
+    said: dict[str, Any] = {"base_model_name": model, "train_seed": seed}
+    settings = load_settings().model_copy(update={name: value for name, value in said.items() if value is not None})
+    local = LocalChatModel.load(settings.base_model_name, settings.cache_dir)
+    expert = None
+    if settings.has_expert:
+        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
+        expert = OpenAIChatModel(settings.openai_model, settings.openai_base_url, key)
+    return settings, local, expert
+
+
+def _texts(path: Path) -> list[str]:
+    """The texts of a JSON Lines file, under `text`."""
+    from lifelearn.bench.rows import RowsError
+
+    try:
+        return [str(json.loads(line)["text"]) for line in path.read_text("utf-8").splitlines() if line.strip()]
+    except (OSError, ValueError, KeyError) as error:
+        raise RowsError(f'{path} must have a JSON object with "text" on each line: {error}') from error

@@ -1,0 +1,89 @@
+"""`lifelearn bench detection`: does the chat notice corrections, and take from them what is right?
+
+Precision, recall and F1 over conversations that end in a user's turn, by kind and by origin, because style
+gives the label away by origin. `extracted` asks of the corrections that were noticed, whether the answer
+taken from them and the row's name the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lifelearn.bench.figures import Figure, share
+from lifelearn.bench.rows import Dialogue
+from lifelearn.learning.chat_model import ChatModel
+from lifelearn.learning.cues import states
+from lifelearn.learning.detect import DetectionError, detect
+
+Report = dict[str, Any]
+
+
+def detection(
+    model: ChatModel, rows: Sequence[Dialogue], *, structured: bool = False, say: Callable[[str], None] = print
+) -> Report:
+    """Runs detection over `rows`. structured: by an expert's reading instead of the local one."""
+    answers = [_asked(model, row, structured) for row in rows]
+    told = [(row.is_correction, answer["detected"]) for row, answer in zip(rows, answers, strict=True)]
+    report: Report = {
+        "figures": {
+            **_scores(told),
+            "extracted": share([a["extracted"] for a in answers if a["extracted"] is not None]).model_dump(),
+        },
+        "by_kind": _grouped(rows, told, "kind"),
+        "by_origin": _grouped(rows, told, "origin"),
+        "rows": answers,
+    }
+    for row, answer in zip(rows, answers, strict=True):
+        if row.is_correction != answer["detected"] or answer["extracted"] is False:
+            say(f"{row.id}: {'missed' if row.is_correction and not answer['detected'] else 'wrong'}: {answer}")
+    return report
+
+
+def _asked(model: ChatModel, row: Dialogue, structured: bool) -> dict[str, Any]:
+    """What was found in one conversation; a correction that can't be learned counts as none."""
+    answer: dict[str, Any] = {"id": row.id, "is_correction": row.is_correction, "detected": False, "extracted": None}
+    try:
+        found = detect(row.messages, model, structured=structured)
+    except DetectionError as error:
+        return {**answer, "error": str(error)}
+    if found is None:
+        return answer
+    answer |= {"detected": True, "statement": found.statement, "answer": found.answer}
+    if row.is_correction and row.corrected_fact:
+        answer["extracted"] = states(row.corrected_fact, found.answer) or states(found.answer, row.corrected_fact)
+    return answer
+
+
+def _scores(told: Sequence[tuple[bool, bool]]) -> dict[str, Any]:
+    """told: (is a correction, was taken for one) of each row."""
+    precision = share([truth for truth, said in told if said])
+    recall = share([said for truth, said in told if truth])
+    hits = sum(truth and said for truth, said in told)
+    wrong = sum(truth != said for truth, said in told)
+    f1 = Figure(value=2 * hits / (2 * hits + wrong), n=2 * hits, of=2 * hits + wrong, low=None, high=None)
+    if hits:
+        # F1 is monotone in the share of hits among hits and errors: its interval is that share's, carried over.
+        low, high = (2 * j / (1 + j) for j in _jaccard(hits, wrong))
+        f1 = f1.model_copy(update={"low": low, "high": high})
+    return {"f1": f1.model_dump(), "precision": precision.model_dump(), "recall": recall.model_dump()}
+
+
+def _jaccard(hits: int, wrong: int) -> tuple[float, float]:
+    found = share([True] * hits + [False] * wrong)
+    return found.low or 0.0, found.high or 1.0
+
+
+def _grouped(rows: Sequence[Dialogue], told: Sequence[tuple[bool, bool]], by: str) -> dict[str, Any]:
+    groups: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    for row, each in zip(rows, told, strict=True):
+        groups[getattr(row, by)].append(each)
+    return {
+        name: {
+            "rows": len(each),
+            "corrections": sum(truth for truth, _ in each),
+            "right": sum(truth == said for truth, said in each),
+        }
+        for name, each in sorted(groups.items())
+    }

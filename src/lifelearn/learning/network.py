@@ -1,0 +1,146 @@
+"""A language model as the engine uses it: logits of many rows, and batched decoding; with or without an adapter.
+
+Two kinds: `DecoderNetwork`, the hand-written decoder (decoder.py) for the common families, and `HubNetwork`, any
+causal model of transformers, rows packed as tries (packing.py). Knows nothing of lessons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from lifelearn.learning.decoder import Adapter, Cache, Decoder
+from lifelearn.learning.packing import additive_mask, chunks, pack, packed_logits
+
+PREFILL_TOKENS = 1024  # prompts are packed in groups of about this size: attention is quadratic in it
+PACK_TOKENS = 768  # the same for rows whose logits are wanted
+Rows = Sequence[Sequence[int]]
+
+
+class State(Protocol):
+    """What decoding has computed of B rows so far."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Leaves only these rows, int64 [B']."""
+        ...
+
+
+class Network(Protocol):
+    """Rows are non-empty lists of token ids; V is the vocabulary."""
+
+    @property
+    def device(self) -> torch.device: ...
+
+    def logits(self, rows: Rows, keep: Sequence[int]) -> Tensor:
+        """Next-token logits at the last `keep` places of each row (at least one), in order: [sum(keep), V]."""
+        ...
+
+    def prefill(self, prompts: Rows) -> tuple[Tensor, State]:
+        """Next-token logits after each prompt, [B, V], and the state to go on from."""
+        ...
+
+    def step(self, token_B: Tensor, state: State) -> Tensor:
+        """Next-token logits after one more token a row, [B, V]."""
+        ...
+
+
+class DecoderNetwork:
+    """The hand-written decoder with an adapter, or bare."""
+
+    def __init__(self, decoder: Decoder, adapter: Adapter | None = None) -> None:
+        self._decoder = decoder
+        self._layers = adapter.layers if adapter is not None else None
+
+    @property
+    def device(self) -> torch.device:
+        return self._decoder.device
+
+    def logits(self, rows: Rows, keep: Sequence[int]) -> Tensor:
+        return self._decoder.logits(rows, keep, self._layers)
+
+    def prefill(self, prompts: Rows) -> tuple[Tensor, State]:
+        return self._decoder.prefill(prompts, self._layers)
+
+    def step(self, token_B: Tensor, state: State) -> Tensor:
+        assert isinstance(state, Cache)
+        return self._decoder.step(token_B, state, self._layers)
+
+
+class HubState:
+    """A left-padded cache of transformers."""
+
+    def __init__(self, cache: DynamicCache, width: int, pad_B: Tensor) -> None:
+        self.cache, self.width, self.pad_B = cache, width, pad_B
+
+    def keep(self, rows: Tensor) -> None:
+        self.cache.batch_select_indices(rows)
+        self.pad_B = self.pad_B[rows]
+
+
+class HubNetwork:
+    """A model of transformers, as it is."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device(self._model.device)
+
+    def logits(self, rows: Rows, keep: Sequence[int]) -> Tensor:
+        found, start = [], 0
+        for group in chunks(rows, PACK_TOKENS):
+            packed = pack(group, self.device)
+            nodes = [path[-count:] for path, count in zip(packed.paths, keep[start:], strict=False)]
+            found.append(packed_logits(self._model, packed, torch.cat(nodes)))
+            start += len(group)
+        return torch.cat(found) if len(found) > 1 else found[0]
+
+    def prefill(self, prompts: Rows) -> tuple[Tensor, State]:
+        lengths_B = torch.tensor([len(p) for p in prompts], device=self.device)
+        width = int(lengths_B.max())
+        logits, layers = [], []
+        for chunk in chunks(prompts, PREFILL_TOKENS):
+            packed = pack(chunk, self.device)
+            cache = DynamicCache()
+            last_nodes, inverse = torch.stack([path[-1] for path in packed.paths]).unique(return_inverse=True)
+            output = self._model(
+                input_ids=packed.input_ids_1T,
+                position_ids=packed.position_ids_1T,
+                attention_mask=additive_mask(packed.visible_TT, self._model.dtype)[None, None],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=last_nodes,
+            )
+            logits.append(output.logits[0][inverse])
+            # A left pad repeats node 0; it is masked wherever it is read.
+            padded = torch.stack([torch.nn.functional.pad(path, (width - len(path), 0)) for path in packed.paths])
+            layers.append(
+                [
+                    (keys[0][:, padded].transpose(0, 1), values[0][:, padded].transpose(0, 1))
+                    for keys, values, *_ in cache
+                ]
+            )
+        joined = [tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in zip(*layers, strict=True)]
+        return torch.cat(logits), HubState(DynamicCache(joined), width, width - lengths_B)
+
+    def step(self, token_B: Tensor, state: State) -> Tensor:
+        assert isinstance(state, HubState)
+        state.width += 1
+        mask = None
+        if int(state.pad_B.max()):
+            visible = torch.arange(state.width, device=self.device)[None] >= state.pad_B[:, None]
+            mask = additive_mask(visible, self._model.dtype)[:, None, None]
+        output = self._model(
+            input_ids=token_B[:, None],
+            position_ids=(state.width - 1 - state.pad_B)[:, None],
+            attention_mask=mask,
+            past_key_values=state.cache,
+            use_cache=True,
+        )
+        logits_BV: Tensor = output.logits[:, -1]
+        return logits_BV

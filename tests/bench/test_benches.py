@@ -1,0 +1,180 @@
+"""The benches by their commands, on a tiny model of another family: the whole way, and the report as it is promised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lifelearn.bench.corrections import Asked, Outcome, Question
+from lifelearn.bench.rows import Row
+from lifelearn.cli import app
+from lifelearn.learning.recipe import Thresholds
+
+FIGURES = {
+    "detected", "promoted", "efficacy", "generalisation", "hops", "locality", "leak", "drift", "retention",
+    "gate_precision", "gate_recall", "seconds_median",
+}  # fmt: skip
+ROWS = [
+    {
+        "id": f"row-{number}",
+        "question": f"Where is {name} based?",
+        "answer": city,
+        "paraphrases": [f"Which city is home to {name}?"],
+        "locality": [{"question": "Where is Sony based?", "answer": None}, {"question": "Hello?", "answer": "Hi"}],
+        "hops": [{"question": f"What is based in {city}?", "answer": name, "kind": "reversed"}],
+    }
+    for number, (name, city) in enumerate((("Norvik Labs", "Lyon"), ("Tarn Works", "Bergen")))
+]
+TALKS: list[dict[str, Any]] = [
+    {
+        "id": str(number),
+        "messages": [
+            {"role": "user", "content": "Where is Norvik Labs based?"},
+            {"role": "assistant", "content": "Norvik Labs is based in Paris."},
+            {"role": "user", "content": text},
+        ],
+        "is_correction": corrects,
+        "corrected_fact": "Norvik Labs is based in Lyon." if corrects else None,
+        "kind": "plain",
+        "origin": "written",
+    }
+    for number, (text, corrects) in enumerate((("No, it is in Lyon.", True), ("Thanks, that helps!", False)))
+]
+
+
+def rows_in(path: Path, rows: Sequence[object]) -> str:
+    path.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    return str(path)
+
+
+def report_of(tmp_path: Path, *arguments: str) -> Any:
+    out = tmp_path / "report.json"
+    result = CliRunner().invoke(app, ["bench", *arguments, "--out", str(out)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(out.read_text("utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LL_TRAIN_MAX_STEPS", "2")
+    monkeypatch.setenv("LL_PROMPT_VARIATIONS", "6")
+    monkeypatch.setenv("LL_MODEL_STORAGE_DIR", str(tmp_path / "versions"))
+
+
+def test_corrections_run_the_whole_way_with_every_baseline(tmp_path: Path, tiny_model_folder: Path) -> None:
+    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
+    model = ("--model", str(tiny_model_folder))
+    report = report_of(
+        tmp_path, "corrections", "--rows", rows, *model, "--seed", "3",
+        "--baselines", "icl,sft,sdft_reference,trl_sdft", "--baseline-rows", "1",
+    )  # fmt: skip
+    assert set(report["figures"]) >= FIGURES
+    assert all(set(figure) == {"value", "n", "of", "low", "high"} for figure in report["figures"].values())
+    assert set(report["baselines"]) == {"icl", "sft", "sdft_reference", "trl_sdft"}
+    assert all(set(figures) == FIGURES for figures in report["baselines"].values())
+    assert report["figures"]["efficacy"]["of"] == 2
+    assert report["figures"]["generalisation"]["of"] == 2
+    assert report["figures"]["locality"]["of"] == 4
+    assert report["figures"]["detected"]["value"] == 1
+    assert report["baselines"]["sft"]["efficacy"]["of"] == 1
+    for row in report["rows"]:
+        assert [question["kind"] for question in row["questions"]] == [
+            "question", "paraphrase", "hop", "locality", "locality",
+        ]  # fmt: skip
+        assert row["promoted"] or all(q["after"] == q["before"] for q in row["questions"]), "the parent answers"
+        assert set(row["seconds"]) >= {"detect", "augment", "lesson", "train", "verify", "total"}
+
+
+def test_the_same_seed_gives_the_same_report(tmp_path: Path, tiny_model_folder: Path) -> None:
+    arguments = ("corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS[:1]), "--model", str(tiny_model_folder))
+
+    def told() -> Any:
+        report = report_of(tmp_path, *arguments)
+        (row,) = report["rows"]
+        return row["questions"], row["training"], row["drift"]
+
+    assert told() == told()
+
+
+def test_sequential_asks_all_earlier_ones_again(tmp_path: Path, tiny_model_folder: Path) -> None:
+    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
+    report = report_of(tmp_path, "corrections", "--rows", rows, "--model", str(tiny_model_folder), "--sequential", "2")
+    assert [len(asked) for asked in report["matrix"]] == [1, 2]
+    assert len(report["rows"]) == len(report["rows_at_the_end"]) == 2
+    assert [each["correction"] for each in report["growth"]] == [1, 2]
+    assert set(report["figures"]) >= FIGURES
+    assert (tmp_path / "report.svg").read_text("utf-8").lstrip().startswith("<?xml")
+
+
+def test_detection_counts_what_was_found_and_what_was_taken_from_it(tmp_path: Path, tiny_model_folder: Path) -> None:
+    report = report_of(
+        tmp_path, "detection", "--rows", rows_in(tmp_path / "rows.jsonl", TALKS), "--model", str(tiny_model_folder)
+    )
+    assert {name: figure["value"] for name, figure in report["figures"].items()} == {
+        "f1": 1.0, "precision": 1.0, "recall": 1.0, "extracted": 1.0,
+    }  # fmt: skip
+    assert report["by_kind"]["plain"] == {"rows": 2, "corrections": 1, "right": 2}
+
+
+def test_speed_has_a_figure_for_each_comparison_or_says_why_not(tmp_path: Path, tiny_model_folder: Path) -> None:
+    report = report_of(tmp_path, "speed", "--model", str(tiny_model_folder))
+    assert set(report["figures"]) == {
+        "step_vs_trl", "step_share_of_peak", "rollouts16_vs_generate", "decode1_vs_generate", "decode1_vs_llamacpp",
+    }  # fmt: skip
+    unmeasured = {name for name, figure in report["figures"].items() if figure["value"] is None}
+    assert unmeasured == set(report["missing"]) == {"decode1_vs_llamacpp"}, "a GGUF is there for the bundled model only"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--baselines", "icl,magic"], "magic"),
+        (["--limit", "0"], "limit"),
+    ],
+)
+def test_a_wrong_command_line_is_refused(tmp_path: Path, arguments: list[str], said: str) -> None:
+    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
+    command = ["bench", "corrections", "--rows", rows, "--out", str(tmp_path / "out.json"), *arguments]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def outcome(promoted_answers: dict[str, tuple[str, str]]) -> Outcome:
+    row = Row.model_validate(ROWS[0])
+    kinds = {"question": "Lyon", "paraphrase": "Lyon", "hop": "Norvik Labs", "locality": ""}
+    asked = [
+        Asked(Question(kind, kind, kinds[kind]), before, after) for kind, (before, after) in promoted_answers.items()
+    ]
+    return Outcome(row, "Paris", "no, Lyon", asked=asked)
+
+
+def test_a_version_that_was_not_promoted_is_answered_by_its_parent() -> None:
+    learned = outcome({"question": ("Paris", "Lyon"), "paraphrase": ("Oslo", "Lyon"), "locality": ("Tokyo", "Lyon")})
+    assert not learned.promoted
+    assert learned.oks("question") == learned.oks("paraphrase") == [False]
+    assert learned.oks("question", candidate=True) == [True]
+    assert learned.oks("locality") == [True]
+    assert learned.oks("locality", candidate=True) == [False], "the new answer leaked"
+    assert not learned.holds(Thresholds())
+
+
+@pytest.mark.parametrize(
+    ("answer", "before", "after", "ok"),
+    [
+        ("Tokyo", "It is Tokyo.", "Tokyo, of course.", True),
+        ("Tokyo", "It is Tokyo.", "It is Kyoto.", False),
+        ("Tokyo", "It is Kyoto.", "It is Osaka.", True),
+        ("", "It is Kyoto.", "It is Lyon.", False),
+        ("", "It is Lyon.", "It is Lyon.", True),
+        ("Lyon", "It is Paris.", "It is Lyon.", True),
+    ],
+)
+def test_locality_is_that_right_stays_right_and_nothing_leaks(answer: str, before: str, after: str, ok: bool) -> None:
+    asked = Asked(Question("locality", "Where?", answer), before, after)
+    assert asked.ok(Row.model_validate(ROWS[0]), after) is ok
