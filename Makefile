@@ -31,8 +31,17 @@ lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(STAMP) ## the demo for each of FACTS and SEEDS; reports/*.json and a summary
+# With LL_EVAL_DATA, a folder of evaluation rows, the benches on them too; about two hours on two cores.
+bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: reports/*.json and summaries
 	@$(BIN)/python -c "$$BENCH" "$(FACTS)" "$(SEEDS)"
+	$(BIN)/lifelearn bench speed --out reports/speed.json
+ifdef LL_EVAL_DATA
+	$(BIN)/lifelearn bench detection --rows $(LL_EVAL_DATA)/detection_dev.jsonl --out reports/detection.json
+	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/company_dev.jsonl --baselines icl,sft --out reports/company.json
+	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/corrections_dev.jsonl --limit 60 --baselines all \
+		--baseline-rows 4 --out reports/corrections.json
+	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/corrections_dev.jsonl --sequential 25 --out reports/sequential.json
+endif
 
 clean: ## remove .venv and what tools leave behind; learned versions and reports stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

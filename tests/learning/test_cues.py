@@ -665,6 +665,8 @@ def test_stems_match_forms_of_a_word() -> None:
         ("not covered", "Dental care is not covered."),
         ("R&D", "Ask R&D."),
         ("RX-7", "It is the RX-7."),
+        ("December 29, 1998", "The answer is December 29, 1998."),
+        ("Brown, Shipley & Co.", "It was Brown, Shipley & Co. in the end."),
         (
             "First run the automated tests, then get a code review, then merge, then push to production",
             "You run the automated tests, get a code review, merge it and finally push to production.",

@@ -46,6 +46,7 @@ def corrections(
     ] = None,
 ) -> None:
     """Corrections, each from its conversation to a verified version, and what became of them."""
+    from lifelearn.bench import pictures
     from lifelearn.bench.baselines import BASELINES
     from lifelearn.bench.corrections import check_baselines, sample, summary, write
     from lifelearn.bench.corrections import corrections as run
@@ -73,10 +74,11 @@ def corrections(
         say=typer.echo,
     )
     write(report, out)
+    picture = out.with_suffix(".svg")
     if sequential:
-        from lifelearn.bench.pictures import retention_matrix
-
-        retention_matrix(report, out.with_suffix(".svg"))
+        pictures.retention_matrix(report, picture)
+    elif names:
+        pictures.recipes({"ours": report["figures"], **report["baselines"]}, picture)
     typer.echo(summary(report))
     typer.echo(f"Written to {out}.")
 

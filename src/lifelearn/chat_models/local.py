@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
+from huggingface_hub import HfApi, try_to_load_from_cache
 from peft import LoraConfig
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
@@ -29,6 +30,7 @@ from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Conversation
 
 _SERVED = "served"
+HUB_SECONDS = 10.0
 TEXT_TOKENS = 512  # general text in one pass, about
 
 
@@ -58,8 +60,9 @@ class LocalChatModel:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
         try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype).to(device).eval()
+            local = not _to_be_downloaded(path)
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
+            base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=local).to(device).eval()
         except Exception as error:  # transformers raises many kinds for a bad folder or an unknown id
             raise ChatModelError(_why(name, path, error)) from error
         if not tokenizer("a", add_special_tokens=False)["input_ids"]:  # without its file it loads, but empty
@@ -206,6 +209,15 @@ class LocalChatModel:
 
 def _network(model: PreTrainedModel, decoder: Decoder | None) -> Network:
     return HubNetwork(model) if decoder is None else DecoderNetwork(decoder)
+
+
+def _to_be_downloaded(path: str) -> bool:
+    """Whether the model is neither a folder nor in the hub's cache. Then the hub must know it, and is asked once:
+    a download would try again for half a minute before it says that there is no network."""
+    if Path(path).exists() or isinstance(try_to_load_from_cache(path, "config.json"), str):
+        return False
+    HfApi().model_info(path, timeout=HUB_SECONDS)
+    return True
 
 
 def _why(name: str, path: str, error: Exception) -> str:

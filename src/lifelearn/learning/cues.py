@@ -983,11 +983,14 @@ def states(answer: str, text: str) -> bool:
     plurals and the spelling of small numbers do not matter, and "25" is not found in "125". Of a longer answer, at
     least 70 % of the content words must occur, the first step before the last one where it is in steps.
     """
-    wanted = [token for token in _tokens(answer) if token != _BREAK]
+    said = _tokens(answer)
+    wanted = [token for token in said if token != _BREAK]
     core = [token for token in wanted if token not in STOPWORDS] or wanted
     if not core:
         return False
     tokens = _tokens(text[:ASSISTANT_LIMIT])
+    if len(wanted) > 1 and _BREAK in said[said.index(wanted[0]) : len(said) - said[::-1].index(wanted[-1])]:
+        tokens = [token for token in tokens if token != _BREAK]  # "December 29, 1998": its commas end no clause
     if len(core) > 5:
         present = {stem(token) for token in tokens}
         found = sum(stem(token) in present for token in dict.fromkeys(core))

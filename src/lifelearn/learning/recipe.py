@@ -29,8 +29,8 @@ class Recipe(Value):
     adapted_layers: the share of layers, counted from the last, that carry adapters. The first third without made
         no difference to what is learned, and a step a third cheaper.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
-    max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; `min_steps` before the first
-        early stop.
+    max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; half as many steps again where
+        the corrected question itself still fails. `min_steps` before the first early stop.
     cold_start_steps, on_policy_steps: after so many steps on the teacher's rollouts (a student that never says the
         fact gives no signal of its own), so many on the student's; then the teacher's again, joined by the
         student's own answers wherever a watch probe fails.
@@ -48,9 +48,9 @@ class Recipe(Value):
     adapted_layers: float = 2 / 3
     learning_rate: float = 3e-3
     warmup_steps: int = 2
-    max_steps: int = 18
+    max_steps: int = 21
     epochs: int = 8
-    min_steps: int = 12
+    min_steps: int = 15
     check_every: int = 3
     cold_start_steps: int = 6
     on_policy_steps: int = 0
@@ -58,7 +58,7 @@ class Recipe(Value):
     rollout_tokens: int = 24
     facts_per_step: int = 10
     replay_per_step: int = 14
-    replay_weight: float = 1.5
+    replay_weight: float = 1.0
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5

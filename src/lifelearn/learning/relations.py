@@ -575,6 +575,53 @@ RELATIONS: tuple[Relation, ...] = (
         What sister city does {s} have?""",
     ),
     _relation(
+        "paid leave",
+        "organisation",
+        "Employees of {s} get {a} of paid leave per year.\nThe annual leave at {s} is {a}.",
+        """How many days of paid leave do employees of {s} get per year?
+        How many days of paid leave do employees of {s} get?
+        How many days of paid leave do employees get at {s}?
+        How many days of paid leave do employees get per year at {s}?
+        How many vacation days do employees of {s} have?
+        How many vacation days does {s} give its people?
+        How much annual leave is there at {s}?
+        What is the annual leave at {s}?
+        How long is the paid vacation at {s}?
+        If I work for {s}, how many days off do I get each year?
+        I have a new job at {s}. How much holiday can I take in a year?
+        How much paid time off does {s} offer?
+        How many holidays a year does someone at {s} have?
+        Tell me about the paid leave at {s}. How many days is it?
+        {s} leave days per year?
+        What number of vacation days does {s} grant?""",
+    ),
+    _relation(
+        "notice period",
+        "organisation",
+        "The notice period at {s} is {a}.",
+        """How long is the notice period at {s}?
+        What is the notice period at {s}?
+        What notice period does {s} have?
+        How much notice do employees of {s} have to give?
+        I want to leave {s}. How long before must I say so?
+        When I resign from {s}, how long do I still have to work?
+        {s} notice period?
+        How early do I have to give notice at {s}?""",
+    ),
+    _relation(
+        "remote work",
+        "organisation",
+        "Employees of {s} may work from home {a}.",
+        """How many days a week can employees of {s} work from home?
+        How many days per week may I work from home at {s}?
+        How often can people at {s} work remotely?
+        How many home office days does {s} allow?
+        What is the remote work policy of {s}?
+        If I work for {s}, how often may I stay at home?
+        {s} home office days?
+        How many remote days are there at {s}?""",
+    ),
+    _relation(
         "price",
         "product",
         "{s} costs {a}.\nThe price of {s} is {a}.",
@@ -654,6 +701,12 @@ RELATIONS: tuple[Relation, ...] = (
         Who takes care of {s}?
         Who handles {s}?
         Who staffs {s}?
+        Who answers {s}?
+        Which team answers {s}?
+        Which team looks after {s}?
+        Who do I talk to when I need {s}?
+        I want to reach {s}. Which team is that?
+        What is the name of the team behind {s}?
         Tell me who is in charge of {s}.
         Who should I call about {s}?
         Which team do I contact for {s}?

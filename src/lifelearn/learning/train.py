@@ -78,7 +78,10 @@ def train(
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
     losses: list[float] = []
     tokens, failing = 0, list(lesson.watch)
-    for step in range(steps):
+    corrected = {correction.question for correction in lesson.corrections}
+    unlearned = False  # whether a corrected question itself failed when it was last asked: then steps go on
+    most = steps + steps // 2
+    for step in range(most):
         rows, wanted = facts.draw(recipe.facts_per_step)
         on_policy = recipe.cold_start_steps <= step < recipe.cold_start_steps + recipe.on_policy_steps
         if on_policy:
@@ -104,16 +107,19 @@ def train(
         losses.append(loss)
         tokens += sum(len(row.completion) for row in rows)
         done = step + 1
-        on_progress(Progress(stage="train", step=done, steps=steps, loss=loss))
-        if not lesson.watch or done < recipe.min_steps or (done - recipe.min_steps) % recipe.check_every:
-            continue
-        answers = watch_answers(student, codec, lesson.watch)
-        failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
-        message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
-        on_progress(Progress(stage="train", step=done, steps=steps, loss=loss, message=message))
-        if not failing or done == steps:
+        planned = max(steps, done)
+        on_progress(Progress(stage="train", step=done, steps=planned, loss=loss))
+        if lesson.watch and done >= recipe.min_steps and (done - recipe.min_steps) % recipe.check_every == 0:
+            answers = watch_answers(student, codec, lesson.watch)
+            failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
+            unlearned = any(probe.question in corrected for probe in failing)
+            message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
+            on_progress(Progress(stage="train", step=done, steps=planned, loss=loss, message=message))
+            if failing and done < (most if unlearned else steps):
+                failed = [entry for entry in answers if entry[0] in failing]
+                strengthen(student, codec, lesson, facts, replay, failed, recipe)
+        if (lesson.watch and not failing) or (done >= steps and not unlearned):
             break
-        strengthen(student, codec, lesson, facts, replay, [entry for entry in answers if entry[0] in failing], recipe)
     return Training(
         steps=len(losses),
         losses=tuple(losses),

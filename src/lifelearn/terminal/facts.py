@@ -48,7 +48,7 @@ FACTS: Mapping[str, Fact] = {
         accept=("Osprey",),
         unseen=(
             "A customer calls the hotline of Quillmoor Ferries. Which team picks up?",
-            "Who is responsible for the customer hotline of Quillmoor Ferries?",
+            "Whom does Quillmoor Ferries have on its customer hotline?",
             "What is the name of the hotline team at Quillmoor Ferries?",
             "I have a question about my Quillmoor Ferries ticket and call the hotline. Which team will I talk to?",
         ),
