@@ -706,6 +706,9 @@ RELATIONS: tuple[Relation, ...] = (
         Which team looks after {s}?
         Who do I talk to when I need {s}?
         I want to reach {s}. Which team is that?
+        I have a question for {s}. Who will answer it?
+        Somebody gets in touch with {s}. Which team replies?
+        If I turn to {s}, whom do I reach?
         What is the name of the team behind {s}?
         Tell me who is in charge of {s}.
         Who should I call about {s}?
