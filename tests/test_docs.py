@@ -52,7 +52,10 @@ def test_commands_exist_with_their_options(document: Path) -> None:
     for line in code(document.read_text("utf-8")):
         for name, rest in re.findall(r"(?:^|[\s/|$])lifelearn +([a-z]+)([^|\n]*)", line):
             assert name in commands, f"{line!r}: there is no command {name}; there are {', '.join(commands)}"
-            options = {option for parameter in commands[name].params for option in parameter.opts}
+            command = commands[name]
+            for word in rest.split():  # the command of a group
+                command = getattr(command, "commands", {}).get(word, command)
+            options = {option for parameter in command.params for option in parameter.opts}
             unknown = set(re.findall(r"(?<!\S)--[a-z-]+", rest)) - options - {"--help"}
             assert not unknown, f"{line!r}: lifelearn {name} has no {', '.join(unknown)}"
 

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         description="Most passes over a lesson's rows. Training mostly stops before, once it is learned.",
     )
     train_max_steps: int = Field(
-        21,
+        24,
         ge=1,
         le=10_000,
         description="Most optimiser steps a lesson; training stops earlier once it is learned, and takes half as many "

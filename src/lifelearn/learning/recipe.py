@@ -48,9 +48,9 @@ class Recipe(Value):
     adapted_layers: float = 2 / 3
     learning_rate: float = 3e-3
     warmup_steps: int = 2
-    max_steps: int = 21
+    max_steps: int = 24
     epochs: int = 8
-    min_steps: int = 15
+    min_steps: int = 18
     check_every: int = 3
     cold_start_steps: int = 6
     on_policy_steps: int = 0
@@ -58,7 +58,7 @@ class Recipe(Value):
     rollout_tokens: int = 24
     facts_per_step: int = 10
     replay_per_step: int = 14
-    replay_weight: float = 1.0
+    replay_weight: float = 0.6
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5
