@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from lifelearn.learning.chat_model import Sampling, TrainableModel
+from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
 from lifelearn.learning.lesson import PAPER_CONTEXT
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import FULL_WEIGHTS, make_student
@@ -105,18 +105,20 @@ class Arena:
             steps = version.training.steps if version.training else self._recipe.max_steps
             BASELINES[name](self._model, lesson, self._recipe, steps, self._folder)
             self._model.use(self._folder)
-            yield Player(self._plain, weights_changed=True)
+            yield Player(lambda questions: answers_to(self._model, questions), weights_changed=True)
         finally:
             self._model.use(None)
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _plain(self, questions: Sequence[str]) -> list[str]:
-        asked = [(Message(role="user", content=question),) for question in questions]
-        return self._model.answer(asked, Sampling(max_tokens=ANSWER_TOKENS))
-
     def _told(self, lesson: Lesson, questions: Sequence[str]) -> list[str]:
         fact = lesson.demonstrations[0].completion
-        return self._plain([TOLD.format(fact=fact, question=question) for question in questions])
+        return answers_to(self._model, [TOLD.format(fact=fact, question=question) for question in questions])
+
+
+def answers_to(model: ChatModel, questions: Sequence[str]) -> list[str]:
+    """Greedy answers, each in a fresh context."""
+    asked = [(Message(role="user", content=question),) for question in questions]
+    return model.answer(asked, Sampling(max_tokens=ANSWER_TOKENS))
 
 
 def sft(model: TrainableModel, lesson: Lesson, recipe: Recipe, steps: int, folder: Path) -> None:

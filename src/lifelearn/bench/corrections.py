@@ -23,10 +23,10 @@ from typing import Any
 
 import torch
 
-from lifelearn.bench.baselines import BASELINES, Arena
+from lifelearn.bench.baselines import BASELINES, Arena, answers_to
 from lifelearn.bench.figures import NOTHING, Figure, clustered, mean, median, share
 from lifelearn.bench.rows import Row, mixed
-from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling, TrainableModel
+from lifelearn.learning.chat_model import ChatModel, ChatModelError, TrainableModel
 from lifelearn.learning.cues import states
 from lifelearn.learning.detect import DetectionError, detect
 from lifelearn.learning.general import TEXT
@@ -36,7 +36,6 @@ from lifelearn.learning.types import Correction, Message, ModelVersion
 from lifelearn.learning.verify import drift_check
 from lifelearn.learning.version import VersionStore
 
-ANSWER_TOKENS = 48
 Report = dict[str, Any]
 Say = Callable[[str], None]
 
@@ -168,12 +167,6 @@ def corrections(
     return report
 
 
-def answers_to(model: ChatModel, questions: Sequence[str]) -> list[str]:
-    """Greedy answers, each in a fresh context."""
-    asked = [(Message(role="user", content=question),) for question in questions]
-    return model.answer(asked, Sampling(max_tokens=ANSWER_TOKENS))
-
-
 def questions_of(row: Row) -> list[Question]:
     """All that is asked about a row; the first is its own question."""
     return [
@@ -271,9 +264,8 @@ class _Runner:
         """Asks everything again: the base before, the last version now."""
         questions = [question for outcome in outcomes for question in questions_of(outcome.row)]
         now = answers_to(self.model, [question.text for question in questions])
-        last = self.model
-        last.use(None)
-        base = answers_to(last, [question.text for question in questions])
+        self.model.use(None)
+        base = answers_to(self.model, [question.text for question in questions])
         each = iter(zip(questions, base, now, strict=True))
         for outcome in outcomes:
             outcome.asked = [Asked(*next(each)) for _ in questions_of(outcome.row)]
@@ -340,16 +332,10 @@ class _Runner:
 def figures(outcomes: Sequence[Outcome], thresholds: Thresholds, *, at_the_end: bool = False) -> dict[str, Figure]:
     """The figures over all outcomes. at_the_end: `asked` holds the last version's answers, whoever was promoted."""
 
-    def oks(kind: str) -> list[list[bool]]:
-        return [outcome.oks(kind, candidate=at_the_end) for outcome in outcomes]
-
-    def leaks(outcome: Outcome) -> list[bool]:
-        return [
-            each.leaked(outcome.row, each.after if at_the_end else outcome.served(each))
-            for each in outcome.asked
-            if each.question.kind == "locality"
-        ]
-
+    answered = [
+        (outcome, [each.after if at_the_end else outcome.served(each) for each in outcome.asked])
+        for outcome in outcomes
+    ]
     trained = [outcome for outcome in outcomes if outcome.version is not None]
     promoted = [outcome for outcome in trained if outcome.promoted]
     good = [outcome for outcome in trained if outcome.holds(thresholds)]
@@ -357,11 +343,7 @@ def figures(outcomes: Sequence[Outcome], thresholds: Thresholds, *, at_the_end: 
         "detected": share([outcome.correction is not None for outcome in outcomes]),
         "extracted": share([o.row.right(o.correction.answer) for o in outcomes if o.correction is not None]),
         "promoted": share([outcome.promoted for outcome in outcomes]),
-        "efficacy": clustered(oks("question")),
-        "generalisation": clustered(oks("paraphrase")),
-        "hops": clustered(oks("hop")),
-        "locality": clustered(oks("locality")),
-        "leak": clustered([leaks(outcome) for outcome in outcomes]),
+        **_by_question(answered),
         "drift": mean([outcome.drift for outcome in promoted if outcome.drift is not None]),
         "retention": NOTHING,
         "gate_precision": share([outcome.holds(thresholds) for outcome in promoted]),
@@ -380,38 +362,39 @@ def figures(outcomes: Sequence[Outcome], thresholds: Thresholds, *, at_the_end: 
 def baseline_figures(outcomes: Sequence[Outcome], name: str) -> dict[str, Figure]:
     """A baseline's figures, over the rows that it was run on; it has no gate, so all of it counts."""
     ran = [(outcome, outcome.baselines[name]) for outcome in outcomes if name in outcome.baselines]
-
-    def oks(kind: str) -> list[list[bool]]:
-        return [
-            [
-                each.ok(outcome.row, answer)
-                for each, answer in zip(outcome.asked, played["answers"], strict=True)
-                if each.question.kind == kind
-            ]
-            for outcome, played in ran
-        ]
-
-    leaks = [
-        [
-            each.leaked(outcome.row, answer)
-            for each, answer in zip(outcome.asked, played["answers"], strict=True)
-            if each.question.kind == "locality"
-        ]
-        for outcome, played in ran
-    ]
     return {
         "detected": share([outcome.correction is not None for outcome, _ in ran]),
         "promoted": NOTHING,
-        "efficacy": clustered(oks("question")),
-        "generalisation": clustered(oks("paraphrase")),
-        "hops": clustered(oks("hop")),
-        "locality": clustered(oks("locality")),
-        "leak": clustered(leaks),
+        **_by_question([(outcome, played["answers"]) for outcome, played in ran]),
         "drift": mean([played["drift"] for _, played in ran if played["drift"] is not None]),
         "retention": NOTHING,
         "gate_precision": NOTHING,
         "gate_recall": NOTHING,
         "seconds_median": median([played["seconds"] for _, played in ran]),
+    }
+
+
+def _by_question(answered: Sequence[tuple[Outcome, Sequence[str]]]) -> dict[str, Figure]:
+    """The figures of the rows' own questions, from each row's answers in the order of its questions."""
+
+    def over(kind: str, judged: Callable[[Asked, Row, str], bool]) -> Figure:
+        return clustered(
+            [
+                [
+                    judged(each, outcome.row, answer)
+                    for each, answer in zip(outcome.asked, answers, strict=True)
+                    if each.question.kind == kind
+                ]
+                for outcome, answers in answered
+            ]
+        )
+
+    return {
+        "efficacy": over("question", Asked.ok),
+        "generalisation": over("paraphrase", Asked.ok),
+        "hops": over("hop", Asked.ok),
+        "locality": over("locality", Asked.ok),
+        "leak": over("locality", Asked.leaked),
     }
 
 
