@@ -525,16 +525,14 @@ class Decoder:
         mask.masked_fill_(((places < cache.pad_B[:, None]) | (places > at))[:, None, None], -math.inf)
         scale = self.head_size**-0.5
         x = self.embedding[token_B]
-        for index, block in enumerate(self.blocks):
-            low = layers[index] if layers is not None else (None,) * 4
+        for index, (block, low) in enumerate(self._adapted(layers)):
             q, k, v = self._heads(block, block.qkv(norm(x, block.attention_norm, self.eps), low[0]), cos_B, sin_B)
             keys, values = cache.keys[index], cache.values[index]
             keys[:, :, at], values[:, :, at] = k, v
             queries = q.view(count, self.kv_heads, -1, self.head_size)
             scores = torch.matmul(queries, keys[:, :, :total].transpose(2, 3)).float().mul_(scale).add_(mask)
             y = torch.matmul(scores.softmax(-1).to(x.dtype), values[:, :, :total])
-            x = x + block.out(y.reshape(count, -1), low[1])
-            x = x + block.down(swiglu(block.gate_up(norm(x, block.mlp_norm, self.eps), low[2])), low[3])
+            x = self._after_attention(block, x, y.reshape(count, -1), low)
         cache.width += 1
         return self.head(norm(x, self.final_norm, self.eps))
 
@@ -550,15 +548,22 @@ class Decoder:
         cos, sin = self._rope(int(positions.max()) + 1)
         cos, sin = cos[positions][:, None], sin[positions][:, None]
         x = self.embedding[ids]
-        for index, block in enumerate(self.blocks):
-            low = layers[index] if layers is not None else (None,) * 4
+        for block, low in self._adapted(layers):
             q, k, v = self._heads(block, block.qkv(norm(x, block.attention_norm, self.eps), low[0]), cos, sin)
             if kept is not None:
                 kept.append((k, v))
             y: Tensor = _Attention.apply(q, k, v, layout)  # type: ignore[no-untyped-call]
-            x = x + block.out(y.reshape(len(ids), -1), low[1])
-            x = x + block.down(swiglu(block.gate_up(norm(x, block.mlp_norm, self.eps), low[2])), low[3])
+            x = self._after_attention(block, x, y.reshape(len(ids), -1), low)
         return x
+
+    def _adapted(self, layers: Layers | None) -> Iterator[tuple[Block, tuple[LowRank | None, ...]]]:
+        """Each block with its adapters, none of them without `layers`."""
+        return zip(self.blocks, [(None,) * 4] * len(self.blocks) if layers is None else layers, strict=True)
+
+    def _after_attention(self, block: Block, x: Tensor, y: Tensor, low: tuple[LowRank | None, ...]) -> Tensor:
+        """The rest of a block: x [N, E] with the attention's output y [N, H·D] and the MLP added."""
+        x = x + block.out(y, low[1])
+        return x + block.down(swiglu(block.gate_up(norm(x, block.mlp_norm, self.eps), low[2])), low[3])
 
     def _heads(self, block: Block, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries [N, H, D], keys and values [N, K, D], with their positions in them."""
