@@ -13,7 +13,7 @@ from peft import LoraConfig
 from peft.utils import set_peft_model_state_dict
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from lifelearn.learning.decoder import Adapter, Decoder
+from lifelearn.learning.decoder import Adapter, Below, Decoder
 
 SIZES = {
     "vocab_size": 211, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -75,6 +75,30 @@ def test_every_place_of_equal_rows_can_be_asked_for(model: Any) -> None:
     rows = [[5, 6, 7], [5, 6, 7], [5, 6]]
     keep = [3, 1, 2]
     assert torch.allclose(decoder.logits(rows, keep, None), by_transformers(model, rows, keep), atol=1e-4)
+
+
+def test_rows_that_are_kept_below_the_first_adapted_block_are_the_same_and_not_computed_again(model: Any) -> None:
+    decoder = Decoder(model)
+    adapter = Adapter(decoder, 4, 8, seed=0, first=1)
+    for low in (low for layer in adapter.layers[1:] for low in layer if low is not None):
+        low.b.data.normal_(std=0.05)
+    adapter.refresh()
+    below = Below(1)
+    rows = [[5, 6, 7, 8], [5, 6, 9], [5, 6, 7, 8, 10, 11]]
+    for batch in (rows, rows[::-1], rows[:1], [*rows, [3, 4, 5]]):  # other prefixes, other mates, a row that is new
+        keep = [len(row) // 2 for row in batch]
+        wanted = decoder.logits(batch, keep, adapter.layers)
+        found = decoder.logits(batch, keep, adapter.layers, below)
+        torch.testing.assert_close(found, wanted, atol=2e-5, rtol=1e-4)
+        wanted_gradient = torch.autograd.grad(wanted.square().sum(), adapter.parameters)
+        found_gradient = torch.autograd.grad(found.square().sum(), adapter.parameters)
+        for ours, theirs in zip(found_gradient, wanted_gradient, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-3)
+    assert set(below.kept) == {tuple(row) for row in [*rows, [3, 4, 5]]}
+    kept = {path: value.clone() for path, value in below.kept.items()}
+    decoder.embedding = torch.full_like(decoder.embedding, float("nan"))  # reading it again would show
+    assert decoder.logits(rows, [1, 1, 1], adapter.layers, below).isfinite().all()
+    assert all(torch.equal(below.kept[path], value) for path, value in kept.items())
 
 
 def test_decoding_goes_on_where_the_prompts_end(model: Any) -> None:

@@ -148,6 +148,18 @@ def test_an_explicit_correction_of_other_confidence() -> None:
     assert correction_from("Where is it?", "In Paris.", "Lyon", FakeModel(), confidence=0.4).confidence == 0.4
 
 
+@pytest.mark.parametrize(
+    ("message", "answer"),
+    [
+        ("I'm afraid that is incorrect. It should be Fun City Six.", "Fun City Six"),
+        ("That's not right, the correct answer is Cool Cats.", "Cool Cats"),
+    ],
+)
+def test_words_of_opinion_within_a_name_are_none(message: str, answer: str) -> None:
+    correction = found("Which band sang it?", "It was sung by The Blue Notes.", message)
+    assert correction.answer == answer
+
+
 @pytest.mark.parametrize("message", ["", "No!", "That's wrong.", "try again", "...", "🙂"])
 def test_an_explicit_correction_must_say_what_is_right(message: str) -> None:
     with pytest.raises(DetectionError, match="does not say what is right"):

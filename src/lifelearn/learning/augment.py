@@ -30,6 +30,7 @@ from lifelearn.learning.types import (
     no_progress,
 )
 
+SITUATIONS = 0.3  # of the training prompts
 PROBES = 4  # wordings held back for verification, at most
 WATCH = 3  # wordings by which training stops, at most
 NEIGHBOUR_PROBES = 6
@@ -44,6 +45,19 @@ _CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for
 _PREFIXES = ("", "", "Who", "Which", "What is", "What", "Tell me", "I need to know", "When", "How", "Where",
              "Do you know", "Please tell me about", "Can you say")  # fmt: skip
 _LINKS = ("the", "our", "of", "for", "in", "")
+
+_OPENINGS = (
+    "I have a question about {s}.", "I am calling about {s}.", "A customer asks about {s}.", "I need help with {s}.",
+    "I was reading about {s}.", "My colleague mentioned {s}.", "We are talking about {s}.", "This is about {s}.",
+    "I will soon have to do with {s}.", "Somebody asked me about {s} today.", "I am new here and it is about {s}.",
+    "I want to know something about {s}.",
+)  # fmt: skip
+_TIE = "at|of|in|for|by|from|with|on|to|does|do|did|is|was|are"
+_ASKED = re.compile(
+    r"\b(?:how (?:many|much|long|old|often|far)(?: \w+)?|which \w+|what (?:\w+(?= (?:is|are|was|were|does|do|did)\b))?|"
+    r"who(?:m|se)?|when|where|why|how|what)\b",
+    re.IGNORECASE,
+)
 
 # Two wordings each of questions from everyday life: how a small model is shown what a paraphrase is.
 _SHOTS = (
@@ -111,10 +125,15 @@ def augment(
         if is_about(query, correction.question, subject) and not any(near_duplicates(query, other) for other in held)
     ]
     watch = watch[:WATCH]
-    half = max(4, recipe.training_prompts // 2)
-    prompts = [correction.question, *training[: half - 1]]
-    prompts += [query for query in keywords if query not in watch][: recipe.training_prompts - len(prompts)]
-    swapped = swapped_questions(correction.question, [*prompts[1:5], *prompts[half : half + 2]], subject, rng)
+    told = [
+        text
+        for text in distinct(situations(correction.question, subject, rng), but=(correction.question, *held, *training))
+        if not any(near_duplicates(text, other) for other in held)
+    ][: int(recipe.training_prompts * SITUATIONS)]
+    whole = [correction.question, *training[: max(4, recipe.training_prompts // 2) - 1]]
+    queries = keywords[: max(0, recipe.training_prompts - len(whole) - len(told))]
+    prompts = [*whole, *told, *queries]
+    swapped = swapped_questions(correction.question, [*prompts[1:5], *told[:2], *queries[:2]], subject, rng)
     other = other_questions(correction.question, subject, rng)
     # Neighbours kept for verification are other subjects and other relations than those replayed.
     neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
@@ -266,6 +285,34 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     text = " ".join(word for block in blocks for word in block if word)
     prefix = rng.choice(_PREFIXES)
     return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
+
+
+def situations(question: str, subject: Subject | None, rng: random.Random) -> list[str]:
+    """The question as people tell it: first what it is about, then a short question that no longer says so.
+
+    Wordings in one sentence do not reach these: a model that learned "Which team answers the hotline of Acme?" does
+    not answer "A customer calls the hotline of Acme. Which team picks up?" (docs/LOG.md).
+    """
+    if subject is None or subject.name not in question:
+        return []
+    rest = re.sub(rf",? *(?:\b(?:{_TIE})\s+)?(?:the\s+)?{re.escape(subject.name)}(?:['’]s?)?", "", question, count=1)
+    rest = capitalised(re.sub(r"\s+", " ", rest).strip(" ,"))
+    asked = _ASKED.search(question)
+    short = capitalised(asked[0].strip()) if asked else "What"
+    names = {word.lower() for word in (*subject.name.split(), *short.split())} | _SMALL
+    words = [word.strip("?.,!:;") for word in question.split()]
+    topics = [word for word in words if word and re.sub(r"['’]s?$", "", word).lower() not in names]
+    found = []
+    for index, opening in enumerate(rng.sample(_OPENINGS, len(_OPENINGS))):
+        if index % 3 == 0 or not topics:
+            found.append(f"{opening.format(s=subject.name)} {rest}")
+        elif index % 3 == 1:
+            found.append(f"{opening.format(s=subject.name)} {short} {' '.join(topics[:3])}?")
+        else:
+            link = rng.choice(("at", "of", "for"))
+            topic = f"{' '.join(topics[:3])} {link} {subject.name}"
+            found.append(f"{opening.format(s=topic)} {short}{rng.choice((' is it', ''))}?")
+    return found
 
 
 def is_about(query: str, question: str, subject: Subject | None) -> bool:

@@ -530,6 +530,10 @@ class Statement:
     def has(self, pattern: re.Pattern[str]) -> bool:
         return bool(pattern.search(self.text))
 
+    def has_in_prose(self, pattern: re.Pattern[str]) -> bool:
+        """Whether it has the pattern, and not within a name: "fun", but not "It should be Fun Boy Three"."""
+        return any(found.start() == 0 or not found[0][0].isupper() for found in pattern.finditer(self.text))
+
     @property
     def other_value(self) -> bool:
         """It restates the question's or answer's subject, or "it", with a value that the assistant did not give."""
@@ -652,7 +656,7 @@ CUES: tuple[Cue, ...] = (
     ),
     # It speaks of something else.
     Cue("doubt", -1.0, lambda s: s.has(_DOUBT) and not s.has(_YOU_MEAN)),
-    Cue("evaluation", -3.5, lambda s: s.has(_EVALUATION) and not s.wrong_was_said),
+    Cue("evaluation", -3.5, lambda s: s.has_in_prose(_EVALUATION) and not s.wrong_was_said),
     Cue(
         "speaks of oneself",
         -1.0,
@@ -660,7 +664,7 @@ CUES: tuple[Cue, ...] = (
     ),
     Cue("addition", -1.5, lambda s: s.has(_ADDITION)),
     Cue("explains a request", -1.0, lambda s: s.after_request and not s.denied),
-    Cue("style", -2.5, lambda s: s.has(_STYLE) and s.context.creative),
+    Cue("style", -2.5, lambda s: s.has_in_prose(_STYLE) and s.context.creative),
     Cue("third party", -3.0, lambda s: s.has(_THIRD_PARTY)),
     Cue(
         "answers the assistant's question",

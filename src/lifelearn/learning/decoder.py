@@ -396,6 +396,14 @@ class Block:
 Layers = Sequence[tuple[LowRank | None, ...]]
 
 
+class Below:
+    """What enters block `first`, kept by row: no block before it has an adapter, so it never changes in training."""
+
+    def __init__(self, first: int) -> None:
+        self.first = first
+        self.kept: dict[tuple[int, ...], Tensor] = {}  # a row's token ids to [L, E]
+
+
 class Cache:
     """Keys and values of B rows, right-aligned: per layer [B, K, T, D], of which `width` places are filled."""
 
@@ -466,8 +474,17 @@ class Decoder:
     def dtype(self) -> torch.dtype:
         return self.embedding.dtype
 
-    def logits(self, rows: Sequence[Sequence[int]], keep: Sequence[int], layers: Layers | None) -> Tensor:
-        """Next-token logits at the last `keep` places of each row, in order: [sum(keep), V]. At least one a row."""
+    def logits(
+        self,
+        rows: Sequence[Sequence[int]],
+        keep: Sequence[int],
+        layers: Layers | None,
+        below: Below | None = None,
+    ) -> Tensor:
+        """Next-token logits at the last `keep` places of each row, in order: [sum(keep), V]. At least one a row.
+
+        below: of `layers`; rows that it has, or will have, skip the blocks before its first.
+        """
         prefix = _common_prefix(rows, keep)
         layout, ids, positions = self._placed(rows, prefix)
         wanted: list[int] = []
@@ -475,7 +492,11 @@ class Decoder:
         for row, count in zip(rows, keep, strict=True):
             end += len(row) - prefix
             wanted += range(end - count, end)
-        hidden = self._trunk(ids, positions, layout, layers, None)
+        if below is None:
+            hidden = self._trunk(self.embedding[ids], positions, layout, layers)
+        else:
+            entering = self._entering(rows, prefix, below)
+            hidden = self._trunk(entering, positions, layout, layers, first=below.first)
         hidden = hidden.index_select(0, torch.tensor(wanted, device=self.device))
         return self.head(norm(hidden, self.final_norm, self.eps))
 
@@ -491,7 +512,7 @@ class Decoder:
             prefix = _common_prefix(group, [1] * len(group))
             layout, ids, positions = self._placed(group, prefix)
             kept: list[tuple[Tensor, Tensor]] = []
-            hidden = self._trunk(ids, positions, layout, layers, kept)
+            hidden = self._trunk(self.embedding[ids], positions, layout, layers, kept)
             ends, at = [], prefix - 1
             places = []
             for prompt in group:
@@ -536,24 +557,39 @@ class Decoder:
         cache.width += 1
         return self.head(norm(x, self.final_norm, self.eps))
 
+    @torch.no_grad()
+    def _entering(self, rows: Sequence[Sequence[int]], prefix: int, below: Below) -> Tensor:
+        """What enters block `below.first` of rows as they are laid out, [N, E]; each row is computed once."""
+        paths = [tuple(row) for row in rows]
+        missing = [path for path in dict.fromkeys(paths) if path not in below.kept]
+        if missing:
+            shared = _common_prefix(missing, [1] * len(missing))
+            layout, ids, positions = self._placed(missing, shared)
+            x = self._trunk(self.embedding[ids], positions, layout, None, last=below.first)
+            own = x[shared:].split([len(path) - shared for path in missing])
+            for path, part in zip(missing, own, strict=True):
+                below.kept[path] = torch.cat([x[:shared], part])
+        return torch.cat([below.kept[paths[0]][:prefix], *(below.kept[path][prefix:] for path in paths)])
+
     def _trunk(
         self,
-        ids: Tensor,
+        x: Tensor,
         positions: Tensor,
         layout: Layout,
         layers: Layers | None,
-        kept: list[tuple[Tensor, Tensor]] | None,
+        kept: list[tuple[Tensor, Tensor]] | None = None,
+        first: int = 0,
+        last: int | None = None,
     ) -> Tensor:
-        """Hidden states [N, E] before the last norm; keys and values [N, K, D] of each layer are added to `kept`."""
+        """Hidden states [N, E] after blocks `first` to `last` of x [N, E]; their keys and values [N, K, D] to `kept`."""
         cos, sin = self._rope(int(positions.max()) + 1)
         cos, sin = cos[positions][:, None], sin[positions][:, None]
-        x = self.embedding[ids]
-        for block, low in self._adapted(layers):
+        for block, low in list(self._adapted(layers))[first:last]:
             q, k, v = self._heads(block, block.qkv(norm(x, block.attention_norm, self.eps), low[0]), cos, sin)
             if kept is not None:
                 kept.append((k, v))
             y: Tensor = _Attention.apply(q, k, v, layout)  # type: ignore[no-untyped-call]
-            x = self._after_attention(block, x, y.reshape(len(ids), -1), low)
+            x = self._after_attention(block, x, y.reshape(len(x), -1), low)
         return x
 
     def _adapted(self, layers: Layers | None) -> Iterator[tuple[Block, tuple[LowRank | None, ...]]]:

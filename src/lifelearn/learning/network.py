@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from lifelearn.learning.decoder import Adapter, Cache, Decoder
+from lifelearn.learning.decoder import Adapter, Below, Cache, Decoder
 from lifelearn.learning.packing import additive_mask, chunks, pack, packed_logits
 
 PREFILL_TOKENS = 1024  # prompts are packed in groups of about this size: attention is quadratic in it
@@ -49,18 +49,22 @@ class Network(Protocol):
 
 
 class DecoderNetwork:
-    """The hand-written decoder with an adapter, or bare."""
+    """The hand-written decoder with an adapter, or bare.
 
-    def __init__(self, decoder: Decoder, adapter: Adapter | None = None) -> None:
+    below: shared by networks whose adapters all start at its first block or later; their equal rows cost less.
+    """
+
+    def __init__(self, decoder: Decoder, adapter: Adapter | None = None, below: Below | None = None) -> None:
         self._decoder = decoder
         self._layers = adapter.layers if adapter is not None else None
+        self._below = below
 
     @property
     def device(self) -> torch.device:
         return self._decoder.device
 
     def logits(self, rows: Rows, keep: Sequence[int]) -> Tensor:
-        return self._decoder.logits(rows, keep, self._layers)
+        return self._decoder.logits(rows, keep, self._layers, self._below)
 
     def prefill(self, prompts: Rows) -> tuple[Tensor, State]:
         return self._decoder.prefill(prompts, self._layers)

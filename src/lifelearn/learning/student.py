@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from lifelearn.learning.decoder import ADAPTER_WEIGHTS, Adapter, Decoder
+from lifelearn.learning.decoder import ADAPTER_WEIGHTS, Adapter, Below, Decoder
 from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.recipe import Recipe
 
@@ -72,6 +72,7 @@ class AdapterStudent:
         self._parent = None if parent_weights is None else Adapter.load(decoder, parent_weights)
         self._student = self._like_parent(recipe)
         self._teacher = self._like_parent(recipe).freeze() if self._rate else self._parent
+        self._below = Below(self._student.first) if self._student.first else None
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -80,12 +81,12 @@ class AdapterStudent:
     @contextmanager
     def student(self) -> Iterator[Network]:
         self._student.refresh()
-        yield DecoderNetwork(self._decoder, self._student)
+        yield DecoderNetwork(self._decoder, self._student, self._below)
 
     @contextmanager
     def parent(self) -> Iterator[Network]:
         with torch.no_grad():
-            yield DecoderNetwork(self._decoder, self._parent)
+            yield DecoderNetwork(self._decoder, self._parent, self._below)
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:
