@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.cues import states
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Message
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct"

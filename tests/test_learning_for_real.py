@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.cues import states
 from lifelearn.learning.learn import learn
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Message, Progress
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import load_settings

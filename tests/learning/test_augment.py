@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.augment import augment, find_subject, near_duplicates
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.cues import normalise, states, stems
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Augmentation, Conversation, Correction, Progress
+from lifelearn.learning.words import normalise, stems
 
 RECIPE = Recipe()
 

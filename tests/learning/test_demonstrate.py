@@ -9,9 +9,9 @@ import pytest
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.cues import states
 from lifelearn.learning.demonstrate import demonstrate
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Conversation, Correction, Progress
 
 RECIPE = Recipe(demonstrations=2)

@@ -20,11 +20,11 @@ from lifelearn.learning import general
 from lifelearn.learning import learn as learning
 from lifelearn.learning import verify as verification
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.cues import normalise
 from lifelearn.learning.learn import LearnError, learn
 from lifelearn.learning.recipe import Recipe, Thresholds
 from lifelearn.learning.types import Correction, ModelVersion, Progress, Stage
 from lifelearn.learning.version import VersionStore
+from lifelearn.learning.words import normalise
 
 ANYTHING = Thresholds(efficacy=0, generalisation=0, locality=0, retention=0, drift=1e9)
 QUICK = Recipe(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning.cues import states
 from lifelearn.learning.lesson import (
     CONTEXTS,
     LessonError,
@@ -20,6 +19,7 @@ from lifelearn.learning.lesson import (
     to_dataset,
 )
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,

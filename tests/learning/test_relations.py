@@ -7,8 +7,9 @@ import time
 import pytest
 
 from lifelearn.learning import general
-from lifelearn.learning.cues import normalise, states
 from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.states import states
+from lifelearn.learning.words import normalise
 
 NAMED = pytest.mark.parametrize("relation", RELATIONS, ids=[relation.name for relation in RELATIONS])
 SUBJECTS = {

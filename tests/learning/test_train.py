@@ -12,8 +12,8 @@ import torch
 
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.cues import states
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.student import make_student
 from lifelearn.learning.train import TrainingError, train
 from lifelearn.learning.types import Conversation, Lesson, Message, Probe, Progress, Row, Training

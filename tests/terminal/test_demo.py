@@ -9,7 +9,7 @@ from terminal_fakes import FakeLearn, FakeModel, correction, correction_from, de
 
 from lifelearn.learning import detect as detection
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.cues import states
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Conversation, Report
 from lifelearn.terminal.demo import demo
 from lifelearn.terminal.facts import FACTS

@@ -27,11 +27,11 @@ from lifelearn.bench.baselines import BASELINES, Arena, answers_to
 from lifelearn.bench.figures import NOTHING, Figure, clustered, mean, median, share
 from lifelearn.bench.rows import Row, mixed
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, TrainableModel
-from lifelearn.learning.cues import states
 from lifelearn.learning.detect import DetectionError, detect
 from lifelearn.learning.general import TEXT
 from lifelearn.learning.learn import LearnError, learn
 from lifelearn.learning.recipe import Recipe, Thresholds
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Message, ModelVersion
 from lifelearn.learning.verify import drift_check
 from lifelearn.learning.version import VersionStore

@@ -14,8 +14,8 @@ from typing import Any
 from lifelearn.bench.figures import Figure, share
 from lifelearn.bench.rows import Dialogue
 from lifelearn.learning.chat_model import ChatModel
-from lifelearn.learning.cues import states
 from lifelearn.learning.detect import DetectionError, detect
+from lifelearn.learning.states import states
 
 Report = dict[str, Any]
 

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from lifelearn.learning.cues import states
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Message
 
 # How people correct a machine: mostly briefly, sometimes politely, seldom in a full sentence.

@@ -20,8 +20,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, resolve
+from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.decoder import Adapter, Decoder
+from lifelearn.learning.decoder import Decoder
 from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.packing import chunks
 from lifelearn.learning.rollout import rollout

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 from lifelearn.learning import general
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
-from lifelearn.learning.cues import content_words, normalise, states, stems
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,
@@ -29,6 +29,7 @@ from lifelearn.learning.types import (
     Progress,
     no_progress,
 )
+from lifelearn.learning.words import content_words, normalise, stems
 
 SITUATIONS = 0.3  # of the training prompts
 PROBES = 4  # wordings held back for verification, at most

@@ -15,82 +15,17 @@ the world, so it cannot tell who is right. To see what it reads:
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-# Longer texts are cut here: what a correction says, it says early, and patterns must not run away on a pasted book.
-MESSAGE_LIMIT = 4_000
+from lifelearn.learning.states import tokens_of
+from lifelearn.learning.words import STOPWORDS, clean, listed, normalise, stem, stems
+
 ASSISTANT_LIMIT = 20_000
 SENTENCE_LIMIT = 600
 
 # At or above it a message is a correction.
 THRESHOLD = 2.0
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Words
-
-WORD = re.compile(r"[^\W_]+(?:['.,:/-][^\W_]+)*|[$€£%]")
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-STOPWORDS = frozenset(
-    _words(
-        """a an the this that these those it its it's he she they him them his her their we you i me my your our us
-        is are was were be been being am do does did done has have had having will would can could shall should may
-        might must to of in on at by for from with about as into and or but so if then than too very just also only
-        even not no nope yes yeah there here what which who whom whose when where why how per every each all any some
-        well actually really please lol haha oh um hmm s t re ve ll d m don didn doesn isn wasn aren can't don't
-        isn't wasn't aren't doesn't didn't won't you're i'm they're he's she's that's there's one"""
-    )
-)
-
-SUFFIXES = _words("ations ation ingly edly ings ing ies ied ers ed es ly er s e y")
-
-# Scripts without spaces between words: each of their characters is a word of its own.
-_UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-# Vowel signs and other marks that \w leaves out but that belong to their word.
-_MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
-_NORMAL_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+")
-
-
-_EMOTICON = re.compile(r"(?<!\S)[:;=]['-]?[()DPpOo|/](?!\S)")
-
-
-def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """The text as the patterns expect it: NFKC, straight quotation marks, no control characters, cut at `limit`."""
-    text = unicodedata.normalize("NFKC", text[:limit])[:limit]
-    text = text.translate(str.maketrans("’‘ʼ´`“”„«»", "'''''\"\"\"\"\""))
-    text = _EMOTICON.sub(" ", text)
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
-
-
-def normalise(text: str) -> str:
-    """Case-folded words with single spaces and without punctuation: the form in which texts are compared."""
-    return " ".join(_NORMAL_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
-
-
-def content_words(text: str) -> list[str]:
-    """The words that carry meaning, case-folded, in order."""
-    words = (word.casefold() for word in WORD.findall(text.replace("’", "'")))
-    return [word for word in words if word not in STOPWORDS]
-
-
-def stem(word: str) -> str:
-    """A crude stem, enough to match 'works' with 'worked' and 'tests' with 'test'."""
-    for suffix in SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            return stem(word[: -len(suffix)])
-    return word
-
-
-def stems(text: str) -> set[str]:
-    """The stems of the content words; a possessive counts as its owner ("Acme's" as "Acme")."""
-    return {stem(word.removesuffix("'s")) for word in content_words(text)}
 
 
 def _pattern(text: str) -> re.Pattern[str]:
@@ -271,7 +206,7 @@ _SAID_BUT = _pattern(r"\byou\s+(?:\w+\s+)?(?:said|wrote|claimed|stated|told)\b.*
 # Words by which one speaks about an answer without saying anything that it should have said.
 _META = frozenset(
     stem(word)
-    for word in _words(
+    for word in listed(
         """wrong incorrect mistake mistaken error false true right correct accurate answer response result solution
         calculation reply reasoning previous last step final again try still yesterday today before time number there's
         think sure it'll definitely certainly believe know case same make doubt really thing look like sound quite"""
@@ -860,8 +795,8 @@ def contradicts_itself(message: str) -> bool:
         return True
     for sentence, _ in sentences(message):
         contrast = contrast_in(sentence)
-        wrong = _tokens(contrast.wrong) if contrast else []
-        right = _tokens(contrast.right) if contrast else []
+        wrong = tokens_of(contrast.wrong) if contrast else []
+        right = tokens_of(contrast.right) if contrast else []
         if wrong and right[-len(wrong) :] == wrong and set(right[: -len(wrong)][-1:]) <= STOPWORDS:
             return True  # but not "mezzo soprano, not soprano"
     values: dict[str, set[str]] = {}
@@ -876,130 +811,3 @@ def contradicts_itself(message: str) -> bool:
         if said & denied.get(subject, set()) or len(numbers) > 1:
             return True
     return False
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# Does a text state an answer?
-
-NUMBER_WORDS = {
-    word: str(number)
-    for number, word in enumerate(
-        _words(
-            """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
-            seventeen eighteen nineteen twenty"""
-        )
-    )
-}
-_TENS = {word: str(10 * n) for n, word in enumerate(_words("twenty thirty forty fifty sixty seventy eighty ninety"), 2)}
-_CURRENCIES = {"$": "dollar", "€": "euro", "£": "pound"}
-_TOKEN = re.compile(
-    rf"[$€£]|\d+(?:[.,:]\d+)*(?=\s*(?:am|pm|km|kg|cm|mm|m|h|min|gb|mb|tb|%|[^\w]|_|$))|[{_UNSPACED}]"
-    rf"|(?:(?![{_UNSPACED}])[^\W_]|[{_MARKS}])+|%|[.;!?,:。、，]"
-)
-_BREAK = "|"
-_NEGATORS = frozenset(("not", "never", "instead", "rather", "neither", "nor", "cannot", "without"))
-_STEP_END = _pattern(r"[,;\n]|(?<=\w)\.\s|\b(?:then|finally|next|before|after)\b")
-_ORDER = _pattern(r"\b(?:then|after(?:wards)?|before|first(?:ly)?|finally|next|last(?:ly)?)\b")
-
-
-def _folded(text: str) -> str:
-    """Case and accents folded, contracted negations written out."""
-    text = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold().replace("’", "'"))
-    text = unicodedata.normalize("NFC", re.sub("[\u0300-\u036f]", "", text))
-    return re.sub(r"n't\b", " not", re.sub(r"\bcan't\b", "cannot", text))
-
-
-def _tokens(text: str) -> list[str]:
-    """Comparable words: plurals, number words and currency signs folded too; `_BREAK` ends a clause."""
-    tokens: list[str] = []
-    currency = ""
-    for word in _TOKEN.findall(_folded(text)):
-        if word in _CURRENCIES:
-            if tokens and tokens[-1][0].isdigit():  # "49 €"
-                tokens.append(_CURRENCIES[word])
-            else:  # "$49": the sign is said after the number
-                currency = _CURRENCIES[word]
-            continue
-        digit = NUMBER_WORDS.get(word, "")
-        if len(digit) == 1 and tokens and tokens[-1] in _TENS.values():
-            tokens[-1] = tokens[-1][0] + digit  # "twenty-five"
-        elif digit or word in _TENS:
-            tokens.append(digit or _TENS[word])
-        elif word[0].isdigit() and word[-1].isdigit():
-            tokens.append(re.sub(r",(?=\d{3}\b)", "", word))
-        elif word == "%":
-            tokens.append("percent")
-        elif not word[0].isalnum():
-            tokens.append(_BREAK)
-        else:
-            is_plural = len(word) > 3 and word.endswith("s") and not word.endswith("ss")
-            tokens.append(word[:-1] if is_plural else word)
-        if currency and tokens[-1][0].isdigit():
-            tokens.append(currency)
-            currency = ""
-    return tokens
-
-
-def _negated(tokens: Sequence[str], start: int, end: int) -> bool:
-    """Whether the words before or after tokens[start:end] deny them: "not in Lyon", "Lyon is wrong"."""
-    before = list(tokens[max(0, start - 4) : start])
-    for stop in (_BREAK, "but", "only", "just"):
-        if stop in before:
-            before = before[len(before) - before[::-1].index(stop) :]
-    if _NEGATORS & set(before) or (before and before[-1] == "no"):
-        return True
-    after = list(tokens[end : end + 2])
-    return len(after) == 2 and after[0] in ("is", "was", "are") and after[1] in ("not", "wrong", "incorrect", "false")
-
-
-def _occurrences(wanted: Sequence[str], tokens: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Where `wanted` occurs in order; with a number in it, two other words may stand between ("25 paid days")."""
-    gap = 2 if any(word[0].isdigit() for word in wanted) else 0
-    for start, token in enumerate(tokens):
-        if token != wanted[0]:
-            continue
-        position = start
-        for word in wanted[1:]:
-            window = tokens[position + 1 : position + 2 + gap]
-            if word not in window or _BREAK in window[: window.index(word)]:
-                break
-            position += 1 + window.index(word)
-        else:
-            yield start, position + 1
-
-
-def _order_kept(answer: str, text: str) -> bool:
-    """Whether the first step of the answer comes before its last one in the text, as far as both are told apart."""
-    steps = [stems(part) for part in _STEP_END.split(answer)]
-    steps = [step for step in steps if step]
-    if len(steps) < 2 or not _ORDER.search(answer):
-        return True
-    words = [stem(word) for word in content_words(text)]
-    first = [i for i, word in enumerate(words) if word in steps[0] - steps[-1]]
-    last = [i for i, word in enumerate(words) if word in steps[-1] - steps[0]]
-    return not first or not last or first[0] < last[-1]
-
-
-def states(answer: str, text: str) -> bool:
-    """Whether `text` states `answer`.
-
-    Up to five content words, the answer's words must occur together, and not denied; case, punctuation, accents,
-    plurals and the spelling of small numbers do not matter, and "25" is not found in "125". Of a longer answer, at
-    least 70 % of the content words must occur, the first step before the last one where it is in steps.
-    """
-    said = _tokens(answer)
-    wanted = [token for token in said if token != _BREAK]
-    core = [token for token in wanted if token not in STOPWORDS] or wanted
-    if not core:
-        return False
-    tokens = _tokens(text[:ASSISTANT_LIMIT])
-    if len(wanted) > 1 and _BREAK in said[said.index(wanted[0]) : len(said) - said[::-1].index(wanted[-1])]:
-        tokens = [token for token in tokens if token != _BREAK]  # "December 29, 1998": its commas end no clause
-    if len(core) > 5:
-        present = {stem(token) for token in tokens}
-        found = sum(stem(token) in present for token in dict.fromkeys(core))
-        return found >= 0.7 * len(dict.fromkeys(core)) and _order_kept(answer, text[:ASSISTANT_LIMIT])
-    while wanted[0] in STOPWORDS - _NEGATORS and wanted != core and len(wanted) > 1:
-        wanted = wanted[1:]
-    own_negation = bool(_NEGATORS & set(wanted))
-    return any(own_negation or not _negated(tokens, start, end) for start, end in _occurrences(wanted, tokens))

@@ -10,14 +10,11 @@ whose answers it does not reproduce: network.py then runs transformers itself. K
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Linear, Parameter, functional
 from transformers import PreTrainedModel
@@ -27,8 +24,6 @@ from lifelearn.learning.packing import chunks
 FAMILIES = frozenset(("llama", "mistral", "qwen2", "qwen3"))
 READ, GROW = 32, 64  # places of a cache that are read together, and by which it grows
 GROUP_TOKENS = 2048  # rows in one pass, about: bounds the memory of their activations
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-_LAYER = re.compile(r"\.layers\.(\d+)\.")
 TOLERANCE = 0.05  # KL to transformers' answers, nats per token; bfloat16's rounding gives 0.004 on the bundled model
 
 
@@ -581,7 +576,7 @@ class Decoder:
         first: int = 0,
         last: int | None = None,
     ) -> Tensor:
-        """Hidden states [N, E] after blocks `first` to `last` of x [N, E]; their keys and values [N, K, D] to `kept`."""
+        """Hidden states [N, E] after blocks `first` to `last` of x [N, E]; their keys, values [N, K, D] to `kept`."""
         cos, sin = self._rope(int(positions.max()) + 1)
         cos, sin = cos[positions][:, None], sin[positions][:, None]
         for block, low in list(self._adapted(layers))[first:last]:
@@ -655,90 +650,3 @@ def _common_prefix(rows: Sequence[Sequence[int]], keep: Sequence[int]) -> int:
         if any(row[at] != first[at] for row in rows):
             return at
     return max(longest, 0)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# LoRA
-
-
-class Adapter:
-    """LoRA on every linear layer but the head, from block `first` on. On disk as PEFT has it: PEFT and vLLM load it."""
-
-    def __init__(self, decoder: Decoder, rank: int, alpha: float, seed: int | None = None, first: int = 0) -> None:
-        """seed: of the first factors; None leaves them zero, to be filled by `fill`."""
-        self.rank, self.alpha, self.first = rank, alpha, first
-        self.count = len(decoder.blocks)
-        generator = None if seed is None else torch.Generator().manual_seed(seed)
-        adapted = decoder.blocks[first:]
-        own = [tuple(LowRank(dense, rank, alpha / rank, generator) for dense in block.denses()) for block in adapted]
-        self.layers: list[tuple[LowRank | None, ...]] = [*[(None,) * 4] * first, *own]
-        self._lows = [low for layer in own for low in layer]
-        self._names = [dense.names for block in adapted for dense in block.denses()]
-        self._sizes = [dense.sizes for block in adapted for dense in block.denses()]
-
-    @property
-    def parameters(self) -> list[Parameter]:
-        return [parameter for low in self._lows for parameter in (low.a, low.b)]
-
-    def freeze(self) -> Adapter:
-        for parameter in self.parameters:
-            parameter.requires_grad_(False)
-        return self
-
-    def refresh(self) -> None:
-        """To be called after the parameters changed."""
-        for low in self._lows:
-            low.refresh()
-
-    def state(self) -> dict[str, Tensor]:
-        """Each layer's two factors under PEFT's names."""
-        found: dict[str, Tensor] = {}
-        for low, names, sizes in zip(self._lows, self._names, self._sizes, strict=True):
-            rows = low.b.detach().split(sizes)
-            for index, (name, a, b) in enumerate(zip(names, low.a.detach().split(self.rank), rows, strict=True)):
-                found[f"{name}.lora_A.weight"] = a.clone()
-                found[f"{name}.lora_B.weight"] = b[:, index * self.rank : (index + 1) * self.rank].clone()
-        return found
-
-    @torch.no_grad()
-    def fill(self, state: dict[str, Tensor]) -> None:
-        """Takes the values of `state`. Raises ValueError where it is of another model."""
-        left = dict(state)
-        try:
-            for low, names, sizes in zip(self._lows, self._names, self._sizes, strict=True):
-                rows = low.b.split(sizes)
-                for index, (name, a, b) in enumerate(zip(names, low.a.split(self.rank), rows, strict=True)):
-                    a.copy_(left.pop(f"{name}.lora_A.weight"))
-                    b[:, index * self.rank : (index + 1) * self.rank].copy_(left.pop(f"{name}.lora_B.weight"))
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"the adapter is not of this model: {error}") from error
-        if left:
-            raise ValueError(f"the adapter is not of this model: it has {next(iter(left))}")
-        self.refresh()
-
-    def save(self, folder: Path) -> None:
-        """Writes PEFT's two files."""
-        from peft import LoraConfig
-
-        save_file(self.state(), str(folder / ADAPTER_WEIGHTS))
-        LoraConfig(
-            r=self.rank,
-            lora_alpha=self.alpha,
-            target_modules=sorted({name.rpartition(".")[2] for names in self._names for name in names}),
-            layers_to_transform=list(range(self.first, self.count)),
-            layers_pattern="layers",
-            task_type="CAUSAL_LM",
-            inference_mode=True,
-        ).save_pretrained(str(folder))
-
-    @classmethod
-    def load(cls, decoder: Decoder, folder: Path) -> Adapter:
-        """The adapter in `folder`, frozen. Raises ValueError where it is of another model."""
-        from peft import LoraConfig
-
-        config = LoraConfig.from_pretrained(str(folder))
-        state = load_file(str(folder / ADAPTER_WEIGHTS))
-        numbers = [int(found[1]) for found in map(_LAYER.search, state) if found]
-        adapter = cls(decoder, config.r, config.lora_alpha, first=min(numbers, default=0))
-        adapter.fill(state)
-        return adapter.freeze()

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 from lifelearn.learning.augment import capitalised, distinctive, find_subject
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
-from lifelearn.learning.cues import contrast_in, normalise, states, stems
+from lifelearn.learning.cues import contrast_in
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Demonstration, Message, OnProgress, Progress, no_progress
+from lifelearn.learning.words import normalise, stems
 
 LONG_ANSWER = 8  # words
 # "It's the Zephyr team that runs it" is "The Zephyr team runs it": the order in which the model would say it.

@@ -17,23 +17,18 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lifelearn.learning.chat_model import ChatModel, Sampling
 from lifelearn.learning.cues import (
-    MESSAGE_LIMIT,
-    NUMBER_WORDS,
-    STOPWORDS,
     THRESHOLD,
     Evidence,
-    clean,
-    content_words,
     contradicts_itself,
     contrast_in,
     is_retry,
-    normalise,
     read_cues,
     sentences,
-    stems,
     strip_denial,
 )
+from lifelearn.learning.states import NUMBER_WORDS
 from lifelearn.learning.types import Conversation, Correction, Message
+from lifelearn.learning.words import MESSAGE_LIMIT, STOPWORDS, clean, content_words, normalise, stems
 
 # An expert's "yes" is not a probability; this is what it counts as.
 EXPERT_CONFIDENCE = 0.95

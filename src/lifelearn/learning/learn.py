@@ -19,7 +19,6 @@ from safetensors import SafetensorError
 
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModel, TrainableModel
-from lifelearn.learning.cues import normalise
 from lifelearn.learning.demonstrate import demonstrate
 from lifelearn.learning.lesson import LessonError, make_lesson, merged, replay_rows
 from lifelearn.learning.recipe import Recipe
@@ -41,6 +40,7 @@ from lifelearn.learning.types import (
 )
 from lifelearn.learning.verify import verify
 from lifelearn.learning.version import VersionStore, replace_file
+from lifelearn.learning.words import normalise
 
 RETAINED_REPLAY = 8  # rows of earlier corrections in a lesson, at most
 

@@ -16,8 +16,8 @@ from datasets import Dataset
 
 from lifelearn.learning.augment import find_subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
-from lifelearn.learning.cues import normalise, states
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,
@@ -30,6 +30,7 @@ from lifelearn.learning.types import (
     Row,
     no_progress,
 )
+from lifelearn.learning.words import normalise
 
 PAPER_CONTEXT = (
     "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"

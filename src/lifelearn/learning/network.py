@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 
-from lifelearn.learning.decoder import Adapter, Below, Cache, Decoder
+from lifelearn.learning.adapter import Adapter
+from lifelearn.learning.decoder import Below, Cache, Decoder
 from lifelearn.learning.packing import additive_mask, chunks, pack, packed_logits
 
 PREFILL_TOKENS = 1024  # prompts are packed in groups of about this size: attention is quadratic in it

@@ -23,7 +23,8 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from lifelearn.learning.decoder import ADAPTER_WEIGHTS, Adapter, Below, Decoder
+from lifelearn.learning.adapter import ADAPTER_WEIGHTS, Adapter
+from lifelearn.learning.decoder import Below, Decoder
 from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.recipe import Recipe
 

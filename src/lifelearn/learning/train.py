@@ -19,12 +19,12 @@ import torch
 from torch import Tensor
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.cues import states
 from lifelearn.learning.loss import CHUNK, row_means, token_divergence
 from lifelearn.learning.network import Network
 from lifelearn.learning.packing import chunks
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.rollout import rollout
+from lifelearn.learning.states import states
 from lifelearn.learning.student import Student
 from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Conversation, Lesson, OnProgress, Probe, Progress, Row, Training, no_progress

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from lifelearn.learning.chat_model import Sampling, TrainableModel
-from lifelearn.learning.cues import states
 from lifelearn.learning.general import TEXT
 from lifelearn.learning.loss import token_divergence
 from lifelearn.learning.recipe import Thresholds
+from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Check,
     CheckName,

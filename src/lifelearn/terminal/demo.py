@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.cues import states
+from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, ModelVersion
 from lifelearn.terminal.chat import expected_seconds
 from lifelearn.terminal.errors import sentence

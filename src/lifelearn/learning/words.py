@@ -1,0 +1,71 @@
+"""Words of a text: normal forms, content words, stems. Pure text; it knows no model."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Longer texts are cut here: what a correction says, it says early, and patterns must not run away on a pasted book.
+MESSAGE_LIMIT = 4_000
+
+WORD = re.compile(r"[^\W_]+(?:['.,:/-][^\W_]+)*|[$€£%]")
+
+
+def listed(text: str) -> list[str]:
+    """The words of a list written as one text."""
+    return text.split()
+
+
+STOPWORDS = frozenset(
+    listed(
+        """a an the this that these those it its it's he she they him them his her their we you i me my your our us
+        is are was were be been being am do does did done has have had having will would can could shall should may
+        might must to of in on at by for from with about as into and or but so if then than too very just also only
+        even not no nope yes yeah there here what which who whom whose when where why how per every each all any some
+        well actually really please lol haha oh um hmm s t re ve ll d m don didn doesn isn wasn aren can't don't
+        isn't wasn't aren't doesn't didn't won't you're i'm they're he's she's that's there's one"""
+    )
+)
+
+SUFFIXES = listed("ations ation ingly edly ings ing ies ied ers ed es ly er s e y")
+
+# Scripts without spaces between words: each of their characters is a word of its own.
+UNSPACED = "\u0e00-\u0eff\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Vowel signs and other marks that \w leaves out but that belong to their word.
+MARKS = "\u0300-\u036f\u0591-\u05bd\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+_NORMAL_WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_]|[{MARKS}])+")
+
+
+_EMOTICON = re.compile(r"(?<!\S)[:;=]['-]?[()DPpOo|/](?!\S)")
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """The text as the patterns expect it: NFKC, straight quotation marks, no control characters, cut at `limit`."""
+    text = unicodedata.normalize("NFKC", text[:limit])[:limit]
+    text = text.translate(str.maketrans("’‘ʼ´`“”„«»", "'''''\"\"\"\"\""))
+    text = _EMOTICON.sub(" ", text)
+    return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
+
+
+def normalise(text: str) -> str:
+    """Case-folded words with single spaces and without punctuation: the form in which texts are compared."""
+    return " ".join(_NORMAL_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
+
+
+def content_words(text: str) -> list[str]:
+    """The words that carry meaning, case-folded, in order."""
+    words = (word.casefold() for word in WORD.findall(text.replace("’", "'")))
+    return [word for word in words if word not in STOPWORDS]
+
+
+def stem(word: str) -> str:
+    """A crude stem, enough to match 'works' with 'worked' and 'tests' with 'test'."""
+    for suffix in SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
+            return stem(word[: -len(suffix)])
+    return word
+
+
+def stems(text: str) -> set[str]:
+    """The stems of the content words; a possessive counts as its owner ("Acme's" as "Acme")."""
+    return {stem(word.removesuffix("'s")) for word in content_words(text)}
