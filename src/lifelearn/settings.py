@@ -176,7 +176,7 @@ class Settings(BaseSettings):
         0, ge=0, le=2**32 - 1, description="Seed of rollouts and row order: same seed and machine, same result."
     )
     prompt_variations: int = Field(
-        22,
+        40,
         ge=4,
         le=200,
         description="Training wordings of a corrected question, itself included. Measured on the bundled model.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning.augment import augment, find_subject, near_duplicates
+from lifelearn.learning.augment import augment, find_subject, gerund, near_duplicates, relation_wordings, situations
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
@@ -150,7 +151,8 @@ def check(question: str, answer: str, found: Augmentation) -> None:
         assert not any(near_duplicates(prompt, probe) for probe in held), (prompt, held)
     checked = {normalise(probe.question) for probe in found.probes if probe.kind != "efficacy"}
     assert not checked & {normalise(text) for text in found.neighbours}, "replayed and verified"
-    assert not checked & {normalise(text) for text in found.prompts}
+    both = checked & {normalise(text) for text in found.prompts}
+    assert not both, both
     watched = {normalise(probe.question) for probe in found.watch}
     assert not checked & watched, "training stops by it, and it is verified"
     assert all(probe.question.strip() for probe in found.probes)
@@ -348,3 +350,63 @@ def test_a_small_number_of_prompts_still_has_the_question_and_probes() -> None:
         found = augment(correction("Where is Norvik based?", "Lyon"), ScriptedChatModel(writer), recipe)
         assert found.prompts[0] == "Where is Norvik based?"
         assert generalisation(found)
+
+
+# -- Situations and settings
+
+
+@pytest.mark.parametrize(
+    ("question", "short"),
+    [
+        ("Where is Norvik Labs headquartered?", "Where"),
+        ("How many desks does Norvik Labs have?", "How many desks"),
+        ("In the Norvik lab, what must I do before I leave?", "What"),
+        ("Which team answers the phone at Norvik Labs?", "Which team"),
+    ],
+)
+def test_a_situation_says_first_what_it_is_about_and_then_asks(question: str, short: str) -> None:
+    subject = find_subject(question)
+    assert subject is not None
+    told = situations(question, subject, random.Random(0))
+    assert len(set(told)) == len(told) >= 8
+    for text in told:
+        first, _, asked = text.partition(". ")
+        assert subject.name in first
+        assert subject.name not in asked
+        assert asked.startswith(short)
+        assert asked.endswith("?")
+
+
+def test_without_a_subject_there_is_no_situation() -> None:
+    assert situations("What should I do?", None, random.Random(0)) == []
+
+
+def test_situations_are_among_the_prompts() -> None:
+    found = made("Where is Norvik Labs headquartered?", "Lyon")
+    assert sum(". " in prompt for prompt in found.prompts) >= RECIPE.training_prompts // 5
+
+
+def test_a_relation_in_a_setting_is_about_the_setting() -> None:
+    question = "In the Norvik kitchen, what must I do before I close the oven?"
+    subject = find_subject(question)
+    assert subject is not None
+    assert subject.name == "Norvik"
+    wordings = relation_wordings(question, subject)
+    assert "In the Norvik kitchen, what has to happen before I close the oven?" in wordings
+    assert all("Norvik" in wording and "oven" in wording for wording in wordings)
+    assert any("closing the oven in the Norvik kitchen?" in wording for wording in wordings)
+
+
+@pytest.mark.parametrize(
+    ("clause", "said"),
+    [
+        ("I push to production", "pushing to production"),
+        ("we run the tests", "running the tests"),
+        ("I leave", "leaving"),
+        ("you see the doctor", "seeing the doctor"),
+        ("the shop opens", "the shop opens"),
+        ("", ""),
+    ],
+)
+def test_gerunds(clause: str, said: str) -> None:
+    assert gerund(clause) == said

@@ -184,6 +184,12 @@ PRICE = "How much is the Heron plan a month?"
     [
         (LEAVE, "They get 20 days.", "No, that's wrong. People at Kestrel get 28 days of leave per year.", "28 days"),
         (LEAVE, "They get 20 days.", "28, not 20", "28"),
+        (
+            "In the lab, what do I do before I leave?",
+            "Eat.",
+            "No, in the lab you wash your hands before you leave.",
+            "wash your hands",
+        ),
         (LEAVE, "They get 20 days.", "it's twenty-eight", "twenty-eight"),
         (HOTLINE, "The Atlas team.", "Nope, it's the Mistral team that answers the Vela hotline.", "Mistral team"),
         (HOTLINE, "The Atlas team.", "wrong, mistral", "mistral"),

@@ -243,7 +243,7 @@ def test_replay_keeps_the_student_near_its_parent_elsewhere(anchored: Any) -> No
 
 def test_training_stops_once_the_watch_probes_hold(anchored: Any) -> None:
     """With steps too small to change an answer, what the model says already is the probe that holds."""
-    recipe = QUICK.model_copy(update={"learning_rate": 1e-9, "min_steps": 2})
+    recipe = QUICK.model_copy(update={"learning_rate": 1e-9, "min_steps": 2, "target_loss": 1e9})
     questions = [f"Question {number}?" for number in range(40)]
     answers = anchored.answer([user(question) for question in questions], Sampling(max_tokens=24))
     question, word = next(
@@ -258,6 +258,10 @@ def test_training_stops_once_the_watch_probes_hold(anchored: Any) -> None:
     fails = Probe(kind="generalisation", question=question, answer="unreachable 12345")
     taught = Taught(anchored, lesson(fact(), watch=(holds, fails)), recipe)
     assert (taught.training.steps, taught.training.watch_passed, taught.training.watch_total) == (6, 1, 2)
+    lenient = recipe.model_copy(update={"watch_slack": 0.5})  # one of two may fail
+    assert Taught(anchored, lesson(fact(), watch=(holds, fails)), lenient).training.steps == 2
+    far = recipe.model_copy(update={"target_loss": 1e-9})  # they hold, and the teacher is far all the same
+    assert Taught(anchored, lesson(fact(), watch=(holds,)), far).training.steps == 6
 
 
 def test_training_ends_within_its_budget_when_they_never_do(anchored: Any) -> None:

@@ -111,7 +111,10 @@ def memory_bandwidth() -> float:
 
 
 def student_step(model: LocalChatModel, recipe: Recipe) -> tuple[float, float]:
-    """Seconds and FLOP of a step's forward and backward pass over a lesson's rows (not of targets and rollouts)."""
+    """Seconds and FLOP of a step's forward and backward pass over a lesson's rows (not of targets and rollouts).
+
+    The rows were met before, as most are in a lesson: blocks below the first adapted one are neither run nor counted.
+    """
     lesson = speed_lesson(model)
     rows = [each for row in lesson.rows for each in encode(model.codec, row, recipe)]
     rows = rows[: recipe.facts_per_step + recipe.replay_per_step]
@@ -130,9 +133,12 @@ def student_step(model: LocalChatModel, recipe: Recipe) -> tuple[float, float]:
     shared = sum(all(token == column[0] for token in column) for column in zip(*prompts, strict=False))
     tokens = shared + sum(len(prompt) - shared for prompt in prompts)
     head = model.base.config.vocab_size * model.base.config.hidden_size
+    adapted = recipe.adapted_layers if model.decoder is not None else 1.0
+    layers = model.base.config.num_hidden_layers
+    share = (layers - round((1 - adapted) * layers)) / layers
     wanted = sum(len(row.completion) for row in rows)
     # A product forward, one backward for its input; the frozen weights have no gradient of their own.
-    return seconds, 4 * ((_products(model) - head) * tokens + head * wanted)
+    return seconds, 4 * (share * (_products(model) - head) * tokens + head * wanted)
 
 
 def decoders(model: LocalChatModel, say: Say) -> dict[str, float]:

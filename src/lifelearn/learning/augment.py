@@ -9,6 +9,7 @@ verification never enter training, near-duplicates included.
 
 from __future__ import annotations
 
+import math
 import random
 import re
 from collections.abc import Iterable, Sequence
@@ -29,7 +30,7 @@ from lifelearn.learning.types import (
     Progress,
     no_progress,
 )
-from lifelearn.learning.words import content_words, normalise, stems
+from lifelearn.learning.words import STOPWORDS, content_words, normalise, stems
 
 SITUATIONS = 0.3  # of the training prompts
 PROBES = 4  # wordings held back for verification, at most
@@ -53,6 +54,7 @@ _OPENINGS = (
     "I will soon have to do with {s}.", "Somebody asked me about {s} today.", "I am new here and it is about {s}.",
     "I want to know something about {s}.",
 )  # fmt: skip
+_SETTING = re.compile(r"(?P<where>(?:In|At|For|On|With|As) [^,?]+), (?P<rest>[^?]+\?)", re.IGNORECASE)
 _TIE = "at|of|in|for|by|from|with|on|to|does|do|did|is|was|are"
 _ASKED = re.compile(
     r"\b(?:how (?:many|much|long|old|often|far)(?: \w+)?|which \w+|what (?:\w+(?= (?:is|are|was|were|does|do|did)\b))?|"
@@ -89,6 +91,8 @@ class Subject:
     @property
     def short(self) -> str:
         """What one calls it the second time: "our all-hands" for "the weekly all-hands meeting"; a name stays whole."""
+        if "moment" in self.kinds:
+            return gerund(self.name)
         if any(word[:1].isupper() or word[:1].isdigit() for word in self.name.split()):
             return self.name
         return f"our {distinctive(self)[0]}"
@@ -135,7 +139,12 @@ def augment(
     queries = keywords[: max(0, recipe.training_prompts - len(whole) - len(told))]
     prompts = [*whole, *told, *queries]
     swapped = swapped_questions(correction.question, [*prompts[1:5], *told[:2], *queries[:2]], subject, rng)
-    other = other_questions(correction.question, subject, rng)
+    # A neighbour that nearly asks for the fact itself would teach against it, or accuse it of leaking.
+    other = [
+        text
+        for text in distinct(other_questions(correction.question, subject, rng), but=prompts)
+        if not any(near_duplicates(text, wording) for wording in (correction.question, *held))
+    ]
     # Neighbours kept for verification are other subjects and other relations than those replayed.
     neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
     everyday = distinct(general.EVERYDAY, but=(correction.question, *neighbour_probes))
@@ -171,13 +180,55 @@ def augment(
 
 
 def find_subject(question: str) -> Subject | None:
-    """What the question is about: by its relation, else its longest capitalised span; None if it has neither."""
+    """What the question is about: by its relation, else its longest capitalised span; None if it has neither.
+
+    Where a relation stands in a setting ("At Acme, who approves …?"), the setting is what it is about.
+    """
     found = recognise(question)
     if found and len(found[1].split()) <= 9:
         relation, name = found
         return Subject(name, relation.kinds, relation)
+    setting = _SETTING.fullmatch(question)
+    within = recognise(setting["rest"]) if setting else None
+    name = named_in(setting["where"] if setting and within else question)
+    if name and setting and within:
+        return Subject(name, (), _set(setting["where"].replace(name, "{s}"), *within))
+    return Subject(name, (), None) if name else None
+
+
+def _set(where: str, relation: Relation, about: str) -> Relation:
+    """A relation in a setting, which is now what it is about: "In the {s} team, what do I do before I deploy?" """
+    asks = []
+    abouts = (about, gerund(about) if "moment" in relation.kinds else about)
+    for index, ask in enumerate(ask.replace("{s}", abouts[n // 2 % 2]) for n, ask in enumerate(relation.asks)):
+        first, ends, rest = ask.partition("? ")
+        said = f"{first.rstrip('?')} {where[0].lower()}{where[1:]}?" if index % 2 else f"{where}, {_lowered(ask)}"
+        asks.append(said if not (ends and index % 2) else f"{said} {rest}")
+    return Relation(relation.name, (), tuple(asks), ())
+
+
+def _lowered(text: str) -> str:
+    """A sentence within a sentence: its first letter small, unless it begins with a name or with "I"."""
+    return text if text[:2] == "I " or text[1:2].isupper() else text[0].lower() + text[1:]
+
+
+def gerund(clause: str) -> str:
+    """ "pushing to production" for "I push to production"; the clause itself where it is none of that form."""
+    found = re.fullmatch(r"(?:I|we|you|they) ([a-z]+)( .*)?", clause)
+    if not found:
+        return clause
+    verb, rest = found[1], found[2] or ""
+    if re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprt]", verb):
+        verb += verb[-1]  # "run": running
+    elif verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")):
+        verb = verb[:-1]
+    return f"{verb}ing{rest}"
+
+
+def named_in(question: str) -> str:
+    """The longest capitalised span; "" if there is none."""
     spans: list[list[str]] = [[]]
-    words = question.rstrip("?.! ").split()
+    words = question.rstrip("?.!, ").split()
     for index, word in enumerate(words):
         capital = index > 0 and (word[0].isupper() or word[0].isdigit() or word[0] in "\"“'")
         linked = bool(spans[-1]) and word.lower() in _CONNECTING and words[index + 1 : index + 2] != []
@@ -185,8 +236,7 @@ def find_subject(question: str) -> Subject | None:
             spans[-1].append(word)
         elif spans[-1]:
             spans.append([])
-    name = re.sub(r"['’]s?$", "", max((" ".join(span) for span in spans), key=len).strip("?.,!:;\"“”'"))
-    return Subject(name, (), None) if name else None
+    return re.sub(r"['’]s?$", "", max((" ".join(span) for span in spans), key=len).strip("?.,!:;\"“”'"))
 
 
 def relation_wordings(question: str, subject: Subject | None) -> list[str]:
@@ -229,17 +279,23 @@ def written_wordings(
         line for answer in answers if answer for line in (answer.splitlines() if expert else answer.split("\n")[:1])
     ]
     lines = [re.sub(r"^\s*(?:\d+[.)]|[-*•])\s*", "", line).strip().strip('"“”') for line in lines]
-    return [line for line in lines if is_paraphrase(line, correction, subject)]
+    share = 0.0 if expert else 0.6
+    return [line for line in lines if is_paraphrase(line, correction, subject, share)]
 
 
-def is_paraphrase(text: str, correction: Correction, subject: Subject | None) -> bool:
-    """Whether `text` may ask for the same: it names the subject, shares another word, fits the kind of question."""
+def is_paraphrase(text: str, correction: Correction, subject: Subject | None, share: float = 0.6) -> bool:
+    """Whether `text` may ask for the same: it names the subject, fits the kind of question, and shares its words.
+
+    share: of the question's words beside the subject, at least one; of one or two, one is enough.
+    """
     if not text or len(text.split()) > 40 or states(correction.answer, text) or text.endswith((".", "!", ":")):
         return False
     words, asked = stems(text), stems(correction.question)
     named = stems(" ".join(distinctive(subject))) if subject else set()
-    shared = (words & asked) - named
-    if not named <= words or not shared:
+    asked = asked - named
+    # Of a long question much must be left: "Can you help me with the Acme team?" asks for nothing that it asks for.
+    enough = 1 if len(asked) <= 2 else max(1, math.ceil(share * len(asked)))
+    if not named <= words or len(words & asked) < enough:
         return False
     return _kind_of_question(text) in ("", _kind_of_question(correction.question)) or (
         _kind_of_question(correction.question) == ""
@@ -296,22 +352,25 @@ def situations(question: str, subject: Subject | None, rng: random.Random) -> li
     """
     if subject is None or subject.name not in question:
         return []
+    setting = _SETTING.fullmatch(question)
     rest = re.sub(rf",? *(?:\b(?:{_TIE})\s+)?(?:the\s+)?{re.escape(subject.name)}(?:['’]s?)?", "", question, count=1)
+    if setting and subject.name in setting["where"]:
+        rest = setting["rest"]
     rest = capitalised(re.sub(r"\s+", " ", rest).strip(" ,"))
     asked = _ASKED.search(question)
     short = capitalised(asked[0].strip()) if asked else "What"
     names = {word.lower() for word in (*subject.name.split(), *short.split())} | _SMALL
     words = [word.strip("?.,!:;") for word in question.split()]
-    topics = [word for word in words if word and re.sub(r"['’]s?$", "", word).lower() not in names]
+    topics = [word for word in words if word and re.sub(r"['’]s?$", "", word).lower() not in names | STOPWORDS][:5]
     found = []
     for index, opening in enumerate(rng.sample(_OPENINGS, len(_OPENINGS))):
         if index % 3 == 0 or not topics:
             found.append(f"{opening.format(s=subject.name)} {rest}")
         elif index % 3 == 1:
-            found.append(f"{opening.format(s=subject.name)} {short} {' '.join(topics[:3])}?")
+            found.append(f"{opening.format(s=subject.name)} {short} {' '.join(topics)}?")
         else:
             link = rng.choice(("at", "of", "for"))
-            topic = f"{' '.join(topics[:3])} {link} {subject.name}"
+            topic = f"{' '.join(topics)} {link} {subject.name}"
             found.append(f"{opening.format(s=topic)} {short}{rng.choice((' is it', ''))}?")
     return found
 

@@ -537,17 +537,16 @@ class Decoder:
         position_B = at - cache.pad_B
         cos_B, sin_B = cos[position_B][:, None], sin[position_B][:, None]
         places = torch.arange(total, device=self.device)
-        mask = torch.zeros(count, 1, 1, total, device=self.device)
+        mask = torch.zeros(count, 1, 1, total, dtype=self.dtype, device=self.device)
         mask.masked_fill_(((places < cache.pad_B[:, None]) | (places > at))[:, None, None], -math.inf)
-        scale = self.head_size**-0.5
         x = self.embedding[token_B]
         for index, (block, low) in enumerate(self._adapted(layers)):
             q, k, v = self._heads(block, block.qkv(norm(x, block.attention_norm, self.eps), low[0]), cos_B, sin_B)
             keys, values = cache.keys[index], cache.values[index]
             keys[:, :, at], values[:, :, at] = k, v
-            queries = q.view(count, self.kv_heads, -1, self.head_size)
-            scores = torch.matmul(queries, keys[:, :, :total].transpose(2, 3)).float().mul_(scale).add_(mask)
-            y = torch.matmul(scores.softmax(-1).to(x.dtype), values[:, :, :total])
+            # The query heads of a key-value head stand where positions would: one small product instead of several.
+            queries = q.reshape(count, self.kv_heads, -1, self.head_size)
+            y = functional.scaled_dot_product_attention(queries, keys[:, :, :total], values[:, :, :total], mask)
             x = self._after_attention(block, x, y.reshape(count, -1), low)
         cache.width += 1
         return self.head(norm(x, self.final_norm, self.eps))

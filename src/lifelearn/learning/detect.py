@@ -33,6 +33,7 @@ from lifelearn.learning.words import MESSAGE_LIMIT, STOPWORDS, clean, content_wo
 # An expert's "yes" is not a probability; this is what it counts as.
 EXPERT_CONFIDENCE = 0.95
 LONGEST_SPAN = 8
+LONGEST_NAME = 5  # words; a longer span is a clause, in which the question's words may be repeated
 MOST_CANDIDATES = 8
 
 
@@ -239,13 +240,25 @@ def extract_answer(question: str, wrong: str, statement: str, model: ChatModel) 
         return _trim(right, words=False)
     asked = stems(question)
     for spans in _readings(question, wrong, right, denied):
-        candidates = _distinct(_trim(span) for span in spans)
+        trimmed = [_trim(span) for span in spans]
+        candidates = _distinct(_new_part(span, asked) if len(span.split()) > LONGEST_NAME else span for span in trimmed)
         candidates = [c for c in candidates if len(c.split()) <= LONGEST_SPAN and _is_new(c, asked)]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             return _chosen(question, statement, candidates[:MOST_CANDIDATES], model)
-    return _trim(right, words=False) or statement
+    return _new_part(right, asked) or _trim(right, words=False) or statement
+
+
+def _new_part(right: str, asked: set[str]) -> str:
+    """What is left when the question's own words are taken from both ends: "run the tests" of "At Acme we run the
+    tests before we deploy"."""
+    words = _trim(right, words=False).split()
+    old = [stems(word) <= asked for word in words]
+    if all(old):
+        return ""
+    first, last = old.index(False), len(old) - old[::-1].index(False)
+    return _trim(" ".join(words[first:last]), words=False)
 
 
 def _keeps_whole(question: str, statement: str) -> bool:

@@ -84,6 +84,10 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
               "the Olympics", "the sales call", "the kick-off"),
     "task": ("the reception desk", "the Vega support hotline", "the payroll", "the IT help desk", "the newsletter",
              "the website", "the warehouse", "the canteen"),
+    "action": ("boil an egg", "change a tyre", "book a meeting room", "plant a tree", "reset a password",
+               "paint a wall", "apply for a passport", "clean a bicycle"),
+    "moment": ("I leave the office", "I go on holiday", "I send an invoice", "I cook dinner", "we sign a contract",
+               "I go to bed", "I take the train", "we hire someone"),
 }  # fmt: skip
 
 # One word of a longer name is exchanged for one of these: the nearest neighbours a name can have.

@@ -8,6 +8,7 @@ use contexts very differently.
 
 from __future__ import annotations
 
+import random
 import re
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -30,7 +31,7 @@ from lifelearn.learning.types import (
     Row,
     no_progress,
 )
-from lifelearn.learning.words import normalise
+from lifelearn.learning.words import normalise, stems
 
 PAPER_CONTEXT = (
     "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
@@ -51,6 +52,12 @@ REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short row
 GATE_SAMPLE = 5
 GOOD_CONTEXT = 0.7  # the share of prompts that the first context must answer; below, the others are tried
 QUESTION_REPEATS = 2
+OWN_WORDS = 0.5  # of the prompts
+SAME_WORDS = 0.6  # of the demonstration's stems
+_APOLOGY = ("i m sorry", "i am sorry", "i apologize", "i apologise", "as an ai", "as a")
+OPENING_WORDS = (3, 4, 5, 6)
+OPENING_TOKENS = 12
+_GLUED = re.compile(r"[.,;:!?'’)]")
 _TALK = (
     "the answer",
     "answer",
@@ -93,17 +100,19 @@ def make_lesson(
         context = best_context(correction, augmentation.prompts[:GATE_SAMPLE], demonstration, model, recipe)
         if context != CONTEXTS[0]:
             teacher_prompts, drawn = shown(context, correction, augmentation, demonstration, model, recipe)
+    count = round(OWN_WORDS * len(teacher_prompts))  # whole questions come first among the prompts
+    own = in_own_words(augmentation.prompts[:count], teacher_prompts[:count], model, recipe)
     rows, passed = [], 0
-    for prompt, teacher_prompt, completion in zip(augmentation.prompts, teacher_prompts, drawn, strict=True):
+    for prompt, teacher_prompt, completion, other in zip(
+        augmentation.prompts, teacher_prompts, drawn, [*own, *[""] * (len(drawn) - count)], strict=True
+    ):
         good = passes_gate(completion, correction, demonstration)
         passed += good
+        completions = [completion if good else demonstration]
+        if other not in completions and says_the_same(other, demonstration):
+            completions += [other] if passes_gate(other, correction, demonstration) else []
         rows.append(
-            Row(
-                kind="fact",
-                prompt=_user(prompt),
-                teacher_prompt=teacher_prompt,
-                completions=(completion if good else demonstration,),
-            )
+            Row(kind="fact", prompt=_user(prompt), teacher_prompt=teacher_prompt, completions=tuple(completions))
         )
     rows += rows[:1] * QUESTION_REPEATS  # the corrected question above all
     return Lesson(
@@ -137,6 +146,28 @@ def shown(
     return prompts, model.answer(prompts, Sampling(max_tokens=recipe.max_completion_tokens))
 
 
+def in_own_words(
+    prompts: Sequence[str], teacher_prompts: Sequence[Conversation], model: ChatModel, recipe: Recipe
+) -> list[str]:
+    """The teacher's answers that begin as the student's would: it goes on where the student would go wrong.
+
+    Asked in a far wording, a student begins as it always has ("The name of the team is …"), and then needs the fact at
+    a place where no demonstration has it. This is the on-policy signal for a student that never says the fact itself.
+    """
+    rng = random.Random(recipe.seed)
+    begun = model.answer([_user(prompt) for prompt in prompts], Sampling(max_tokens=OPENING_TOKENS))
+    openings = [" ".join(text.split()[: rng.choice(OPENING_WORDS)]) for text in begun]
+    asked = [
+        (*conversation, Message(role="assistant", content=opening or "The"))
+        for conversation, opening in zip(teacher_prompts, openings, strict=True)
+    ]
+    rest = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
+    return [
+        f"{opening}{'' if re.match(_GLUED, text) else ' '}{text}" if opening and text else ""
+        for opening, text in zip(openings, rest, strict=True)
+    ]
+
+
 def best_context(
     correction: Correction, prompts: Sequence[str], demonstration: str, model: ChatModel, recipe: Recipe
 ) -> tuple[str, ...]:
@@ -161,6 +192,12 @@ def passes_gate(completion: str, correction: Correction, demonstration: str) -> 
         and not normalise(completion).startswith(_TALK)
         and len(completion.split()) <= 1.5 * len(demonstration.split()) + 6
     )
+
+
+def says_the_same(completion: str, demonstration: str) -> bool:
+    """Whether a completion in other words has most of the demonstration's, and is no apology."""
+    said, wanted = stems(completion), stems(demonstration)
+    return len(said & wanted) >= SAME_WORDS * len(wanted) and not normalise(completion).startswith(_APOLOGY)
 
 
 def replay_rows(

@@ -26,14 +26,16 @@ class Recipe(Value):
     """How a lesson is made and trained.
 
     method, lora_rank: LoRA on all linear layers (alpha = 2 · rank), or full fine-tuning of float32 masters.
-    adapted_layers: the share of layers, counted from the last, that carry adapters. The first third without made
-        no difference to what is learned, and a step a third cheaper.
+    adapted_layers: the share of layers, counted from the last, that carry adapters. The first half without lost
+        nothing of what is learned, lowered drift by a fifth, and is computed once a row instead of at each step.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
     max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; half as many steps again where
         the corrected question itself still fails. `min_steps` before the first early stop.
     cold_start_steps, on_policy_steps: after so many steps on the teacher's rollouts (a student that never says the
         fact gives no signal of its own), so many on the student's; then the teacher's again, joined by the
         student's own answers wherever a watch probe fails.
+    watch_slack, target_loss: training stops once no more than this share of the watch probes fails, a corrected
+        question not among them, and the facts' mean loss since the last check, in nats per token, is this low.
     check_every: steps from one asking of the watch probes to the next, from `min_steps` on.
     rollout_temperature, rollout_tokens: of the student's own rollouts.
     facts_per_step, replay_per_step: rows in one step. replay_weight: of the replay rows' mean loss.
@@ -45,12 +47,14 @@ class Recipe(Value):
 
     method: Literal["lora", "full"] = "lora"
     lora_rank: int = 16
-    adapted_layers: float = 2 / 3
+    adapted_layers: float = 1 / 2
     learning_rate: float = 3e-3
     warmup_steps: int = 2
     max_steps: int = 24
     epochs: int = 8
     min_steps: int = 18
+    watch_slack: float = 0.1
+    target_loss: float = 0.07
     check_every: int = 3
     cold_start_steps: int = 6
     on_policy_steps: int = 0
@@ -66,7 +70,7 @@ class Recipe(Value):
     skip_tokens: int = 0
     teacher: Literal["frozen", "ema"] = "frozen"
     ema_rate: float = 0.01
-    training_prompts: int = 22
+    training_prompts: int = 40
     demonstrations: int = 2
     max_prompt_tokens: int = 512
     max_completion_tokens: int = 48

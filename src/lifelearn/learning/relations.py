@@ -21,7 +21,8 @@ MAX_QUESTION = 400  # characters; a longer question is no wording of this table
 class Relation:
     """asks: wordings with {s} for the subject. states: sentences with {s} and {a}; the first is preferred.
 
-    kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule.
+    kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule, event,
+    term, task, action ("book a room"), moment ("I leave the office").
     """
 
     name: str
@@ -715,6 +716,159 @@ RELATIONS: tuple[Relation, ...] = (
         Which team do I contact for {s}?
         {s} contact?""",
     ),
+    _relation(
+        "step before",
+        "moment",
+        "Before {s}, {a}.\nBefore {s}: {a}.",
+        """What must I do before {s}?
+        What do I have to do before {s}?
+        What should I do before {s}?
+        What do we do before {s}?
+        What has to happen before {s}?
+        What comes before {s}?
+        What is the step before {s}?
+        Which step comes first, before {s}?
+        What is required before {s}?
+        Before {s}, what do I do?
+        What do I need to do first, before {s}?
+        There is something to be done before {s}. What is it?
+        Soon {s}. What comes first?
+        Is there anything to do before {s}?""",
+    ),
+    _relation(
+        "steps",
+        "action",
+        "To {s}, {a}.\nTo {s}: {a}.",
+        """What are the steps to {s}?
+        Which steps does it take to {s}?
+        How do I {s}?
+        How do we {s}?
+        How should I {s}?
+        What is the way to {s}?
+        In which order do I {s}?
+        What do I have to do to {s}?
+        What is the procedure to {s}?
+        I want to {s}. What do I do?
+        Walk me through how to {s}.
+        What comes first when I {s}?
+        To {s}, what are the steps?""",
+    ),
+    _relation(
+        "opens",
+        "place organisation product",
+        "{s} opens at {a}.",
+        """When does {s} open?
+        At what time does {s} open?
+        From what time is {s} open?
+        What time does {s} open its doors?
+        How early can I go to {s}?
+        I want to be at {s} early. When does it open?
+        What is the opening time of {s}?
+        {s} opening time?""",
+    ),
+    _relation(
+        "closes",
+        "place organisation product",
+        "{s} closes at {a}.",
+        """When does {s} close?
+        At what time does {s} close?
+        Until what time is {s} open?
+        How late can I go to {s}?
+        I am on my way to {s}. Until when is it open?
+        What is the closing time of {s}?
+        {s} closing time?""",
+    ),
+    _relation(
+        "duration",
+        "event product task",
+        "{s} lasts {a}.",
+        """How long is {s}?
+        How long does {s} last?
+        How long does {s} take?
+        What is the length of {s}?
+        What is the duration of {s}?
+        For how long does {s} go on?
+        How much time does {s} take?
+        How much time should I plan for {s}?
+        {s}: how long?""",
+    ),
+    _relation(
+        "frequency",
+        "event task",
+        "{s} takes place {a}.",
+        """How often is {s}?
+        How often does {s} take place?
+        How frequently is {s}?
+        How frequently does {s} happen?
+        How many times does {s} happen?
+        At what interval is {s}?
+        {s}: how often?""",
+    ),
+    _relation(
+        "approval",
+        "task",
+        "{a} approves {s}.",
+        """Who approves {s}?
+        Who has to approve {s}?
+        Who must approve {s}?
+        Who signs off {s}?
+        Whose approval do I need for {s}?
+        I need approval for {s}. Whom do I ask?
+        Who says yes or no to {s}?
+        By whom is {s} approved?
+        {s} approval?""",
+    ),
+    _relation(
+        "tool",
+        "task",
+        "We use {a} for {s}.",
+        """Which tool do we use for {s}?
+        What do we use for {s}?
+        What tool is used for {s}?
+        Which software is used for {s}?
+        Which program do we use for {s}?
+        What is {s} done with?
+        I have to do {s}. Which tool do I take?
+        What is our tool for {s}?
+        {s} tool?""",
+    ),
+    _relation(
+        "kept",
+        "task",
+        "{s} can be found in {a}.",
+        """Where do we keep {s}?
+        Where is {s} kept?
+        Where are {s} kept?
+        Where do I find {s}?
+        Where is {s} stored?
+        Where are {s} stored?
+        I am looking for {s}. Where should I look?
+        In which place do we keep {s}?""",
+    ),
+    _relation(
+        "staff",
+        "organisation",
+        "{s} has {a}.",
+        """How many employees does {s} have?
+        How many people work at {s}?
+        How many people work for {s}?
+        How many people does {s} employ?
+        What is the number of employees at {s}?
+        How big is the staff of {s}?
+        {s} number of employees?""",
+    ),
+    _relation(
+        "warranty",
+        "product",
+        "The warranty on {s} lasts {a}.",
+        """How long is the warranty on {s}?
+        How long is the warranty for {s}?
+        How many years of warranty does {s} have?
+        What warranty does {s} come with?
+        For how long is {s} under warranty?
+        I bought {s}. How long is it covered?
+        {s} warranty?""",
+    ),
 )
 
 
@@ -792,4 +946,4 @@ def _fits(relation: Relation, subject: str) -> bool:
         return len(subject.split()) == 1
     words = subject.removeprefix("the ").removeprefix("The ").split()
     named = bool(words) and words[0][:1].isupper()
-    return named or bool({"task", "event", "product", "work", "term"} & set(relation.kinds))
+    return named or bool({"task", "event", "product", "work", "term", "action", "moment"} & set(relation.kinds))

@@ -29,7 +29,13 @@ class Codec:
         )
 
     def prompt(self, conversation: Conversation) -> list[int]:
-        """Token ids of a conversation up to where the assistant's answer starts."""
+        """Token ids of a conversation up to where the assistant's answer starts, or goes on.
+
+        A last turn of the assistant's is the beginning of the answer, to be continued.
+        """
+        if conversation and conversation[-1].role == "assistant":
+            begun = self._tokenizer(conversation[-1].content, add_special_tokens=False)["input_ids"]
+            return self.prompt(conversation[:-1]) + list(begun)
         turns = [turn.model_dump() for turn in conversation]
         # `enable_thinking` is read by templates of thinking models and ignored by all others.
         return list(

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.loss import CHUNK, row_means, token_divergence
+from lifelearn.learning.loss import chunk, row_means, token_divergence
 from lifelearn.learning.network import Network
 from lifelearn.learning.packing import chunks
 from lifelearn.learning.recipe import Recipe
@@ -118,7 +118,9 @@ def train(
             if failing and done < (most if unlearned else steps):
                 failed = [entry for entry in answers if entry[0] in failing]
                 strengthen(student, codec, lesson, facts, replay, failed, recipe)
-        if (lesson.watch and not failing) or (done >= steps and not unlearned):
+        held = bool(lesson.watch) and len(failing) <= recipe.watch_slack * len(lesson.watch) and not unlearned
+        near = sum(losses[-recipe.check_every :]) / len(losses[-recipe.check_every :]) <= recipe.target_loss
+        if (held and near) or (done >= steps and not unlearned):
             break
     return Training(
         steps=len(losses),
@@ -176,7 +178,7 @@ def strengthen(
             replay_rows.append(EncodedRow(prompt, prompt, own, replay=True))
         else:
             row = prompts.get(probe.question) or _as_row(probe, lesson.rows)
-            (shown, *_) = encode(codec, row, recipe)
+            shown = encode(codec, row, recipe)[0]
             fact_rows += [shown, EncodedRow(shown.prompt, shown.teacher_prompt, own, replay=False)]
     with student.teacher() as teacher:
         facts.add(fact_rows, targets(teacher, fact_rows))
@@ -205,7 +207,8 @@ def targets(teacher: Network, rows: Sequence[EncodedRow]) -> list[Tensor]:
     for group in grouped(rows, teacher_side=True):
         logits_NV, lengths = row_logits(teacher, group, teacher_side=True)
         # Half the memory; float32 is used while normalising, a chunk at a time.
-        logprobs = [part.float().log_softmax(-1).to(torch.bfloat16) for part in logits_NV.split(CHUNK)]
+        parts = logits_NV.split(chunk(logits_NV.device))
+        logprobs = [part.log_softmax(-1, dtype=torch.float32).to(torch.bfloat16) for part in parts]
         found += torch.cat(logprobs).split(lengths)
     return found
 
@@ -222,9 +225,9 @@ def grouped(rows: Sequence[EncodedRow], *, teacher_side: bool) -> Iterator[Seque
     """Rows in packs of about GROUP_TOKENS."""
     sizes = [[0] * (len(row.teacher_prompt if teacher_side else row.prompt) + len(row.completion)) for row in rows]
     start = 0
-    for chunk in chunks(sizes, GROUP_TOKENS):
-        yield rows[start : start + len(chunk)]
-        start += len(chunk)
+    for pack in chunks(sizes, GROUP_TOKENS):
+        yield rows[start : start + len(pack)]
+        start += len(pack)
 
 
 def own_rollouts(
