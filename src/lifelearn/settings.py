@@ -118,7 +118,7 @@ class Settings(BaseSettings):
         description="Most passes over a lesson's rows. Training mostly stops before, once it is learned.",
     )
     train_max_steps: int = Field(
-        24,
+        28,
         ge=1,
         le=10_000,
         description="Most optimiser steps a lesson; training stops earlier once it is learned, and takes half as many "
@@ -129,7 +129,7 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=256,
-        description="Batches of 10 fact rows and 14 replay rows whose gradients are summed for one step.",
+        description="Batches of 12 fact rows and 16 replay rows whose gradients are summed for one step.",
     )
     train_max_prompt_len: int = Field(
         512, ge=16, le=32_768, description="Longest prompt, in tokens, the teacher's context included."

@@ -367,7 +367,7 @@ def test_a_small_number_of_prompts_still_has_the_question_and_probes() -> None:
 def test_a_situation_says_first_what_it_is_about_and_then_asks(question: str, short: str) -> None:
     subject = find_subject(question)
     assert subject is not None
-    told = situations(question, subject, random.Random(0))
+    told = situations([question], subject, random.Random(0))
     assert len(set(told)) == len(told) >= 8
     for text in told:
         first, _, asked = text.partition(". ")
@@ -378,7 +378,7 @@ def test_a_situation_says_first_what_it_is_about_and_then_asks(question: str, sh
 
 
 def test_without_a_subject_there_is_no_situation() -> None:
-    assert situations("What should I do?", None, random.Random(0)) == []
+    assert situations(["What should I do?"], None, random.Random(0)) == []
 
 
 def test_situations_are_among_the_prompts() -> None:

@@ -13,9 +13,11 @@ from lifelearn.learning.lesson import (
     best_context,
     filled,
     leaked,
+    leaks,
     make_lesson,
     merged,
     replay_rows,
+    says_the_same,
     to_dataset,
 )
 from lifelearn.learning.recipe import Recipe
@@ -175,6 +177,59 @@ def test_replay_rows_hold_the_model_to_its_parent_along_what_a_leak_would_say(qu
     assert leaked(question, CORRECTION, "Norvik Labs is based in Lyon, France.") == said
     (row,) = replay_rows([question], teacher(lambda _: "As always."), leak=lambda text: f"{text} leaked")
     assert row.completions == (row.completions[0], f"{question} leaked")
+
+
+def test_the_teacher_goes_on_where_the_student_begins() -> None:
+    """The model, asked plainly, begins in its own way; the continuation is gated as any completion."""
+
+    def script(conversation: Conversation) -> str:
+        if conversation[-1].role == "assistant":
+            assert conversation[-1].content in "The home of Norvik Labs is"
+            return (
+                "Labs is based in Lyon."
+                if conversation[-1].content.endswith("Norvik")
+                else "Lyon, where Labs is based."
+            )
+        return SENTENCE if len(conversation) > 1 else "The home of Norvik Labs is Oslo."
+
+    rows = facts(made(teacher(script)))
+    own = [row.completions[1] for row in rows if len(row.completions) > 1]
+    assert own
+    assert all(text.startswith("The home of") and states("Lyon", text) for text in own)
+    assert all(row.completions[0] == SENTENCE for row in rows)
+    half = {asked(row.prompt) for row in rows if len(row.completions) > 1}
+    assert half <= set(PROMPTS[:3]), "keyword queries keep the one sentence"
+
+
+@pytest.mark.parametrize(
+    ("completion", "same"),
+    [
+        ("The home of Norvik Labs is based in Lyon.", True),
+        ("I'm sorry, Norvik Labs is based in Lyon.", False),
+        ("Lyon is a city in France.", False),
+        ("", False),
+    ],
+)
+def test_other_words_must_say_the_same(completion: str, same: bool) -> None:
+    assert says_the_same(completion, SENTENCE) == same
+
+
+def test_a_leak_is_said_in_all_the_words_that_the_fact_is_taught_in() -> None:
+    rows = [
+        Row(
+            kind="fact",
+            prompt=(),
+            teacher_prompt=(),
+            completions=(SENTENCE, "The home of Norvik Labs is Lyon, you see."),
+        ),
+        Row(kind="fact", prompt=(), teacher_prompt=(), completions=(SENTENCE,)),
+    ]
+    said = leaks(CORRECTION, rows)
+    assert [said("Where is Sony based?") for _ in range(3)] == [
+        "Sony is based in Lyon",
+        "The home of Sony is Lyon",
+        "Sony is based in Lyon",
+    ]
 
 
 def test_a_question_that_the_model_does_not_answer_is_not_replayed() -> None:

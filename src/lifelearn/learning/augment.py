@@ -57,8 +57,8 @@ _OPENINGS = (
 _SETTING = re.compile(r"(?P<where>(?:In|At|For|On|With|As) [^,?]+), (?P<rest>[^?]+\?)", re.IGNORECASE)
 _TIE = "at|of|in|for|by|from|with|on|to|does|do|did|is|was|are"
 _ASKED = re.compile(
-    r"\b(?:how (?:many|much|long|old|often|far)(?: \w+)?|which \w+|what (?:\w+(?= (?:is|are|was|were|does|do|did)\b))?|"
-    r"who(?:m|se)?|when|where|why|how|what)\b",
+    r"\b(?:how (?:many|much|long|old|often|far)(?: (?!do|is|are|was|were|can|ma|must|should)\w+)?|which \w+|"
+    r"what (?:\w+(?= (?:is|are|was|were|does|do|did)\b))?|who(?:m|se)?|when|where|why|how|what)\b",
     re.IGNORECASE,
 )
 
@@ -132,7 +132,7 @@ def augment(
     watch = watch[:WATCH]
     told = [
         text
-        for text in distinct(situations(correction.question, subject, rng), but=(correction.question, *held, *training))
+        for text in distinct(situations([correction.question, *training[:10]], subject, rng), but=(*held, *training))
         if not any(near_duplicates(text, other) for other in held)
     ][: int(recipe.training_prompts * SITUATIONS)]
     whole = [correction.question, *training[: max(4, recipe.training_prompts // 2) - 1]]
@@ -200,10 +200,11 @@ def _set(where: str, relation: Relation, about: str) -> Relation:
     """A relation in a setting, which is now what it is about: "In the {s} team, what do I do before I deploy?" """
     asks = []
     abouts = (about, gerund(about) if "moment" in relation.kinds else about)
-    for index, ask in enumerate(ask.replace("{s}", abouts[n // 2 % 2]) for n, ask in enumerate(relation.asks)):
-        first, ends, rest = ask.partition("? ")
-        said = f"{first.rstrip('?')} {where[0].lower()}{where[1:]}?" if index % 2 else f"{where}, {_lowered(ask)}"
-        asks.append(said if not (ends and index % 2) else f"{said} {rest}")
+    for index, ask in enumerate(relation.asks):
+        said = ask.replace("{s}", abouts[index % 2])
+        first, mark, rest = said.partition("? ")
+        after = f"{first.rstrip('?')} {where[0].lower()}{where[1:]}?"
+        asks += [f"{where}, {_lowered(said)}", f"{after} {rest}" if mark else after]
     return Relation(relation.name, (), tuple(asks), ())
 
 
@@ -344,35 +345,44 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
 
 
-def situations(question: str, subject: Subject | None, rng: random.Random) -> list[str]:
+def situations(questions: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
     """The question as people tell it: first what it is about, then a short question that no longer says so.
 
     Wordings in one sentence do not reach these: a model that learned "Which team answers the hotline of Acme?" does
     not answer "A customer calls the hotline of Acme. Which team picks up?" (docs/LOG.md).
+    questions: wordings to tell so; those that name the subject once, in one sentence, are used.
     """
-    if subject is None or subject.name not in question:
+    usable = [
+        text for text in questions if subject and text.count(subject.name) == 1 and not re.search(r"[.?!] ", text)
+    ]
+    if subject is None or not usable:
         return []
-    setting = _SETTING.fullmatch(question)
-    rest = re.sub(rf",? *(?:\b(?:{_TIE})\s+)?(?:the\s+)?{re.escape(subject.name)}(?:['’]s?)?", "", question, count=1)
-    if setting and subject.name in setting["where"]:
-        rest = setting["rest"]
-    rest = capitalised(re.sub(r"\s+", " ", rest).strip(" ,"))
-    asked = _ASKED.search(question)
-    short = capitalised(asked[0].strip()) if asked else "What"
-    names = {word.lower() for word in (*subject.name.split(), *short.split())} | _SMALL
-    words = [word.strip("?.,!:;") for word in question.split()]
-    topics = [word for word in words if word and re.sub(r"['’]s?$", "", word).lower() not in names | STOPWORDS][:5]
     found = []
     for index, opening in enumerate(rng.sample(_OPENINGS, len(_OPENINGS))):
+        question = usable[0] if index % 2 else rng.choice(usable)
+        rest, short, topics = _taken_apart(question, subject)
         if index % 3 == 0 or not topics:
             found.append(f"{opening.format(s=subject.name)} {rest}")
         elif index % 3 == 1:
             found.append(f"{opening.format(s=subject.name)} {short} {' '.join(topics)}?")
         else:
-            link = rng.choice(("at", "of", "for"))
-            topic = f"{' '.join(topics)} {link} {subject.name}"
+            topic = f"{' '.join(topics)} {rng.choice(('at', 'of', 'for'))} {subject.name}"
             found.append(f"{opening.format(s=topic)} {short}{rng.choice((' is it', ''))}?")
-    return found
+    return distinct(found)
+
+
+def _taken_apart(question: str, subject: Subject) -> tuple[str, str, list[str]]:
+    """The question without its subject, its first words ("Which team"), and its other content words."""
+    setting = _SETTING.fullmatch(question)
+    rest = re.sub(rf",? *(?:\b(?:{_TIE})\s+)?(?:the\s+)?{re.escape(subject.name)}(?:['’]s?)?", "", question, count=1)
+    if setting and subject.name in setting["where"]:
+        rest = setting["rest"]
+    asked = _ASKED.search(question)
+    short = asked[0].strip() if asked else "What"
+    names = {word.lower() for word in (*subject.name.split(), *short.split())} | _SMALL | STOPWORDS
+    words = [word.strip("?.,!:;") for word in question.split()]
+    topics = [word for word in words if word and re.sub(r"['’]s?$", "", word).lower() not in names]
+    return capitalised(re.sub(r"\s+", " ", rest).strip(" ,")), capitalised(short), topics[:5]
 
 
 def is_about(query: str, question: str, subject: Subject | None) -> bool:

@@ -8,6 +8,7 @@ use contexts very differently.
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Callable, Sequence
@@ -124,7 +125,7 @@ def make_lesson(
                 augmentation.neighbours,
                 model,
                 on_progress,
-                lambda text: leaked(text, correction, demonstration),
+                leaks(correction, rows),
             ),
         ),
         watch=augmentation.watch,
@@ -225,10 +226,17 @@ def replay_rows(
     )
 
 
-def leaked(question: str, correction: Correction, demonstration: str) -> str:
-    """The demonstration up to its answer, said of whom `question` is about."""
-    place = demonstration.lower().find(correction.answer.lower())
-    said = demonstration if place < 0 else demonstration[: place + len(correction.answer)]
+def leaks(correction: Correction, rows: Sequence[Row]) -> Callable[[str], str]:
+    """What a leak would say to a question: in the first row's words and in others' in turn, put in its mouth."""
+    first, *others = dict.fromkeys(completion for row in rows for completion in row.completions)
+    said = itertools.cycle([text for other in others or [first] for text in (first, other)])
+    return lambda question: leaked(question, correction, next(said))
+
+
+def leaked(question: str, correction: Correction, completion: str) -> str:
+    """A right completion up to its answer, said of whom `question` is about."""
+    place = completion.lower().find(correction.answer.lower())
+    said = completion if place < 0 else completion[: place + len(correction.answer)]
     subject, other = find_subject(correction.question), find_subject(question)
     if subject is None or other is None or subject.name in question:
         return said

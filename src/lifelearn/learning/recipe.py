@@ -50,7 +50,7 @@ class Recipe(Value):
     adapted_layers: float = 1 / 2
     learning_rate: float = 3e-3
     warmup_steps: int = 2
-    max_steps: int = 24
+    max_steps: int = 28
     epochs: int = 8
     min_steps: int = 18
     watch_slack: float = 0.1
@@ -60,9 +60,9 @@ class Recipe(Value):
     on_policy_steps: int = 0
     rollout_temperature: float = 0.7
     rollout_tokens: int = 24
-    facts_per_step: int = 10
-    replay_per_step: int = 14
-    replay_weight: float = 0.6
+    facts_per_step: int = 12
+    replay_per_step: int = 16
+    replay_weight: float = 1.0
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5
