@@ -121,3 +121,36 @@ def _models_sentences(correction: Correction, model: ChatModel, recipe: Recipe) 
         return []
     best = max(fitting, key=lambda text: len(stems(text) & asked) - 0.5 * len(stems(text) - asked))
     return [Demonstration(completion=best, source="model")]
+
+
+_RESTATES = re.compile(
+    r"(?P<where>(?:In|At|For|On|With|As) [^,?]+, )?"
+    r"(?:what (?P<be>is|was|are|were) (?P<what>the [^?.]+)"
+    r"|(?P<who>who|which team) (?P<does>(?!do|should|can|would|am)[^?.]+)"
+    r"|how much does (?P<costs>[^?.]+?) cost(?P<per> [^?.]+)?)\?",
+    re.IGNORECASE,
+)
+
+
+def restated(prompt: str, correction: Correction) -> str:
+    """The answer in the prompt's own words: "The price of X is 14 euros." to "What is the price of X?"; "" for others.
+
+    So models answer by themselves, and so they must be taught: one that knows only another sentence begins with the
+    prompt's words all the same, and then has nothing right to say.
+    """
+    found = _RESTATES.fullmatch(prompt)
+    if not found:
+        return ""
+    answer = correction.answer.rstrip(".!")
+    told = re.search(rf"\b(?P<before>\w+\s+)?{re.escape(answer)}(?P<noun>\s+team\b)?", correction.statement)
+    before = (told["before"] or "").strip().lower() if told else ""
+    if found["what"]:
+        does = "to " if before in ("you", "we", "i", "they", "must", "should", "to") else ""
+        said = f"{found['what']} {found['be'].lower()} {does}{answer}"
+    elif found["costs"]:
+        said = f"{found['costs']} costs {answer}{found['per'] or ''}"
+    else:
+        name = f"{'the ' if before == 'the' else ''}{answer}{(told and told['noun']) or ''}"
+        said = f"{name} {found['does']}"
+    said = f"{found['where'] or ''}{said}."
+    return said[0].upper() + said[1:]

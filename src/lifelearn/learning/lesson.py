@@ -18,6 +18,7 @@ from datasets import Dataset
 
 from lifelearn.learning.augment import find_subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
+from lifelearn.learning.demonstrate import restated
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import (
@@ -38,17 +39,18 @@ PAPER_CONTEXT = (
     "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
     "Now answer with a response of your own, including the thinking process."
 )
+# {said} is the answer in the prompt's own words, where it can be given in them, else the demonstration.
 # What the teacher sees instead of the prompt: turns of user and assistant, the user first. The first context shows the
 # question and the prompt answered before it is asked again: a small model repeats what it has just said far more
 # surely than it follows an instruction (docs/LOG.md: 17 of 20 prompts answered with the very sentence, against 6 for
 # an instruction). The last is the paper's.
 CONTEXTS: tuple[tuple[str, ...], ...] = (
-    ("{question}", "{demonstration}", "{prompt}", "{demonstration}", "{prompt}"),
+    ("{question}", "{demonstration}", "{prompt}", "{said}", "{prompt}"),
     ("{prompt}\n\nAnswer with this sentence: {demonstration}",),
     ("Fact: {demonstration}\n\nQuestion: {prompt}\n\nAnswer the question in one short sentence, using the fact.",),
     (PAPER_CONTEXT,),
 )
-_FIELD = re.compile(r"\{(?:question|prompt|demonstration)\}")
+_FIELD = re.compile(r"\{(?:question|prompt|demonstration|said)\}")
 REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short rows are cheap
 GATE_SAMPLE = 5
 GOOD_CONTEXT = 0.7  # the share of prompts that the first context must answer; below, the others are tried
@@ -143,7 +145,10 @@ def shown(
     recipe: Recipe,
 ) -> tuple[list[Conversation], list[str]]:
     """What the teacher sees for each prompt in that context, and its greedy answers."""
-    prompts = [filled(context, correction.question, prompt, demonstration) for prompt in augmentation.prompts]
+    prompts = [
+        filled(context, correction.question, prompt, demonstration, restated(prompt, correction) if index else "")
+        for index, prompt in enumerate(augmentation.prompts)
+    ]
     return prompts, model.answer(prompts, Sampling(max_tokens=recipe.max_completion_tokens))
 
 
@@ -255,9 +260,14 @@ def merged(lessons: Sequence[Lesson]) -> Lesson:
     )
 
 
-def filled(context: Sequence[str], question: str, prompt: str, demonstration: str) -> Conversation:
+def filled(context: Sequence[str], question: str, prompt: str, demonstration: str, said: str = "") -> Conversation:
     """A teacher context with its question, prompt and demonstration; braces in any of them are plain text."""
-    values = {"{question}": question, "{prompt}": prompt, "{demonstration}": demonstration}
+    values = {
+        "{question}": question,
+        "{prompt}": prompt,
+        "{demonstration}": demonstration,
+        "{said}": said or demonstration,
+    }
     roles: tuple[Literal["user", "assistant"], ...] = ("user", "assistant")
     return tuple(
         Message(role=roles[index % 2], content=_FIELD.sub(lambda found: values[found[0]], text))

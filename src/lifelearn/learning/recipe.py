@@ -62,7 +62,7 @@ class Recipe(Value):
     rollout_tokens: int = 24
     facts_per_step: int = 12
     replay_per_step: int = 16
-    replay_weight: float = 1.0
+    replay_weight: float = 0.8
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5
