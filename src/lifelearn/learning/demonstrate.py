@@ -153,4 +153,4 @@ def restated(prompt: str, correction: Correction) -> str:
         name = f"{'the ' if before == 'the' else ''}{answer}{(told and told['noun']) or ''}"
         said = f"{name} {found['does']}"
     said = f"{found['where'] or ''}{said}."
-    return said[0].upper() + said[1:]
+    return capitalised(said)
