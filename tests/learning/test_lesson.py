@@ -247,7 +247,7 @@ def test_braces_are_plain_text(text: str) -> None:
         template = "\n".join(context)
         assert shown.count(prompt) == template.count("{prompt}")
         assert shown.count(question) == template.count("{question}")
-        assert shown.count(sentence) == template.count("{demonstration}")
+        assert shown.count(sentence) == template.count("{demonstration}") + template.count("{said}")
     lesson = make_lesson(
         CORRECTION,
         AUGMENTATION.model_copy(update={"prompts": (f"Where is {text}?",), "neighbours": ()}),

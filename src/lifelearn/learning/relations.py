@@ -805,7 +805,7 @@ RELATIONS: tuple[Relation, ...] = (
         {s}: how often?""",
     ),
     _relation(
-        "approval",
+        "responsible approver",
         "task",
         "{a} approves {s}.",
         """Who approves {s}?
