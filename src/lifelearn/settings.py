@@ -250,6 +250,11 @@ class Settings(BaseSettings):
         )
 
     @property
+    def expert_key(self) -> str:
+        """The expert's key in the clear; "" for a server that wants none."""
+        return self.openai_api_key.get_secret_value() if self.openai_api_key else ""
+
+    @property
     def has_expert(self) -> bool:
         """Whether an expert is configured: a key, or a server of one's own, which may want none."""
         return self.openai_api_key is not None or self.openai_base_url is not None

@@ -126,8 +126,7 @@ def _opened(model: str | None, seed: int | None) -> tuple[Settings, LocalChatMod
     local = LocalChatModel.load(settings.base_model_name, settings.cache_dir)
     expert = None
     if settings.has_expert:
-        key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
-        expert = OpenAIChatModel(settings.openai_model, settings.openai_base_url, key)
+        expert = OpenAIChatModel(settings.openai_model, settings.openai_base_url, settings.expert_key)
     return settings, local, expert
 
 

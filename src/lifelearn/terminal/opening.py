@@ -58,5 +58,4 @@ def expert(settings: Settings) -> ChatModel | None:
 def _served(settings: Settings) -> ChatModel:
     from lifelearn.chat_models.openai import OpenAIChatModel
 
-    key = settings.openai_api_key.get_secret_value() if settings.openai_api_key else ""
-    return OpenAIChatModel(settings.openai_model, settings.openai_base_url, key)
+    return OpenAIChatModel(settings.openai_model, settings.openai_base_url, settings.expert_key)
