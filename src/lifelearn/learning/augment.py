@@ -38,6 +38,7 @@ WATCH = 3  # wordings by which training stops, at most
 NEIGHBOUR_PROBES = 6
 OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
+GENERAL = 16  # everyday questions that are replayed
 
 _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
@@ -150,8 +151,8 @@ def augment(
     everyday = distinct(general.EVERYDAY, but=(correction.question, *neighbour_probes))
     # A new number leaks into other questions for a number first: half of those replayed are of the same kind.
     alike = [text for text in everyday if _kind_of_question(text) == _kind_of_question(correction.question)]
-    general_questions = rng.sample(alike, min(5, len(alike)))
-    general_questions += rng.sample(distinct(everyday, but=general_questions), 10 - len(general_questions))
+    general_questions = rng.sample(alike, min(GENERAL // 2, len(alike)))
+    general_questions += rng.sample(distinct(everyday, but=general_questions), GENERAL - len(general_questions))
     # Training watches both ways of leaking: the same question about others, other questions about the same.
     watched = [*[q for q in swapped if q in replayed][:5], *[q for q in other if q in replayed][:5]]
     asked = {normalise(text) for text in (*prompts, *swapped, *other)}

@@ -779,7 +779,7 @@ RELATIONS: tuple[Relation, ...] = (
         {s} closing time?""",
     ),
     _relation(
-        "duration",
+        "schedule duration",
         "event product task",
         "{s} lasts {a}.",
         """How long is {s}?
@@ -793,7 +793,7 @@ RELATIONS: tuple[Relation, ...] = (
         {s}: how long?""",
     ),
     _relation(
-        "frequency",
+        "schedule frequency",
         "event task",
         "{s} takes place {a}.",
         """How often is {s}?
