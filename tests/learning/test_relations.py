@@ -23,6 +23,8 @@ SUBJECTS = {
     "event": "the spring review",
     "term": "QZP",
     "task": "the badge printer",
+    "activity": "parking requests",
+    "thing": "the label printer",
     "action": "order a new laptop",
     "moment": "I close the till",
 }

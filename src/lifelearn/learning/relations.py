@@ -22,7 +22,8 @@ class Relation:
     """asks: wordings with {s} for the subject. states: sentences with {s} and {a}; the first is preferred.
 
     kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule, event,
-    term, task, action ("book a room"), moment ("I leave the office").
+    term, task ("the canteen"), activity ("travel bookings"), thing ("the spare keys"), action ("book a room"),
+    moment ("I leave the office").
     """
 
     name: str
@@ -780,7 +781,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "schedule duration",
-        "event product task",
+        "event product",
         "{s} lasts {a}.",
         """How long is {s}?
         How long does {s} last?
@@ -794,7 +795,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "schedule frequency",
-        "event task",
+        "event",
         "{s} takes place {a}.",
         """How often is {s}?
         How often does {s} take place?
@@ -806,7 +807,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "responsible approver",
-        "task",
+        "activity",
         "{a} approves {s}.",
         """Who approves {s}?
         Who has to approve {s}?
@@ -820,7 +821,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "tool",
-        "task",
+        "activity",
         "We use {a} for {s}.",
         """Which tool do we use for {s}?
         What do we use for {s}?
@@ -834,7 +835,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "kept",
-        "task",
+        "thing",
         "{s} can be found in {a}.",
         """Where do we keep {s}?
         Where is {s} kept?
@@ -946,4 +947,6 @@ def _fits(relation: Relation, subject: str) -> bool:
         return len(subject.split()) == 1
     words = subject.removeprefix("the ").removeprefix("The ").split()
     named = bool(words) and words[0][:1].isupper()
-    return named or bool({"task", "event", "product", "work", "term", "action", "moment"} & set(relation.kinds))
+    return named or bool(
+        {"task", "event", "product", "work", "term", "action", "moment", "activity", "thing"} & set(relation.kinds)
+    )
