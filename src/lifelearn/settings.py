@@ -108,7 +108,7 @@ class Settings(BaseSettings):
         None,
         gt=0,
         le=0.1,
-        description="Peak learning rate of AdamW. Unset: 0.004 for LoRA, measured on the bundled model, and 0.00005 "
+        description="Peak learning rate of AdamW. Unset: 0.003 for LoRA, measured on the bundled model, and 0.00005 "
         "for full fine-tuning, the upper end of the paper's range.",
     )
     train_epochs: int = Field(

@@ -47,12 +47,12 @@ class Recipe(Value):
 
     method: Literal["lora", "full"] = "lora"
     lora_rank: int = 16
-    adapted_layers: float = 0.4
-    learning_rate: float = 4e-3
+    adapted_layers: float = 1 / 2
+    learning_rate: float = 3e-3
     warmup_steps: int = 2
     max_steps: int = 28
     epochs: int = 8
-    min_steps: int = 18
+    min_steps: int = 24
     watch_slack: float = 0.1
     target_loss: float = 0.07
     check_every: int = 3
