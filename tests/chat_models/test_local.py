@@ -394,3 +394,12 @@ def test_a_version_does_not_change_while_an_answer_is_given(talkative: Any, tmp_
     assert first + "".join(pieces) == expected
     thread.join()
     assert "".join(talkative.stream(user("Question 1?"), Sampling(max_tokens=60))) != expected
+
+
+def test_a_last_turn_of_the_assistants_is_the_beginning_of_its_answer(tiny: Any) -> None:
+    asked = (Message(role="user", content="Where is it?"),)
+    begun = tiny.codec.prompt((*asked, Message(role="assistant", content="It is")))
+    plain = tiny.codec.prompt(asked)
+    assert begun[: len(plain)] == plain
+    assert tiny.codec.decode(begun[len(plain) :]) == "It is"
+    assert tiny.codec.end_id not in begun[len(plain) :]
