@@ -122,8 +122,8 @@ class Settings(BaseSettings):
         ge=1,
         le=10_000,
         description="Most optimiser steps a lesson; training stops earlier once it is learned, and takes half as many "
-        "again where the corrected question itself still fails. Default chosen for lessons of about half a minute on "
-        "two CPU cores.",
+        "again where the corrected question itself still fails. Default chosen for lessons of about a minute on two "
+        "CPU cores.",
     )
     train_grad_acc: int = Field(
         1,

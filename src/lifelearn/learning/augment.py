@@ -55,7 +55,8 @@ _OPENINGS = (
     "I will soon have to do with {s}.", "Somebody asked me about {s} today.", "I am new here and it is about {s}.",
     "I want to know something about {s}.",
 )  # fmt: skip
-_SETTING = re.compile(r"(?P<where>(?:In|At|For|On|With|As) [^,?]+), (?P<rest>[^?]+\?)", re.IGNORECASE)
+SETTING = r"(?:In|At|For|On|With|As) [^,?]+"  # "At Acme, who approves …?"
+_SETTING = re.compile(rf"(?P<where>{SETTING}), (?P<rest>[^?]+\?)", re.IGNORECASE)
 _TIE = "at|of|in|for|by|from|with|on|to|does|do|did|is|was|are"
 _ASKED = re.compile(
     r"\b(?:how (?:many|much|long|old|often|far)(?: (?!do|is|are|was|were|can|ma|must|should)\w+)?|which \w+|"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lifelearn.learning.augment import capitalised, distinctive, find_subject
+from lifelearn.learning.augment import SETTING, capitalised, distinctive, find_subject
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
 from lifelearn.learning.cues import contrast_in
 from lifelearn.learning.recipe import Recipe
@@ -124,7 +124,7 @@ def _models_sentences(correction: Correction, model: ChatModel, recipe: Recipe) 
 
 
 _RESTATES = re.compile(
-    r"(?P<where>(?:In|At|For|On|With|As) [^,?]+, )?"
+    rf"(?P<where>{SETTING}, )?"
     r"(?:what (?P<be>is|was|are|were) (?P<what>the [^?.]+)"
     r"|(?P<who>who|which team) (?P<does>(?!do|should|can|would|am)[^?.]+)"
     r"|how much does (?P<costs>[^?.]+?) cost(?P<per> [^?.]+)?)\?",

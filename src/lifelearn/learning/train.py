@@ -119,7 +119,8 @@ def train(
                 failed = [entry for entry in answers if entry[0] in failing]
                 strengthen(student, codec, lesson, facts, replay, failed, recipe)
         held = bool(lesson.watch) and len(failing) <= recipe.watch_slack * len(lesson.watch) and not unlearned
-        near = sum(losses[-recipe.check_every :]) / len(losses[-recipe.check_every :]) <= recipe.target_loss
+        recent = losses[-recipe.check_every :]
+        near = sum(recent) / len(recent) <= recipe.target_loss
         if (held and near) or (done >= steps and not unlearned):
             break
     return Training(
