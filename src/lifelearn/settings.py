@@ -99,6 +99,42 @@ class Settings(BaseSettings):
         Path("~/.cache/life-learn"), description="Folder of what can be made again, such as the unpacked bundled model."
     )
 
+    public_url: str = Field(
+        "http://localhost:8080",
+        pattern=r"^https?://[^/@\s?#]+$",
+        description="Where the workspace is reached: scheme, host and port, without a path. With https:// cookies are "
+        "sent over https only.",
+    )
+    allowed_hosts: str = Field(
+        "localhost,127.0.0.1",
+        description="Further names by which the workspace may be called, with commas between them; `*` is any.",
+    )
+    registration: Literal["open", "invited"] = Field(
+        "open",
+        description="Who may make an account: anybody who reaches the workspace, or only who has an invite. The first "
+        "account can always be made.",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server for invites and forgotten passwords, such as smtp://user:password@host:587 "
+        "(smtps:// for TLS from the start). Unset: links are shown to who made them, and nothing is sent.",
+    )
+    mail_from: str = Field("Life-Learn <life-learn@localhost>", min_length=3, description="Sender of these mails.")
+    oidc_issuer: str | None = Field(
+        None,
+        pattern=r"^https?://[^@\s]+$",
+        description="OpenID Connect provider to sign in with, the address before /.well-known/openid-configuration.",
+    )
+    oidc_client_id: str | None = Field(None, description="The workspace's client id at that provider.")
+    oidc_client_secret: SecretStr | None = Field(None, description="And its secret.")
+    oidc_name: str = Field("single sign-on", min_length=1, description="What the button for it says.")
+    metrics_token: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="Bearer token that /metrics asks for. Unset: /metrics answers this machine only.",
+    )
+    log_format: Literal["console", "json"] = Field("console", description="Logs for people, or a JSON object a line.")
+
     train_method: Literal["lora", "full"] = Field(
         "lora",
         description="Train a low-rank adapter, or all weights. A LoRA version of the bundled model takes 20 MB, a full "
@@ -271,6 +307,8 @@ class Settings(BaseSettings):
             raise ValueError(f"LL_INFERENCE_BACKEND=openai {missing}.")
         if self.use_local_structured is False and not self.has_expert:
             raise ValueError(f"LL_USE_LOCAL_STRUCTURED=false {missing}.")
+        if self.oidc_issuer is not None and self.oidc_client_id is None:
+            raise ValueError("LL_OIDC_ISSUER needs LL_OIDC_CLIENT_ID, the workspace's name at that provider.")
         return self
 
 

@@ -1,0 +1,1 @@
+from lifelearn.workspace.accounts.routes import router as router

@@ -1,0 +1,162 @@
+"""The workspace as one ASGI application. `create_app(settings)` makes it; `lifelearn serve` and uvicorn run it.
+
+Each feature brings a router, and is registered here alone. The process that runs this never imports torch: the model
+lives in a process of its own (inference.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.orm.exc import StaleDataError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+
+from lifelearn.settings import Settings, load_settings
+from lifelearn.workspace import accounts, chats, operation, organizations, programs
+from lifelearn.workspace.chats.answers import Answers
+from lifelearn.workspace.crypto import Keys
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.errors import ConflictError, InvalidError, SignedOutError, WorkspaceError
+from lifelearn.workspace.guard import Guard
+from lifelearn.workspace.inference import Inference, ProcessInference
+from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.pages import HERE, Pages, check_csrf, render, sign_in_path
+
+log = structlog.get_logger("lifelearn")
+
+PROBLEM = "application/problem+json"
+
+
+def create_app(settings: Settings | None = None, inference: Inference | None = None) -> FastAPI:
+    """The application, not yet started: its schema is made and its model process begun when it serves.
+
+    inference: another way to a model, for tests.
+    """
+    settings = settings or load_settings()
+    operation.configure_logging(settings)
+    app = FastAPI(
+        title="Life-Learn",
+        summary="A team's chat with its own model.",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+    )
+    app.state.settings = settings
+    app.state.database = Database(settings.database_url)
+    app.state.inference = inference or ProcessInference(settings)
+    app.state.answers = Answers(app.state.database, app.state.inference)
+    app.state.pages = Pages(settings, Keys.of(settings), app.state.database)
+    for router in (accounts.router, organizations.router, chats.router, programs.router):
+        app.include_router(router, dependencies=[Depends(check_csrf)], include_in_schema=False)
+    for router in (programs.api, programs.completions):
+        app.include_router(router)
+    app.include_router(operation.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    app.add_exception_handler(WorkspaceError, _expected)
+    app.add_exception_handler(RequestValidationError, _unreadable)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(StaleDataError, _stale)
+    app.add_exception_handler(Exception, _bug)
+    host = urlsplit(settings.public_url).hostname or "localhost"
+    hosts = [host, *(name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip())]
+    app.add_middleware(Guard, hosts=hosts, secure=app.state.pages.secure)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state = app.state
+    await run_in_threadpool(upgrade, state.database)
+    await run_in_threadpool(state.answers.mark_interrupted)
+    await state.inference.start()  # does not wait for the model
+    try:
+        yield
+    finally:
+        await state.answers.close()
+        await state.inference.stop()
+        state.database.close()
+
+
+def problem(status: int, title: str, detail: str, **more: object) -> JSONResponse:
+    """An error for programs, as RFC 9457 has it."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status, media_type=PROBLEM)
+
+
+def _shown(request: Request, error: WorkspaceError, **more: object) -> Response:
+    """An error as who asked can use it: OpenAI's form under /v1, a problem under /api, else a page."""
+    path = request.url.path
+    if path.startswith("/v1/"):
+        kind = "invalid_request_error" if error.status < 500 else "server_error"
+        told = {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
+        response: Response = JSONResponse(told, error.status)
+    elif path.startswith("/api/"):
+        response = problem(error.status, error.title, error.message, **more)
+    else:
+        response = render(request, "error.html", {"error": error}, error.status)
+        if request.headers.get("hx-request") == "true":  # beside what is there, instead of in its place
+            response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Push-Url": "false"})
+    response.headers.update(error.headers)
+    return response
+
+
+async def _expected(request: Request, error: Exception) -> Response:
+    assert isinstance(error, WorkspaceError)
+    browses = not request.url.path.startswith(("/api/", "/v1/"))
+    if isinstance(error, SignedOutError) and browses:
+        where = sign_in_path(request)
+        if request.headers.get("hx-request") == "true":
+            return Response(status_code=401, headers={"HX-Redirect": where})
+        if request.method == "GET" and "text/event-stream" not in request.headers.get("accept", ""):
+            return RedirectResponse(where, 303)
+    more = {"fields": error.fields} if isinstance(error, InvalidError) and error.fields else {}
+    return await run_in_threadpool(_shown, request, error, **more)
+
+
+async def _unreadable(request: Request, error: Exception) -> Response:
+    """What was sent does not fit the route: which field, and what is wrong with it; never the value itself."""
+    assert isinstance(error, RequestValidationError)
+    fields = {".".join(str(part) for part in each["loc"][1:]): str(each["msg"]) for each in error.errors()}
+    if any(each["loc"][0] == "path" for each in error.errors()):
+        return await _http(request, HTTPException(404))
+    told = "; ".join(f"{name}: {text}" if name else text for name, text in fields.items())
+    return await _expected(request, InvalidError(told, fields))
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    """What the framework refuses: no such page, no such method."""
+    assert isinstance(error, HTTPException)
+    shown = WorkspaceError(
+        {404: "There is nothing here, or it is not yours to see."}.get(error.status_code, str(error.detail))
+    )
+    shown.status, shown.title = (
+        error.status_code,
+        {404: "Not found", 405: "Not that way"}.get(error.status_code, shown.title),
+    )
+    shown.headers = dict(error.headers or {})
+    return await run_in_threadpool(_shown, request, shown)
+
+
+async def _stale(request: Request, error: Exception) -> Response:
+    log.info("stale", what=str(error))
+    return await _expected(
+        request, ConflictError("Somebody else changed this meanwhile. Load the page again and look.")
+    )
+
+
+async def _bug(request: Request, error: Exception) -> Response:
+    log.error("bug", exc_info=error)
+    shown = WorkspaceError(
+        f"Something went wrong on our side. It is logged under {request.state.request_id}; trying again may help."
+    )
+    shown.status, shown.title = 500, "That should not have happened"
+    return await run_in_threadpool(_shown, request, shown)

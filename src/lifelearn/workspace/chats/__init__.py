@@ -1,0 +1,1 @@
+from lifelearn.workspace.chats.routes import router as router

@@ -1,0 +1,157 @@
+"""The database: one engine, a session for reading and one for writing, and what columns share.
+
+SQLite and PostgreSQL behave alike: a reading session cannot write, a writing one takes its turn before it reads, so
+that "database is locked" cannot happen half-way. Knows no tables.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+SQLITE_BUSY_SECONDS = 30
+POOL_SIZE, POOL_MORE = 20, 40  # Starlette runs at most 40 plain functions at once
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Points in time: aware and in UTC on both databases, though SQLite keeps no time zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {datetime: UtcDateTime}  # noqa: RUF012
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Identified:
+    """What every row of our own has: an id that cannot be guessed, and when it was made."""
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+def ago(**parts: float) -> datetime:
+    return now() - timedelta(**parts)
+
+
+def ahead(**parts: float) -> datetime:
+    return now() + timedelta(**parts)
+
+
+class Database:
+    """The engine behind two kinds of session; each session is one transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        if self.url.drivername == "postgresql":
+            self.url = self.url.set(drivername="postgresql+psycopg")
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        if self.is_sqlite and self.url.database:
+            Path(self.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        self.engine = self._engine()
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that sees one state of the database and cannot change it."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.exec_driver_sql("PRAGMA query_only = ON")
+            else:
+                connection.execute(text("SET TRANSACTION READ ONLY"))
+            try:
+                with Session(connection, expire_on_commit=False, autoflush=False) as session:
+                    yield session
+            finally:
+                connection.rollback()
+                if self.is_sqlite:
+                    connection.exec_driver_sql("PRAGMA query_only = OFF")
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session whose changes are kept if the block ends well, all or none."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.execution_options(write=True)
+            with connection.begin(), Session(connection, expire_on_commit=False) as session:
+                yield session
+                session.flush()
+
+    def check(self) -> None:
+        """Raises an error of SQLAlchemy's where the database does not answer."""
+        with self.engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _engine(self) -> Engine:
+        if not self.is_sqlite:
+            return create_engine(self.url, pool_size=POOL_SIZE, max_overflow=POOL_MORE, pool_pre_ping=True)
+        engine = create_engine(
+            self.url,
+            pool_size=POOL_SIZE,
+            max_overflow=POOL_MORE,
+            connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+        )
+
+        @event.listens_for(engine, "connect")
+        def _connect(connection: sqlite3.Connection, _record: Any) -> None:
+            connection.isolation_level = None  # transactions begin where we say so, below
+            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {pragma}")
+
+        @event.listens_for(engine, "begin")
+        def _begin(connection: Any) -> None:
+            # A writer that began as a reader is refused at once when another wrote in between: it asks first.
+            immediate = connection.get_execution_options().get("write")
+            connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+
+        return engine
+
+
+def database_of(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+def _session(request: Request) -> Iterator[Session]:
+    """A session for the length of a request; a request that may not change anything gets one that cannot."""
+    database = database_of(request)
+    with database.read() if request.method in READING else database.write() as session:
+        yield session
+
+
+# "function": committed before the answer is sent, so that the next request sees what this one did.
+Db = Annotated[Session, Depends(_session, scope="function")]

@@ -1,0 +1,1 @@
+from lifelearn.workspace.organizations.routes import router as router

@@ -1,0 +1,83 @@
+"""Where a request takes place: one organisation, and who the visitor is in it. Every route below /o/ starts here.
+
+Whoever is not a member finds nothing there: another's organisation is 404, never 403.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lifelearn.workspace.accounts.tables import User
+from lifelearn.workspace.database import Db
+from lifelearn.workspace.errors import ForbiddenError, NotFoundError
+from lifelearn.workspace.organizations.tables import Membership, Organization, Role
+from lifelearn.workspace.pages import SignedIn
+
+
+@dataclass(frozen=True)
+class Place:
+    """An organisation, its visitor, and what they may do there."""
+
+    organization: Organization
+    user: User
+    role: Role
+    memberships: tuple[Membership, ...] = ()  # all of the user's, for the switcher
+
+    @property
+    def url(self) -> str:
+        return f"/o/{self.organization.id}"
+
+    def may(self, role: Role) -> bool:
+        """Whether the visitor has at least that role here."""
+        return self.role.rank >= role.rank
+
+    @property
+    def may_admin(self) -> bool:
+        return self.may(Role.ADMIN)
+
+    @property
+    def may_own(self) -> bool:
+        return self.may(Role.OWNER)
+
+    def need(self, role: Role) -> None:
+        """Raises ForbiddenError if not."""
+        if not self.may(role):
+            raise ForbiddenError(f"Only {'an owner' if role is Role.OWNER else 'an admin or owner'} may do that.")
+
+
+def memberships_of(db: Session, user_id: uuid.UUID) -> tuple[Membership, ...]:
+    """A user's memberships, by the organisations' names."""
+    found = db.scalars(select(Membership).where(Membership.user_id == user_id)).all()
+    return tuple(sorted(found, key=lambda membership: (membership.organization.name.lower(), membership.created_at)))
+
+
+def _place(request: Request, organization_id: uuid.UUID, sign_in: SignedIn, db: Db) -> Place:
+    memberships = memberships_of(db, sign_in.user_id)
+    here = next((each for each in memberships if each.organization_id == organization_id), None)
+    if here is None:
+        raise NotFoundError
+    place = Place(here.organization, sign_in.user, Role(here.role), memberships)
+    request.state.place = place
+    return place
+
+
+Here = Annotated[Place, Depends(_place)]
+
+
+def _at_least(role: Role) -> Callable[[Place], Place]:
+    def check(place: Here) -> Place:
+        place.need(role)
+        return place
+
+    return check
+
+
+HereAsAdmin = Annotated[Place, Depends(_at_least(Role.ADMIN))]
+HereAsOwner = Annotated[Place, Depends(_at_least(Role.OWNER))]

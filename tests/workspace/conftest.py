@@ -1,0 +1,79 @@
+"""A workspace for each test, on SQLite; on PostgreSQL too for tests that ask for `database_url` to be both."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from lifelearn.settings import Settings
+from workspace.fakes import Workspace, running
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server of the tests' own, reached through a socket in its folder; the start of a URL."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = shutil.which("initdb") or (str(programs[-1]) if programs else "")
+    if not initdb:
+        pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
+    folder = tmp_path_factory.mktemp("postgresql")
+    as_user: dict[str, Any] = {}
+    if os.geteuid() == 0:  # the server refuses to run as root
+        user = next(each for each in pwd.getpwall() if each.pw_name in ("postgres", "nobody"))
+        for parent in (folder, *folder.parents):
+            if parent.stat().st_uid == 0 and parent != Path("/") and not parent.stat().st_mode & 0o001:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+    data = folder / "data"
+    quiet: dict[str, Any] = {"capture_output": True, "cwd": "/", **as_user}
+    subprocess.run([initdb, "-D", data, "-U", "lifelearn", "--auth=trust", "--no-sync"], check=True, **quiet)
+    control = str(Path(initdb).with_name("pg_ctl"))
+    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=200"
+    subprocess.run([control, "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], check=True, **quiet)
+    try:
+        yield f"postgresql://lifelearn@/NAME?host={folder}"
+    finally:
+        subprocess.run([control, "-D", data, "-m", "immediate", "stop"], check=True, **quiet)
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    if getattr(request, "param", "sqlite") == "sqlite":
+        yield f"sqlite:///{tmp_path}/workspace.db"
+        return
+    server: str = request.getfixturevalue("postgresql")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = server.replace("/NAME", "/postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    yield server.replace("/NAME", f"/{name}")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=database_url,
+        model_storage_dir=tmp_path / "models",
+        inference_backend="mock",
+        public_url="http://testserver",
+    )
+
+
+@pytest.fixture
+def workspace(settings: Settings) -> Iterator[Workspace]:
+    found = running(settings)
+    with found.visitor().client as client:  # start-up and shutdown
+        found.portal = client.portal
+        yield found

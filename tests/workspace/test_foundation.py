@@ -1,0 +1,124 @@
+"""The database's sessions, the guard in front of every route, and errors as each kind of visitor can use them."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError
+
+from lifelearn.workspace.accounts.tables import Throttle, User
+from lifelearn.workspace.accounts.throttle import throttle
+from lifelearn.workspace.errors import TooManyError
+from lifelearn.workspace.pages import own_path
+from workspace.fakes import BOTH, Workspace
+
+
+@BOTH
+def test_a_reading_session_cannot_write(workspace: Workspace) -> None:
+    with workspace.database.write() as db:
+        db.add(User(email="a@example.org", name="A"))
+    with workspace.database.read() as db:
+        user = db.scalars(select(User)).one()
+        assert user.created_at.tzinfo is not None
+        user.name = "B"
+        with pytest.raises(DBAPIError):
+            db.flush()
+
+
+@BOTH
+def test_a_writing_session_keeps_all_or_nothing(workspace: Workspace) -> None:
+    def fails() -> None:
+        with workspace.database.write() as db:
+            db.add(User(email="a@example.org", name="A"))
+            db.flush()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
+    with workspace.database.read() as db:
+        assert db.scalars(select(User)).all() == []
+
+
+@BOTH
+def test_writers_wait_for_one_another(workspace: Workspace) -> None:
+    """Each attempt counts, whatever the others do; nobody is told that the database is locked."""
+    errors: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            for _ in range(5):
+                throttle(workspace.database, "key", most=1000, seconds=60)
+        except Exception as error:
+            errors.append(error)
+
+    throttle(workspace.database, "key", most=1000, seconds=60)
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    with workspace.database.read() as db:
+        assert db.scalars(select(Throttle)).one().count == 41
+
+
+def test_too_many_attempts_are_refused(workspace: Workspace) -> None:
+    for _ in range(3):
+        throttle(workspace.database, "key", most=3, seconds=60)
+    with pytest.raises(TooManyError, match="Try again in"):
+        throttle(workspace.database, "key", most=3, seconds=60)
+
+
+@pytest.mark.parametrize(
+    ("given", "followed"),
+    [
+        ("/o/1?x=2", "/o/1?x=2"),
+        ("//evil.example", "/"),
+        ("/\\evil.example", "/"),
+        ("https://evil.example", "/"),
+        ("javascript:alert(1)", "/"),
+        ("/a\nb", "/"),
+        ("", "/"),
+        (None, "/"),
+    ],
+)
+def test_only_paths_of_this_site_are_followed(given: str | None, followed: str) -> None:
+    assert own_path(given) == followed
+
+
+def test_headers_of_every_answer(workspace: Workspace) -> None:
+    answer = workspace.visitor().get("/nowhere")
+    assert answer.status_code == 404
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-request-id"]
+
+
+def test_another_host_is_refused(workspace: Workspace) -> None:
+    assert workspace.visitor().get("/nowhere", headers={"Host": "evil.example"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}]
+)
+def test_changes_from_other_sites_are_refused(workspace: Workspace, headers: dict[str, str]) -> None:
+    assert workspace.person().post("/sign-out", headers=headers).status_code == 403
+
+
+def test_a_body_that_is_too_large_is_refused(workspace: Workspace) -> None:
+    big = b"x" * (2 << 20)
+    assert workspace.person().client.post("/sign-in", content=big).status_code == 413
+    parts = (big[: 1 << 19] for _ in range(4))  # without a length
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    assert workspace.person().client.post("/sign-out", content=parts, headers=form).status_code == 413
+
+
+def test_errors_for_programs_are_json(workspace: Workspace) -> None:
+    answer = workspace.visitor().get("/api/v1/nowhere")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert workspace.visitor().get("/v1/nowhere").json()["error"]["type"] == "invalid_request_error"
