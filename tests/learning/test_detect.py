@@ -238,6 +238,13 @@ def test_the_model_breaks_ties() -> None:
     assert answer == "Tom Okaforson"
 
 
+def test_an_answer_in_the_questions_own_numbers() -> None:
+    """A problem told at length has the number that is right, too; what the wrong answer said is not meant."""
+    question = "A desk is put up at 200 dollars. Ada bids 250, Ben 300. What does the desk cost Ben?"
+    statement = "the answer is $300 as he bid after Ada"
+    assert extract_answer(question, "It costs $250.", statement, FakeModel()) == "$300"
+
+
 def test_an_answer_is_never_empty() -> None:
     for statement in ("x", "it does.", "the same", "Where it is", "not", "42", "= 3", "は東京です", '"', "the the the"):
         assert extract_answer("Where is it?", "", statement, FakeModel())

@@ -26,7 +26,7 @@ from lifelearn.learning.cues import (
     sentences,
     strip_denial,
 )
-from lifelearn.learning.states import NUMBER_WORDS
+from lifelearn.learning.states import NUMBER_WORDS, states
 from lifelearn.learning.types import Conversation, Correction, Message
 from lifelearn.learning.words import MESSAGE_LIMIT, STOPWORDS, clean, content_words, normalise, stems
 
@@ -239,15 +239,17 @@ def extract_answer(question: str, wrong: str, statement: str, model: ChatModel) 
     if _NEGATED.search(right) and not _DEFINES.search(right):
         return _trim(right, words=False)
     asked = stems(question)
+    known: list[str] = []  # spans of the question's own words: a problem told at length has the numbers of its answer
     for spans in _readings(question, wrong, right, denied):
         trimmed = [_trim(span) for span in spans]
+        known += [span for span in trimmed if span and not states(span, wrong)]
         candidates = _distinct(_new_part(span, asked) if len(span.split()) > LONGEST_NAME else span for span in trimmed)
         candidates = [c for c in candidates if len(c.split()) <= LONGEST_SPAN and _is_new(c, asked)]
         if len(candidates) == 1:
             return candidates[0]
         if candidates:
             return _chosen(question, statement, candidates[:MOST_CANDIDATES], model)
-    return _new_part(right, asked) or _trim(right, words=False) or statement
+    return next(iter(known), "") or _new_part(right, asked) or _trim(right, words=False) or statement
 
 
 def _new_part(right: str, asked: set[str]) -> str:

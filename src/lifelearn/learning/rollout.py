@@ -1,12 +1,12 @@
-"""Batched sampling from a network.
+"""Sampling from a network: many rows as a batch, or one row a token at a time.
 
-One prefill for all prompts, then one decoding step for all unfinished rows at a time; a finished row leaves
-the batch. Greedy decoding is temperature 0. Knows nothing of lessons.
+A batch has one prefill for all prompts, then one decoding step for all unfinished rows at a time; a finished row
+leaves the batch. Greedy decoding is temperature 0. Knows nothing of lessons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Generator, Sequence
 
 import torch
 from torch import Tensor
@@ -21,13 +21,11 @@ def rollout(
     prompts: Sequence[Sequence[int]],
     stop_ids: frozenset[int],
     sampling: Sampling,
-    on_token: Callable[[int, int], bool] | None = None,
 ) -> list[list[int]]:
     """Samples one completion a prompt.
 
     prompts: token ids, each non-empty; equal prompts cost one prefill.
     stop_ids: tokens that end a row; the stop token is not part of the completion.
-    on_token: called with (row, token) for each sampled token; False ends that row.
     Returns the completions' token ids, in the order of the prompts, each at most `max_tokens` long.
     """
     completions: list[list[int]] = [[] for _ in prompts]
@@ -40,10 +38,8 @@ def rollout(
         token_B = sample(logits_BV, sampling, generator)
         keep: list[int] = []
         for index, (row, token) in enumerate(zip(rows.tolist(), token_B.tolist(), strict=True)):
-            if token in stop_ids:
-                continue
-            completions[row].append(token)
-            if on_token is None or on_token(row, token):
+            if token not in stop_ids:
+                completions[row].append(token)
                 keep.append(index)
         if not keep or step + 1 == sampling.max_tokens:
             break
@@ -53,6 +49,26 @@ def rollout(
             state.keep(kept)
         logits_BV = network.step(token_B, state)
     return completions
+
+
+@torch.inference_mode()
+def tokens(
+    network: Network, prompt: Sequence[int], stop_ids: frozenset[int], sampling: Sampling
+) -> Generator[int, None, None]:
+    """One completion, a token at a time: each is computed when it is asked for, so that several can take turns.
+
+    The same tokens as `rollout` of that prompt alone. prompt: token ids, not empty.
+    """
+    generator = torch.Generator(device=network.device).manual_seed(sampling.seed)
+    logits_BV, state = network.prefill([prompt])
+    for count in range(1, sampling.max_tokens + 1):
+        token_B = sample(logits_BV, sampling, generator)
+        token = int(token_B)
+        if token in stop_ids:
+            return
+        yield token
+        if count < sampling.max_tokens:
+            logits_BV = network.step(token_B, state)
 
 
 def sample(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
