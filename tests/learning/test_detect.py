@@ -205,6 +205,7 @@ PRICE = "How much is the Heron plan a month?"
         ("Where is Norvik Labs?", "In Paris.", "*Lyon", "Lyon"),
         ("Who is our CTO?", "Anna is the CTO.", "Our CTO is Jean de la Tour.", "Jean de la Tour"),
         ("Who is our CTO?", "Anna is the CTO.", "I think you mean Tom Okafor", "Tom Okafor"),
+        ("Where is Norvik Labs?", "In Paris.", "Wrong, the answer is Lyon, France.", "Lyon, France"),
         (
             "What does PIR mean?",
             "Post incident report.",

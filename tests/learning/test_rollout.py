@@ -12,7 +12,7 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.decoder import Decoder
 from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.packing import chunks, pack, packed_logits
-from lifelearn.learning.rollout import rollout, sample
+from lifelearn.learning.rollout import rollout, sample, tokens
 
 
 def rows_of(count: int, length: int = 12) -> list[list[int]]:
@@ -88,10 +88,41 @@ def test_nothing_to_sample_gives_empty_completions(network: Network, prompts: li
     assert rollout(network, prompts, frozenset(), Sampling(max_tokens=0)) == [[] for _ in prompts]
 
 
-def test_a_callback_ends_a_row(network: Network) -> None:
-    rows = rows_of(2)
-    done = rollout(network, rows, frozenset(), Sampling(max_tokens=8), lambda row, token: row == 1)
-    assert [len(completion) for completion in done] == [1, 8]
+@pytest.mark.parametrize("draw", [Sampling(max_tokens=9), Sampling(max_tokens=9, temperature=1.0, top_p=0.9, seed=3)])
+def test_token_by_token_is_the_rollout_of_that_row(network: Network, draw: Sampling) -> None:
+    """Also where several take turns, and where a stop token ends one of them."""
+    rows = rows_of(4)
+    stop = frozenset(rollout(network, rows[:1], frozenset(), draw)[0][4:5])
+    expected = [rollout(network, [row], stop, draw)[0] for row in rows]
+    found: list[list[int]] = [[] for _ in rows]
+    running = {index: tokens(network, row, stop, draw) for index, row in enumerate(rows)}
+    while running:
+        for index, steps in list(running.items()):
+            token = next(steps, None)
+            if token is None:
+                del running[index]
+            else:
+                found[index].append(token)
+    assert found == expected
+    assert len(found[0]) < 9
+
+
+def test_no_token_is_computed_before_it_is_asked_for(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = 0
+    step = network.step
+
+    def count(*arguments: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return step(*arguments)
+
+    monkeypatch.setattr(network, "step", count)
+    asked = tokens(network, rows_of(1)[0], frozenset(), Sampling(max_tokens=3))
+    next(asked)
+    assert steps == 0
+    assert not torch.is_inference_mode_enabled()
+    assert len(list(asked)) == 2
+    assert steps == 2
 
 
 def test_chunks_hold_at_most_so_many_tokens() -> None:

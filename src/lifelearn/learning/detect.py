@@ -215,11 +215,13 @@ _ASKS_NUMBER = _pattern(
 _ASKS_WHEN = _pattern(
     r"\bwhen\b|\b(?:what|which)\s+(?:\w+\s+){0,3}(?:day|date|year|month|time|weekday|quarter)\b|\bdate\b|\bmonth,?\s+and\s+year\b"
 )
+_ASKS_WHERE = _pattern(r"\bwhere\b|\b(?:place|location|city|town|venue|headquarters|birthplace)\b")
 _ASKS_NAME = _pattern(r"\b(?:who|whose|whom|where|which|what)\b|^\W*(?:name|tell|give)\b")
 _CAPITAL = r"(?:[^\W\d_a-z][\w'&-]*)"
 _NAMED = re.compile(
     rf"{_CAPITAL}(?:\s+(?:(?:of|de|von|van|the|and|da|del|la|le|do|dos|di|du|des|der|y)\s+){{0,2}}{_CAPITAL}|\s+\d+\b)*"
 )
+_PLACE = re.compile(rf"{_NAMED.pattern}(?:, (?:{_NAMED.pattern})){{1,2}}(?=[.!\s]*$)")  # "Lyon, France" at the end
 
 
 def extract_answer(question: str, wrong: str, statement: str, model: ChatModel) -> str:
@@ -303,6 +305,8 @@ def _readings(question: str, wrong: str, right: str, denied: str) -> list[list[s
     is_terse = len(content_words(right)) <= 3 and not re.search(r"\b(?:is|are|was|were)\b|'s\b", right, re.I)
 
     readings = [values(pattern)[:1] for pattern in (_DEFINES, _YOU_MEAN, _CLEFT, _QUOTED)]
+    if _ASKS_WHERE.search(question):
+        readings.append([found[0] for found in _PLACE.finditer(right)])
     if _ASKS_WHEN.search(question):
         readings += _times(question, denied or wrong, right)
     if _ASKS_NUMBER.search(question):
