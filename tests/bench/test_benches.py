@@ -90,6 +90,21 @@ def test_corrections_run_the_whole_way_with_every_baseline(tmp_path: Path, tiny_
         assert set(row["seconds"]) >= {"detect", "augment", "lesson", "train", "verify", "total"}
 
 
+def test_a_run_that_breaks_off_has_kept_its_rows(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[int] = []
+
+    def write(report: dict[str, Any], path: Path) -> None:
+        kept.append(len(report["rows"]))
+
+    monkeypatch.setattr("lifelearn.bench.corrections.write", write)
+    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
+    arguments = ["bench", "corrections", "--rows", rows, "--out", str(tmp_path / "report.json")]
+    CliRunner().invoke(app, [*arguments, "--model", str(tiny_model_folder)])
+    assert kept == [1, 2, 2], "after each row, and at the end"
+
+
 def test_the_same_seed_gives_the_same_report(tmp_path: Path, tiny_model_folder: Path) -> None:
     arguments = ("corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS[:1]), "--model", str(tiny_model_folder))
 

@@ -72,6 +72,7 @@ def corrections(
         baseline_rows=baseline_rows,
         texts=texts,
         say=typer.echo,
+        keep=lambda so_far: write(so_far, out),
     )
     write(report, out)
     picture = out.with_suffix(".svg")

@@ -128,12 +128,14 @@ def corrections(
     baseline_rows: int | None = None,
     texts: Sequence[str] = TEXT,
     say: Say = print,
+    keep: Callable[[Report], None] | None = None,
 ) -> Report:
     """Runs the bench and gives its report.
 
     limit, sequential: so many of the rows that the model gets wrong; sequential learns one on top of the other.
     baselines: names in `BASELINES`, run on the lessons of the first `baseline_rows` rows (None: of all).
     texts: general text on which drift is measured.
+    keep: takes the report of the rows so far, after each row of independent mode: a run of hours may break off.
     """
     started = time.monotonic()
     model.use(None)
@@ -150,7 +152,7 @@ def corrections(
             report = runner.sequential(wrong)
         else:
             arena = Arena(model, recipe, folder / "baselines")
-            report = runner.independent(wrong, arena, list(baselines), baseline_rows)
+            report = runner.independent(wrong, arena, list(baselines), baseline_rows, keep)
     finally:
         model.use(None)
         shutil.rmtree(folder, ignore_errors=True)
@@ -197,10 +199,15 @@ class _Runner:
         self.base_text = model.text_logprobs(texts)
 
     def independent(
-        self, wrong: Sequence[tuple[Row, str]], arena: Arena, baselines: Sequence[str], baseline_rows: int | None
+        self,
+        wrong: Sequence[tuple[Row, str]],
+        arena: Arena,
+        baselines: Sequence[str],
+        baseline_rows: int | None,
+        keep: Callable[[Report], None] | None,
     ) -> Report:
         """Each row on a store of its own."""
-        outcomes = []
+        outcomes: list[Outcome] = []
         for number, (row, before) in enumerate(wrong, 1):
             store = VersionStore(self.folder / "versions")
             outcome = self.learned(row, before, store)
@@ -210,6 +217,11 @@ class _Runner:
                 outcome.baselines[name] = self.baseline(outcome, arena, name, store)
             shutil.rmtree(store.root, ignore_errors=True)
             self.say(_line(number, len(wrong), outcome))
+            if keep is not None:
+                keep(self.reported(outcomes, baselines))
+        return self.reported(outcomes, baselines)
+
+    def reported(self, outcomes: Sequence[Outcome], baselines: Sequence[str]) -> Report:
         return {
             "figures": _dumped(figures(outcomes, self.recipe.thresholds)),
             "baselines": {name: _dumped(baseline_figures(outcomes, name)) for name in baselines},
