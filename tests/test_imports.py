@@ -20,8 +20,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "learning": set(),
     "chat_models": {"learning"},
     "settings": {"learning"},  # of which only RECIPE
-    "terminal": {"settings", "chat_models", "learning"},
-    "workspace": {"settings", "chat_models", "learning"},
+    "backends": {"settings", "chat_models", "learning"},
+    "terminal": {"backends", "settings", "chat_models", "learning"},
+    "workspace": {"backends", "settings", "chat_models", "learning"},
     "bench": {"settings", "chat_models", "learning"},
     "cli": {"terminal", "workspace", "bench", "settings", "chat_models", "learning"},
     "__main__": {"cli"},

@@ -1,4 +1,4 @@
-"""The command line: `lifelearn chat`, `demo`, `learn`, `versions`, `rollback`, `models`.
+"""The command line: `lifelearn chat`, `demo`, `learn`, `versions`, `rollback`, `serve`, `models`.
 
 Commands are thin: they read the settings, open a session and hand over to `terminal/`. Nothing heavy
 is imported before a command needs it. Every expected fault is one sentence on standard error and
@@ -192,6 +192,18 @@ def rollback(number: Annotated[int, typer.Argument(metavar="N", min=0)], data: D
 
     VersionStore(configured(data).model_storage_dir).activate(number)
     typer.echo(f"Version {number} is active." if number else "The base model is active.")
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.")] = 8080,
+) -> None:
+    """Open the workspace: a team's chat with its own model, in the browser."""
+    from lifelearn.settings import load_settings
+    from lifelearn.workspace.serve import serve as run
+
+    run(load_settings(), host, port, typer.echo)
 
 
 @app.command()

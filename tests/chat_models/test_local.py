@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -403,3 +404,54 @@ def test_a_last_turn_of_the_assistants_is_the_beginning_of_its_answer(tiny: Any)
     assert begun[: len(plain)] == plain
     assert tiny.codec.decode(begun[len(plain) :]) == "It is"
     assert tiny.codec.end_id not in begun[len(plain) :]
+
+
+# Versions side by side, as the workspace's model process has them
+
+
+@pytest.fixture(params=["decoder", "hub"])
+def shared(request: pytest.FixtureRequest, talkative: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The model by the hand-written decoder, and as one of another family, which transformers runs."""
+    if request.param == "hub":
+        monkeypatch.setattr("lifelearn.chat_models.local.Decoder.of", lambda model: None)
+        return LocalChatModel(talkative.base, talkative.codec, talkative.name)
+    return talkative
+
+
+def test_answers_by_several_versions_take_turns(shared: Any, tmp_path: Path) -> None:
+    folders = [None, *(adapter(shared, tmp_path / str(by), by=by) for by in (0.2, 0.4))]
+    sampling, expected = Sampling(max_tokens=24), []
+    for folder in folders:
+        shared.use(folder)
+        expected.append("".join(shared.stream(user("Question 1?"), sampling)))
+    shared.use(None)
+    assert len(set(expected)) == 3
+    for _ in range(2):  # loaded, and kept
+        running = [shared.pieces(user("Question 1?"), sampling, shared.network_for(folder)) for folder in folders]
+        turns = list(zip_longest(*running, fillvalue=""))
+        assert ["".join(pieces) for pieces in zip(*turns, strict=True)] == expected
+
+
+def test_the_versions_used_last_are_kept(shared: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lifelearn.chat_models.local.KEPT", 2)
+    first, *others = (adapter(shared, tmp_path / str(number), by=0.2) for number in range(3))
+    network = shared.network_for(first)
+    expected = "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), network))
+    assert shared.network_for(first) is network
+    for other in others:
+        shared.network_for(other)
+    again = shared.network_for(first)
+    assert again is not network
+    del network  # of a model of transformers, its adapter leaves with it
+    assert "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), again)) == expected
+    full = adapter(shared, tmp_path / "full", method="full")
+    assert shared.network_for(full) is shared.network_for(full), "one that is too large for all is still used"
+
+
+def test_a_damaged_version_beside_others_is_refused(shared: Any, tmp_path: Path) -> None:
+    expected = "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), shared.network_for(None)))
+    bad = adapter(shared, tmp_path / "bad", by=0.2)
+    truncate(bad / "adapter_model.safetensors")
+    with pytest.raises(ChatModelError, match="cannot be loaded"):
+        shared.network_for(bad)
+    assert "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), shared.network_for(None))) == expected

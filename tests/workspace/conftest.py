@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,19 +20,17 @@ from workspace.fakes import Workspace, running
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """A PostgreSQL server of the tests' own, reached through a socket in its folder; the start of a URL."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     initdb = shutil.which("initdb") or (str(programs[-1]) if programs else "")
     if not initdb:
         pytest.skip("PostgreSQL is not installed (apt-get install postgresql)")
-    folder = tmp_path_factory.mktemp("postgresql")
+    # Not in pytest's folder: that is root's alone, again with each run of pytest that begins beside this one.
+    folder = Path(tempfile.mkdtemp(prefix="lifelearn-postgresql-"))
     as_user: dict[str, Any] = {}
     if os.geteuid() == 0:  # the server refuses to run as root
         user = next(each for each in pwd.getpwall() if each.pw_name in ("postgres", "nobody"))
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == 0 and parent != Path("/") and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
         os.chown(folder, user.pw_uid, user.pw_gid)
         as_user = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
     data = folder / "data"
@@ -44,6 +43,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://lifelearn@/NAME?host={folder}"
     finally:
         subprocess.run([control, "-D", data, "-m", "immediate", "stop"], check=True, **quiet)
+        shutil.rmtree(folder)
 
 
 @pytest.fixture

@@ -7,8 +7,11 @@ It is also what is trained: `base` and `codec` are the engine's way in.
 from __future__ import annotations
 
 import copy
+import itertools
 import queue
 import threading
+import weakref
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -23,9 +26,9 @@ from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, resolve
 from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.decoder import Decoder
-from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
+from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network, Rows, State
 from lifelearn.learning.packing import chunks
-from lifelearn.learning.rollout import rollout
+from lifelearn.learning.rollout import rollout, tokens
 from lifelearn.learning.student import FULL_WEIGHTS, has_bfloat16, load_full
 from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Conversation
@@ -33,6 +36,8 @@ from lifelearn.learning.types import Conversation
 _SERVED = "served"
 HUB_SECONDS = 10.0
 TEXT_TOKENS = 512  # general text in one pass, about
+KEPT = 16  # versions that `network_for` keeps in memory; 30 MB each for LoRA on the bundled model
+FULL_COUNTS_AS = 8  # so many of them is a version of all weights
 
 
 class LocalChatModel:
@@ -45,6 +50,7 @@ class LocalChatModel:
         self._name = name
         self._base_network = _network(base, self.decoder)
         self._network = self._base_network
+        self._kept: OrderedDict[Path, Network] = OrderedDict()  # what `network_for` gave last at the end
         self._lock = threading.RLock()  # the model answers one caller at a time
 
     @classmethod
@@ -98,6 +104,29 @@ class LocalChatModel:
                 self._drop()
                 raise ChatModelError(f"The version in {weights} cannot be loaded: {_first_line(error)}") from error
 
+    def network_for(self, weights: Path | None) -> Network:
+        """The network of the version in the folder `weights`, or of the base, for `pieces`: many can be used in turn.
+
+        The last ones stay in memory. Not to be mixed with `use` or with training. Raises ChatModelError.
+        """
+        if weights is None:
+            return self._base_network if self.decoder is not None else _Turn(self.base)
+        network = self._kept.pop(weights, None)
+        if network is None:
+            try:
+                plain = self.decoder is not None or (weights / FULL_WEIGHTS).exists()
+                network = self._version(weights) if plain else _Turn(self.base, weights)
+            except Exception as error:  # as above
+                raise ChatModelError(f"The version in {weights} cannot be loaded: {_first_line(error)}") from error
+        self._kept[weights] = network
+        while len(self._kept) > 1 and sum(map(self._weight, self._kept)) > KEPT:
+            self._kept.popitem(last=False)
+        return network
+
+    @staticmethod
+    def _weight(weights: Path) -> int:
+        return FULL_COUNTS_AS if (weights / FULL_WEIGHTS).exists() else 1
+
     def _version(self, weights: Path) -> Network:
         """The network of the version in a folder."""
         if (weights / FULL_WEIGHTS).exists():
@@ -121,27 +150,36 @@ class LocalChatModel:
             completions = rollout(self._network, prompts, self.codec.stop_ids, sampling)
         return [self.codec.decode(completion) for completion in completions]
 
-    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
-        """Pieces as they are sampled. Closing the iterator stops the sampling."""
+    def pieces(self, conversation: Conversation, sampling: Sampling, network: Network) -> Iterator[str]:
+        """The answer by `network`, a token at a time: each is computed when it is asked for, in the asking thread.
+
+        "" where a character is not whole yet. The prompt is read at the first. For one thread, which may take turns
+        between many answers.
+        """
         prompt = self._prompt(conversation, sampling.max_tokens)
-        pieces: queue.Queue[str | BaseException | None] = queue.Queue()
-        stopped = threading.Event()
         ids: list[int] = []
         shown = ""
-
-        def on_token(row: int, token: int) -> bool:
-            nonlocal shown
+        for token in tokens(network, prompt, self.codec.stop_ids, sampling):
             ids.append(token)
             text = self.codec.decode_raw(ids)
-            if not text.endswith("\ufffd"):  # half of a character waits for its other half
-                pieces.put(text[len(shown) :])
-                shown = text
-            return not stopped.is_set()
+            if text.endswith("\ufffd"):  # half of a character waits for its other half
+                yield ""
+                continue
+            yield text[len(shown) :]
+            shown = text
+
+    def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+        """Pieces as they are sampled. Closing the iterator stops the sampling."""
+        pieces: queue.Queue[str | BaseException | None] = queue.Queue()
+        stopped = threading.Event()
 
         def run() -> None:
             try:
                 with self._lock:
-                    rollout(self._network, [prompt], self.codec.stop_ids, sampling, on_token)
+                    for piece in self.pieces(conversation, sampling, self._network):
+                        pieces.put(piece)
+                        if stopped.is_set():
+                            break
                 pieces.put(None)
             except BaseException as error:
                 pieces.put(error)
@@ -150,6 +188,8 @@ class LocalChatModel:
         thread.start()
         try:
             while (piece := pieces.get()) is not None:
+                if isinstance(piece, ChatModelError):
+                    raise piece
                 if isinstance(piece, BaseException):
                     raise ChatModelError(f"The model stopped answering: {piece}") from piece
                 if piece:
@@ -206,6 +246,50 @@ class LocalChatModel:
         self._network = self._base_network
         if _SERVED in getattr(self.base, "peft_config", {}):  # a half-loaded one too
             self.base.delete_adapter(_SERVED)
+
+
+class _Turn(HubNetwork):
+    """A version of a model that transformers runs, or its base: its adapter is put on whenever it is its turn."""
+
+    _numbers = itertools.count()
+
+    def __init__(self, model: PreTrainedModel, weights: Path | None = None) -> None:
+        super().__init__(model)
+        self._adapter = ""
+        if weights is None:
+            return
+        self._adapter = f"version{next(self._numbers)}"
+        weakref.finalize(self, _unload, model, self._adapter)  # once no answer needs it any more
+        config = LoraConfig.from_pretrained(str(weights))
+        model.load_adapter(str(weights), adapter_name=self._adapter, peft_config=config, is_trainable=False)
+        for name, parameter in model.named_parameters():
+            if f".{self._adapter}." in name:
+                parameter.data = parameter.data.to(model.dtype)
+        model.eval()
+
+    def _put_on(self) -> None:
+        if self._adapter:
+            self._model.set_adapter(self._adapter)
+            self._model.enable_adapters()
+        elif getattr(self._model, "peft_config", None):
+            self._model.disable_adapters()
+
+    def logits(self, rows: Rows, keep: Sequence[int]) -> Tensor:
+        self._put_on()
+        return super().logits(rows, keep)
+
+    def prefill(self, prompts: Rows) -> tuple[Tensor, State]:
+        self._put_on()
+        return super().prefill(prompts)
+
+    def step(self, token_B: Tensor, state: State) -> Tensor:
+        self._put_on()
+        return super().step(token_B, state)
+
+
+def _unload(model: PreTrainedModel, adapter: str) -> None:
+    if adapter in getattr(model, "peft_config", {}):
+        model.delete_adapter(adapter)
 
 
 def _network(model: PreTrainedModel, decoder: Decoder | None) -> Network:

@@ -1,4 +1,4 @@
-"""From settings to a session: the one place where the terminal chooses a model, an expert and a folder.
+"""From settings to a session: the one place where the terminal chooses a folder, with the models of backends.py.
 
 Imports what it needs when it needs it, so that commands that ask no model start at once.
 """
@@ -8,13 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lifelearn.learning.chat_model import ChatModel
+from lifelearn.backends import chat_model, expert
 from lifelearn.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from lifelearn.terminal.session import Session
-
-MOCK_NAME = "mock (scripted answers, no real model)"
 
 
 def configured(data: Path | None = None, model: str | None = None, seed: int | None = None) -> Settings:
@@ -35,27 +33,3 @@ def open_session(settings: Settings) -> Session:
         expert=expert(settings),
         expert_reads=not settings.local_structured,
     )
-
-
-def chat_model(settings: Settings) -> ChatModel:
-    """The model that answers."""
-    if settings.inference_backend == "mock":
-        from lifelearn.chat_models.scripted import ScriptedChatModel
-
-        return ScriptedChatModel(name=MOCK_NAME)
-    if settings.inference_backend == "openai":
-        return _served(settings)
-    from lifelearn.chat_models.local import LocalChatModel
-
-    return LocalChatModel.load(settings.base_model_name, settings.cache_dir)
-
-
-def expert(settings: Settings) -> ChatModel | None:
-    """The model that writes demonstrations, if one is configured."""
-    return _served(settings) if settings.has_expert else None
-
-
-def _served(settings: Settings) -> ChatModel:
-    from lifelearn.chat_models.openai import OpenAIChatModel
-
-    return OpenAIChatModel(settings.openai_model, settings.openai_base_url, settings.expert_key)

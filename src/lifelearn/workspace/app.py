@@ -6,6 +6,7 @@ lives in a process of its own (inference.py).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ from lifelearn.workspace import accounts, chats, operation, organizations, progr
 from lifelearn.workspace.chats.answers import Answers
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.errors import ConflictError, InvalidError, SignedOutError, WorkspaceError
+from lifelearn.workspace.errors import ConflictError, InvalidError, ProgramError, SignedOutError, WorkspaceError
 from lifelearn.workspace.guard import Guard
 from lifelearn.workspace.inference import Inference, ProcessInference
 from lifelearn.workspace.migrations import upgrade
@@ -52,8 +53,9 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     )
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
-    app.state.inference = inference or ProcessInference(settings)
-    app.state.answers = Answers(app.state.database, app.state.inference)
+    app.state.metrics, app.state.closing = operation.Metrics(), asyncio.Event()
+    app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
+    app.state.answers = Answers(app.state.database, app.state.inference, settings)
     app.state.pages = Pages(settings, Keys.of(settings), app.state.database)
     for router in (accounts.router, organizations.router, chats.router, programs.router):
         app.include_router(router, dependencies=[Depends(check_csrf)], include_in_schema=False)
@@ -65,10 +67,16 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.add_exception_handler(RequestValidationError, _unreadable)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(StaleDataError, _stale)
-    app.add_exception_handler(Exception, _bug)
     host = urlsplit(settings.public_url).hostname or "localhost"
     hosts = [host, *(name.strip().lower() for name in settings.allowed_hosts.split(",") if name.strip())]
-    app.add_middleware(Guard, hosts=hosts, secure=app.state.pages.secure)
+    app.add_middleware(
+        Guard,
+        hosts=hosts,
+        secure=app.state.pages.secure,
+        on_request=app.state.metrics.request,
+        on_bug=_bug,
+        closing=app.state.closing,
+    )
     return app
 
 
@@ -76,10 +84,12 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     await run_in_threadpool(upgrade, state.database)
-    await run_in_threadpool(state.answers.mark_interrupted)
+    await state.answers.start()
     await state.inference.start()  # does not wait for the model
     try:
-        yield
+        with operation.closing_on_signals(state.closing):
+            async with operation.swept(state.database, state.settings):
+                yield
     finally:
         await state.answers.close()
         await state.inference.stop()
@@ -97,8 +107,11 @@ def _shown(request: Request, error: WorkspaceError, **more: object) -> Response:
     path = request.url.path
     if path.startswith("/v1/"):
         kind = "invalid_request_error" if error.status < 500 else "server_error"
-        told = {"error": {"message": error.message, "type": kind, "param": None, "code": None}}
-        response: Response = JSONResponse(told, error.status)
+        code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(error.status)
+        told = {"message": error.message, "type": kind, "param": None, "code": code}
+        if isinstance(error, ProgramError):
+            told |= {"param": error.param, "code": error.code}
+        response: Response = JSONResponse({"error": told}, error.status)
     elif path.startswith("/api/"):
         response = problem(error.status, error.title, error.message, **more)
     else:
@@ -129,12 +142,16 @@ async def _unreadable(request: Request, error: Exception) -> Response:
     if any(each["loc"][0] == "path" for each in error.errors()):
         return await _http(request, HTTPException(404))
     told = "; ".join(f"{name}: {text}" if name else text for name, text in fields.items())
+    if request.url.path.startswith("/v1/"):
+        return await _expected(request, ProgramError(told, param=next(iter(fields)) or None))
     return await _expected(request, InvalidError(told, fields))
 
 
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework refuses: no such page, no such method."""
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, WorkspaceError):  # the guard's, while a body was read
+        return await _expected(request, error.__cause__)
     shown = WorkspaceError(
         {404: "There is nothing here, or it is not yours to see."}.get(error.status_code, str(error.detail))
     )

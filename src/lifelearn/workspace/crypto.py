@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import threading
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -24,15 +25,18 @@ KEY_FILE = "secret_key"
 # OWASP's smallest recommended argon2id: 19 MiB, two passes.
 _PASSWORDS = PasswordHash((Argon2Hasher(memory_cost=19_456, time_cost=2, parallelism=1),))
 _NOBODYS = _PASSWORDS.hash(secrets.token_urlsafe())
+_AT_ONCE = threading.BoundedSemaphore(4)  # many sign-ins at the same moment do not take all memory
 
 
 def hash_password(password: str) -> str:
-    return _PASSWORDS.hash(password)
+    with _AT_ONCE:
+        return _PASSWORDS.hash(password)
 
 
 def password_is(password: str, hashed: str | None) -> bool:
     """Whether it is; takes as long for an account that does not exist or has no password."""
-    right = _PASSWORDS.verify(password, hashed or _NOBODYS)
+    with _AT_ONCE:
+        right = _PASSWORDS.verify(password, hashed or _NOBODYS)
     return right and hashed is not None
 
 

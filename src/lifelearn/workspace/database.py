@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,10 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 SQLITE_BUSY_SECONDS = 30
+CONNECT_SECONDS = 10
 POOL_SIZE, POOL_MORE = 20, 40  # Starlette runs at most 40 plain functions at once
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+_AFTER = "after_commit"
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -70,6 +72,22 @@ def ahead(**parts: float) -> datetime:
     return now() + timedelta(**parts)
 
 
+def after_commit(db: Session, do: Callable[[], None]) -> None:
+    """Has `do` called once the changes of a writing session are kept; never if they are not. It must not raise."""
+    db.info.setdefault(_AFTER, []).append(do)
+
+
+def commit(db: Session) -> None:
+    """Keeps the changes of a writing session before its block ends, so that others need not wait for what follows.
+
+    Nothing can be asked of the session from there on; what was loaded stays readable.
+    """
+    db.flush()
+    transaction = db.connection().get_transaction()
+    assert transaction is not None
+    transaction.commit()
+
+
 class Database:
     """The engine behind two kinds of session; each session is one transaction."""
 
@@ -107,6 +125,8 @@ class Database:
             with connection.begin(), Session(connection, expire_on_commit=False) as session:
                 yield session
                 session.flush()
+        for do in session.info.get(_AFTER, ()):
+            do()
 
     def check(self) -> None:
         """Raises an error of SQLAlchemy's where the database does not answer."""
@@ -118,11 +138,19 @@ class Database:
 
     def _engine(self) -> Engine:
         if not self.is_sqlite:
-            return create_engine(self.url, pool_size=POOL_SIZE, max_overflow=POOL_MORE, pool_pre_ping=True)
+            return create_engine(
+                self.url,
+                pool_size=POOL_SIZE,
+                max_overflow=POOL_MORE,
+                pool_pre_ping=True,
+                hide_parameters=True,  # errors are logged, values may be secret
+                connect_args={"connect_timeout": CONNECT_SECONDS},
+            )
         engine = create_engine(
             self.url,
             pool_size=POOL_SIZE,
             max_overflow=POOL_MORE,
+            hide_parameters=True,
             connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
         )
 

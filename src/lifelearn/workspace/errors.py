@@ -53,6 +53,14 @@ class NotFoundError(WorkspaceError):
         super().__init__(message)
 
 
+class ProgramError(WorkspaceError):
+    """Of /v1, in OpenAI's terms. param: the part of the request that is why. code: OpenAI's word for it."""
+
+    def __init__(self, message: str, param: str | None = None, code: str | None = None, status: int = 400) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+
 class ConflictError(WorkspaceError):
     status = 409
     title = "Somebody was faster"

@@ -10,12 +10,13 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lifelearn.workspace.errors import TooLargeError, WorkspaceError
@@ -28,6 +29,8 @@ IMPORTS = re.compile(r"/o/[^/]+/import$")
 BODY_SECONDS = 30.0  # between two parts of a body
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PROGRAMS = ("/api/", "/v1/")  # no cookies there, so nothing to forge
+
+PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, and without secrets
 
 POLICY = "; ".join(
     (
@@ -61,12 +64,27 @@ class SlowBodyError(WorkspaceError):
 
 
 class Guard:
-    """hosts: names by which this server may be called; "*" is any. secure: served over https."""
+    """hosts: names by which this server may be called; "*" is any. secure: served over https.
 
-    def __init__(self, app: ASGIApp, hosts: Sequence[str], secure: bool) -> None:
+    on_request: told method, route, status and seconds of each request. on_bug: what is answered where the application
+    fails. closing: when it is set, event streams end.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        hosts: Sequence[str],
+        secure: bool,
+        on_request: Callable[[str, str, int, float], None],
+        on_bug: Callable[[Request, Exception], Awaitable[Response]],
+        closing: asyncio.Event,
+    ) -> None:
         self.app = app
         self.hosts = frozenset(hosts)
         self.secure = secure
+        self.on_request = on_request
+        self.on_bug = on_bug
+        self.closing = closing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -76,13 +94,15 @@ class Guard:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
-        status = 500
+        status, began, ended, streams = 500, False, False, False
 
         async def guarded_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, began, ended, streams
+            ended = message["type"] == "http.response.body" and not message.get("more_body", False)
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, began = message["status"], True
                 answer = MutableHeaders(scope=message)
+                streams = answer.get("content-type", "").startswith("text/event-stream")
                 for name, value in HEADERS.items():
                     answer.setdefault(name, value)
                 answer["X-Request-ID"] = request_id
@@ -92,26 +112,42 @@ class Guard:
                     answer.setdefault("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
             await send(message)
 
+        async def leaving() -> Message:
+            """Waits for the visitor to leave. Who follows events has left once the server is closing."""
+            message, closing = asyncio.ensure_future(receive()), asyncio.ensure_future(self.closing.wait())
+            try:
+                await asyncio.wait((message, closing), return_when=asyncio.FIRST_COMPLETED)
+                return {"type": "http.disconnect"} if streams and not message.done() else await message
+            finally:
+                closing.cancel()
+                message.cancel()
+
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             refused = self.refused(scope, headers)
             app = PlainTextResponse(*refused) if refused else self.app
             try:
-                await app(scope, _limited(scope, headers, receive), guarded_send)
+                await app(scope, _limited(scope, headers, receive, leaving), guarded_send)
+                if streams and self.closing.is_set() and not ended:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+            except Exception as error:
+                response = await self.on_bug(Request(scope), error)
+                if began:  # the server cuts it off
+                    raise
+                await response(scope, receive, guarded_send)
             finally:
-                route = scope.get("route")
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    route=getattr(route, "path", None) or "-",  # a path may hold a token, its pattern does not
-                    status=status,
-                    ms=round(1000 * (time.perf_counter() - started), 1),
-                )
+                route = (
+                    getattr(scope.get("route"), "path", None) or "-"
+                )  # a path may hold a token, its pattern does not
+                seconds = time.perf_counter() - started
+                self.on_request(scope["method"], route, status, seconds)
+                log.info("request", method=scope["method"], route=route, status=status, ms=round(1000 * seconds, 1))
         return None
 
     def refused(self, scope: Scope, headers: Headers) -> tuple[str, int] | None:
         """Why a request goes no further: a text and a status."""
         host = headers.get("host", "").lower()
-        if "*" not in self.hosts and re.sub(r":\d+$", "", host) not in self.hosts:
+        named = scope["path"] in PROBES or "*" in self.hosts or re.sub(r":\d+$", "", host) in self.hosts
+        if not named:
             return (
                 "This server does not answer to that name. LL_PUBLIC_URL and LL_ALLOWED_HOSTS say to which it does.",
                 400,
@@ -136,14 +172,14 @@ def _most(scope: Scope) -> int:
     return IMPORT_BYTES if IMPORTS.search(scope["path"]) else BODY_BYTES
 
 
-def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
-    """`receive`, which ends when the body is larger than allowed or comes too slowly."""
+def _limited(scope: Scope, headers: Headers, receive: Receive, leaving: Receive) -> Receive:
+    """`receive`, which ends when the body is larger than allowed or comes too slowly; `leaving` follows the body."""
     most, seen, done = _most(scope), 0, False
 
     async def limited() -> Message:
         nonlocal seen, done
-        if done:  # from here on it only waits for the visitor to leave
-            return await receive()
+        if done:
+            return await leaving()
         try:
             message = await asyncio.wait_for(receive(), BODY_SECONDS)
         except TimeoutError:

@@ -6,13 +6,36 @@ imported there and never here.
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from lifelearn.learning.chat_model import Sampling
+import structlog
+
+from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.settings import Settings
+
+log = structlog.get_logger("lifelearn.model")
+
+MODULE = "lifelearn.workspace.model_process"
+LINE_BYTES = 16 << 20  # of one line from it, at most
+GRACE = 5.0  # seconds that it has to end by itself
+SOON, SELDOM = 0.5, 60.0  # waits before it is started again, in seconds
+LASTS = 60.0  # a process that lived so long was well
+_OURS = re.compile(
+    r"LL_|OPENAI_API_KEY$", re.IGNORECASE
+)  # not in its environment: settings are handed over
 
 State = Literal["loading", "ready", "failed"]
 
@@ -48,17 +71,141 @@ class Inference(Protocol):
 
 
 class ProcessInference:
+    """The configured model in a child process (model_process.py), which is started again when it dies."""
+
     def __init__(self, settings: Settings) -> None:
         self.state: State = "loading"
         self.name = ""
         self.problem = ""
+        self._first_line = _handed_over(settings)
+        self._process: asyncio.subprocess.Process | None = None
+        self._keeper: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()  # the model is ready, or cannot be had
+        self._answers: dict[int, asyncio.Queue[str | ChatModelError | None]] = {}
+        self._numbers = itertools.count(1)
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        self._keeper = asyncio.create_task(self._keep())
 
-    async def stop(self) -> None: ...
+    async def stop(self) -> None:
+        self._is("failed", problem="The workspace is being stopped.")
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
 
     async def stream(
         self, conversation: Conversation, sampling: Sampling, weights: Path | None = None
     ) -> AsyncIterator[str]:
-        raise NotImplementedError
-        yield ""
+        await self._settled.wait()
+        if self.state == "failed":
+            raise ChatModelError(self.problem)
+        number = next(self._numbers)
+        pieces: asyncio.Queue[str | ChatModelError | None] = asyncio.Queue()
+        self._answers[number] = pieces
+        turns = [turn.model_dump() for turn in conversation]
+        asked = {"conversation": turns, "sampling": asdict(sampling), "weights": str(weights) if weights else None}
+        ended = False
+        try:
+            self._send({"id": number, **asked})
+            while (piece := await pieces.get()) is not None:
+                if isinstance(piece, ChatModelError):
+                    ended = True
+                    raise piece
+                yield piece
+            ended = True
+        finally:
+            del self._answers[number]
+            if not ended:
+                self._send({"id": number, "stop": True})
+
+    async def _keep(self) -> None:
+        """Runs the process, again and again, with growing waits while it does not last."""
+        wait = SOON
+        while True:
+            started = time.monotonic()
+            try:
+                await self._run()
+            except OSError as error:
+                self._is("failed", problem=f"The model's process cannot be started: {error.strerror or error}.")
+            if time.monotonic() - started > LASTS:
+                wait = SOON
+            await asyncio.sleep(wait)
+            wait = min(2 * wait, SELDOM)
+
+    async def _run(self) -> None:
+        """One life of the process."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", MODULE),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not _OURS.match(name)},
+            start_new_session=True,  # Ctrl-C is for this process, which saves what was answered before it ends that one
+            limit=LINE_BYTES,
+        )
+        self._process = process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(self._first_line)
+            async for line in process.stdout:
+                self._heard(json.loads(line))
+        finally:
+            self._process = None
+            how = await _ended(process)
+            if self.state == "ready":
+                log.error("the model's process ended", how=how)
+                self._is("loading")
+            elif self.state == "loading":
+                log.error("the model's process ended while it was loading", how=how)
+                self._is("failed", problem=f"The model's process ended while it was loading: {how}.")
+            broken = f"The model's process ended while it was answering ({how}). Try again in a moment."
+            for pieces in self._answers.values():
+                pieces.put_nowait(ChatModelError(broken))
+
+    def _heard(self, line: dict[str, Any]) -> None:
+        if "state" in line:
+            if line["state"] == "failed":
+                log.error("the model cannot be loaded", problem=line["problem"])
+            self._is(line["state"], line.get("name", ""), line.get("problem", ""))
+        elif (pieces := self._answers.get(line["id"])) is None:
+            pass  # its reader is gone
+        elif "error" in line:
+            pieces.put_nowait(ChatModelError(line["error"]))
+        else:
+            pieces.put_nowait(line.get("piece"))
+
+    def _is(self, state: State, name: str = "", problem: str = "") -> None:
+        self.state, self.name, self.problem = state, name, problem
+        if state == "loading":
+            self._settled.clear()
+        else:
+            self._settled.set()
+
+    def _send(self, line: dict[str, Any]) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+
+
+def _handed_over(settings: Settings) -> bytes:
+    """What the model's process needs of the settings. They are written to it: others see arguments."""
+    needed = {"inference_backend", "base_model_name", "cache_dir", "openai_model", "openai_base_url", "log_format"}
+    values = settings.model_dump(mode="json", include=needed)
+    if settings.expert_key:
+        values["OPENAI_API_KEY"] = settings.expert_key
+    return json.dumps(values).encode() + b"\n"
+
+
+async def _ended(process: asyncio.subprocess.Process) -> str:
+    """Ends the process, as it likes or else by force; says how it ended."""
+    assert process.stdin is not None
+    process.stdin.close()
+    try:
+        async with asyncio.timeout(GRACE):
+            status = await process.wait()
+    except TimeoutError:
+        process.kill()
+        status = await process.wait()
+    if status >= 0:
+        return f"status {status}"
+    name = signal.Signals(-status).name
+    return f"{name}, often for want of memory" if name == "SIGKILL" else name

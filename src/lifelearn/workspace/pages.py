@@ -9,7 +9,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
@@ -27,6 +27,8 @@ from lifelearn.workspace.errors import ForbiddenError, SignedOutError
 
 HERE = Path(__file__).parent
 IDLE_DAYS = 14  # a sign-in that is not used ends
+MOST_DAYS = 90  # and any other
+PLACE_DAYS = 365
 SEEN_MINUTES = 5  # how exactly `last_seen_at` is kept
 VISITOR_BYTES = 24
 _NEXT = re.compile(r"/(?![/\\])[^\s\\]*")
@@ -39,6 +41,7 @@ class Viewer:
     token: str
     sign_in: SignIn | None = None
     new: bool = False  # the token was made for this answer
+    renewed: bool = False  # the sign-in lasts longer from now on, and so shall the cookie
 
     @property
     def user(self) -> User | None:
@@ -74,6 +77,11 @@ class Pages:
     def cookie(self) -> str:
         return "__Host-lifelearn" if self.secure else "lifelearn"
 
+    @property
+    def place_cookie(self) -> str:
+        """Holds the id of the organisation seen last, where the start page leads."""
+        return f"{self.cookie}-place"
+
     def csrf(self, token: str) -> str:
         return self.keys.sign("csrf", token)
 
@@ -93,11 +101,15 @@ def _viewer(request: Request, db: Db) -> Viewer:
         return viewer
     sign_in = db.scalar(select(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.expires_at > now()))
     viewer.sign_in = sign_in
-    if sign_in is not None and sign_in.last_seen_at < ago(minutes=SEEN_MINUTES) and request.method == "GET":
+    if sign_in is None or sign_in.waits_for_code or request.method != "GET":
+        return viewer
+    if sign_in.last_seen_at < ago(minutes=SEEN_MINUTES):
         with pages.database.write() as writing:
             seen = writing.get(SignIn, sign_in.id)
             if seen is not None:
-                seen.last_seen_at, seen.expires_at = now(), ahead(days=IDLE_DAYS)
+                latest = seen.created_at + timedelta(days=MOST_DAYS)
+                seen.last_seen_at, seen.expires_at = now(), min(ahead(days=IDLE_DAYS), latest)
+                viewer.renewed = True
     return viewer
 
 
@@ -150,6 +162,11 @@ def render(
     response = HTMLResponse(pages.environment.get_template(template).render(values), status)
     if viewer.new:
         set_cookie(response, pages, viewer.token, days=None)
+    elif viewer.renewed:
+        set_cookie(response, pages, viewer.token)
+    place = getattr(request.state, "place", None)
+    if place is not None and request.cookies.get(pages.place_cookie) != str(place.organization.id):
+        set_cookie(response, pages, str(place.organization.id), days=PLACE_DAYS, name=pages.place_cookie)
     return response
 
 
@@ -160,9 +177,17 @@ NOTICES = {
     "deleted": "Deleted.",
     "revoked": "Revoked.",
     "password": "Your password is changed, and you are signed out everywhere else.",
+    "password-reset": "Your password is changed, and you are signed out everywhere. Sign in with it.",
+    "registered": "If that address was free, its account is made: sign in with it. If not, use the password it has.",
+    "confirm-sent": "A mail is on its way to that address. Its link completes the registration.",
+    "signed-out-there": "That browser is signed out.",
+    "linked": "Linked. You can sign in with it from now on.",
+    "unlinked": "The link is removed.",
+    "confirmed": "Confirmed. Go on within ten minutes.",
     "signed-out": "You are signed out.",
     "signed-out-elsewhere": "You are signed out everywhere else.",
     "account-deleted": "Your account is deleted.",
+    "invited": "The invite is on its way by mail.",
     "left": "You left the organisation.",
     "reset-sent": "If that address has an account, a link is on its way to it.",
     "imported": "The conversations are imported.",
@@ -192,12 +217,14 @@ def sign_in_path(request: Request) -> str:
     return "/sign-in" if here == "/" or request.method != "GET" else f"/sign-in?next={quote(here, safe='/')}"
 
 
-def set_cookie(response: Response, pages: Pages, token: str, days: int | None = IDLE_DAYS) -> None:
-    """days: None lasts as long as the browser is open."""
+def set_cookie(
+    response: Response, pages: Pages, value: str, days: float | None = IDLE_DAYS, name: str | None = None
+) -> None:
+    """days: None lasts as long as the browser is open. name: another cookie than that of the sign-in."""
     response.set_cookie(
-        pages.cookie,
-        token,
-        max_age=None if days is None else days * 86_400,
+        name or pages.cookie,
+        value,
+        max_age=None if days is None else int(days * 86_400),
         path="/",
         secure=pages.secure,
         httponly=True,

@@ -1,15 +1,351 @@
-"""Answers that are being written."""
+"""Answers that are being written: each by a task of this process, for as many readers as there are, or none.
+
+An answer belongs to nobody's connection. Its text is saved about once a second and at its end; who follows it gets
+its whole state, so that a reader may come late, leave, and come back. With several web processes, one that does not
+write an answer follows it through the database. Knows no pages.
+"""
 
 from __future__ import annotations
 
-from lifelearn.workspace.database import Database
+import asyncio
+import secrets
+import time
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, cast
+
+import structlog
+from sqlalchemy import CursorResult, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.learning.types import Conversation
+from lifelearn.learning.version import VersionError
+from lifelearn.settings import Settings
+from lifelearn.workspace.chats.service import LEFT_SECONDS, cleaned_piece, conversation_of, is_left
+from lifelearn.workspace.chats.tables import Message, Status
+from lifelearn.workspace.database import Database, ago, now
+from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.inference import Inference
+from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions import weights_of
+
+log = structlog.get_logger("lifelearn.answers")
+
+ACTIVE = 16  # answers that the model is asked for at once
+MOST = 200  # with those that wait for it
+SAVE_SECONDS = 1.0
+BEAT_SECONDS = 5.0  # how often an answer that has nothing new says that it is still being written
+POLL_SECONDS = 0.5  # how often another process's answer is looked up
+ANSWER_CHARS = 200_000
+AGAIN_TEMPERATURE = 0.7  # of an answer that would otherwise come out the same
+
+_UNFINISHED = (Status.STREAMING, Status.INTERRUPTED)  # one that was given up by mistake is taken up again
+
+
+@dataclass(frozen=True)
+class State:
+    """How far an answer is."""
+
+    text: str
+    status: Status
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the model is asked, with the version that answers."""
+
+    conversation: Conversation
+    sampling: Sampling
+    weights: Any
+    version: int
+
+
+class _Writing:
+    """An answer that this process writes."""
+
+    def __init__(self, answer_id: uuid.UUID) -> None:
+        self.id = answer_id
+        self.state = State("", Status.STREAMING)
+        self.model = ""
+        self.version: int | None = None
+        self.begun = self.stopping = self.ending = False
+        self.saved_text, self.saved_at = "", time.monotonic()
+        self.changed = asyncio.Event()
+        self.task: asyncio.Task[None] | None = None
+
+    def now_is(self, text: str, status: Status = Status.STREAMING, error: str = "") -> None:
+        self.state = State(text, status, error)
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def cancel(self) -> None:
+        """Ends it early. A task that has not begun would end without saving: it sees the mark instead."""
+        self.stopping = True
+        if self.begun and not self.ending and self.task is not None:
+            self.task.cancel()
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "content": self.state.text,
+            "model": self.model,
+            "version": self.version,
+            "saved_at": now(),
+        }
 
 
 class Answers:
-    def __init__(self, database: Database, inference: Inference) -> None:
-        self._database, self._inference = database, inference
+    """`begin` and `stop` may be called from any thread, and are meant for `after_commit`."""
 
-    def mark_interrupted(self) -> None: ...
+    def __init__(self, database: Database, inference: Inference, settings: Settings) -> None:
+        self._database, self._inference, self._settings = database, inference, settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._written: dict[uuid.UUID, _Writing] = {}
+        self._places = asyncio.Semaphore(ACTIVE)
+        self._saver: asyncio.Task[None] | None = None
+        self._errands: set[asyncio.Task[None]] = set()
+        self._closing = False
 
-    async def close(self) -> None: ...
+    async def start(self) -> None:
+        """Called once, on the event loop, before the first answer."""
+        self._loop = asyncio.get_running_loop()
+        self._errand(asyncio.to_thread(self.mark_interrupted))
+
+    def check_room(self) -> None:
+        """Raises UnavailableError where this process has as many answers to write as it takes."""
+        if self._closing or len(self._written) >= MOST:
+            raise UnavailableError("Too many answers are being written at the moment. Try again in a minute.")
+
+    def begin(self, answer_id: uuid.UUID) -> None:
+        """Has an answer written that is in the database, still empty."""
+        self._on_loop(self._begin, answer_id)
+
+    def stop(self, answer_id: uuid.UUID) -> None:
+        """Ends an answer early, with what it has; does nothing for one that has ended."""
+        self._on_loop(self._stop, answer_id)
+
+    async def follow(self, answer_id: uuid.UUID) -> AsyncIterator[State]:
+        """Its states from now on, the last one at its end. A slow reader misses some between. None if it is gone."""
+        last: State | None = None
+        while True:
+            if (writing := self._written.get(answer_id)) is not None:
+                while True:
+                    changed = writing.changed  # before the state is read, so that no change is missed
+                    yield writing.state
+                    if writing.state.status is not Status.STREAMING:
+                        return
+                    await changed.wait()
+            state = await asyncio.to_thread(self._read, answer_id)
+            if state is None:
+                return
+            if state != last:
+                last = state
+                yield state
+            if state.status is not Status.STREAMING or self._closing:
+                return
+            if answer_id not in self._written:
+                await asyncio.sleep(POLL_SECONDS)
+
+    def mark_interrupted(self) -> None:
+        """Marks answers that nobody writes any more: what a process that ended has left. They keep what they had."""
+        saved = func.coalesce(Message.saved_at, Message.created_at)
+        with self._database.write() as db:
+            db.execute(
+                update(Message)
+                .where(Message.status == Status.STREAMING, saved < ago(seconds=LEFT_SECONDS))
+                .values(status=Status.INTERRUPTED)
+                .execution_options(synchronize_session=False)
+            )
+
+    async def close(self) -> None:
+        """Ends all answers and saves what they have. No other begins; a second call does nothing."""
+        self._closing = True
+        for writing in list(self._written.values()):
+            writing.cancel()
+        tasks = [each.task for each in self._written.values() if each.task is not None]
+        if self._saver is not None:
+            self._saver.cancel()
+            tasks.append(self._saver)
+        await asyncio.gather(*tasks, *self._errands, return_exceptions=True)
+
+    # On the event loop
+
+    def _on_loop(self, do: Any, answer_id: uuid.UUID) -> None:
+        assert self._loop is not None, "Answers.start() comes first"
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            do(answer_id)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(do, answer_id)
+
+    def _errand(self, work: Any) -> None:
+        """A short task beside the answers; its trouble is logged and nobody's."""
+
+        async def run() -> None:
+            try:
+                await work
+            except SQLAlchemyError:
+                log.exception("errand")
+
+        task = asyncio.ensure_future(run())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
+    def _begin(self, answer_id: uuid.UUID) -> None:
+        if answer_id in self._written:
+            return
+        writing = self._written[answer_id] = _Writing(answer_id)
+        writing.stopping = self._closing
+        writing.task = asyncio.create_task(self._write(writing))
+        if self._saver is None or self._saver.done():
+            self._saver = asyncio.create_task(self._save_all())
+
+    def _stop(self, answer_id: uuid.UUID) -> None:
+        if (writing := self._written.get(answer_id)) is not None:
+            writing.cancel()
+        else:
+            self._errand(asyncio.to_thread(self._stop_elsewhere, answer_id))
+
+    async def _write(self, writing: _Writing) -> None:
+        writing.begun = True
+        status, error = Status.COMPLETE, ""
+        try:
+            if writing.stopping:
+                raise asyncio.CancelledError
+            if len(self._written) > MOST:
+                raise ChatModelError("Too many answers are being written at the moment. Try again in a minute.")
+            async with self._places:
+                await self._ask(writing)
+            if not writing.state.text:
+                raise ChatModelError("The model gave no answer. Try again, or ask in other words.")
+        except asyncio.CancelledError:
+            status = Status.INTERRUPTED if self._closing else Status.STOPPED
+        except ChatModelError as problem:
+            status, error = Status.FAILED, str(problem)
+        except VersionError:  # its text names folders of this machine
+            log.exception("version")
+            status, error = Status.FAILED, "The active version of the model is damaged or missing. An admin can help."
+        except Exception:
+            log.exception("answer")
+            status, error = Status.FAILED, "Something went wrong on our side. Try again."
+        writing.ending = True  # from here on nothing cancels it
+        try:
+            await asyncio.to_thread(self._end, writing.id, {**writing.row(), "status": status, "error": error})
+        except SQLAlchemyError:
+            log.exception("answer not saved")
+        finally:
+            del self._written[writing.id]
+            writing.now_is(writing.state.text, status, error)
+
+    async def _ask(self, writing: _Writing) -> None:
+        asked = await asyncio.to_thread(self._asked, writing.id)
+        if asked is None:  # deleted meanwhile
+            raise asyncio.CancelledError
+        writing.version = asked.version
+        stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights)
+        async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
+            async for piece in pieces:
+                writing.model = self._inference.name
+                writing.now_is(writing.state.text + cleaned_piece(piece))
+                if len(writing.state.text) > ANSWER_CHARS:
+                    break
+
+    async def _save_all(self) -> None:
+        """Saves what is being written, all of it in one transaction; ends with the last answer."""
+        while self._written:
+            await asyncio.sleep(SAVE_SECONDS)
+            moment = time.monotonic()
+            due = [
+                each
+                for each in self._written.values()
+                if not each.ending and (each.state.text != each.saved_text or moment - each.saved_at >= BEAT_SECONDS)
+            ]
+            if not due:
+                continue
+            texts = {each.id: each.state.text for each in due}
+            try:
+                gone = await asyncio.to_thread(self._save, {each.id: each.row() for each in due})
+            except SQLAlchemyError:
+                log.exception("answers not saved")  # tried again in a second
+                continue
+            for each in due:
+                each.saved_text, each.saved_at = texts[each.id], moment
+                if each.id in gone:  # deleted, or stopped by another process
+                    each.cancel()
+
+    # In a thread, with the database
+
+    def _asked(self, answer_id: uuid.UUID) -> _Asked | None:
+        with self._database.read() as db:
+            answer = db.get(Message, answer_id)
+            question = db.get(Message, answer.parent_id) if answer is not None and answer.parent_id else None
+            organization = db.get(Organization, answer.organization_id) if answer is not None else None
+            if answer is None or question is None or organization is None:
+                return None
+            temperature = organization.temperature
+            if temperature == 0 and _answered_before(db, answer, organization.active_version):
+                temperature = AGAIN_TEMPERATURE
+            return _Asked(
+                conversation_of(db, organization, question),
+                Sampling(organization.max_tokens, temperature, seed=secrets.randbits(31)),
+                weights_of(self._settings, organization),
+                organization.active_version,
+            )
+
+    def _read(self, answer_id: uuid.UUID) -> State | None:
+        """From the database; an answer that nobody writes any more is marked on the way."""
+        with self._database.read() as db:
+            answer = db.get(Message, answer_id)
+        if answer is None:
+            return None
+        if is_left(answer) and answer_id not in self._written:
+            self.mark_interrupted()
+            return State(answer.content, Status.INTERRUPTED)
+        return State(answer.content, Status(answer.status), answer.error)
+
+    def _save(self, rows: Mapping[uuid.UUID, dict[str, Any]]) -> set[uuid.UUID]:
+        """Saves unfinished answers; returns those that are not to be finished."""
+        with self._database.write() as db:
+            return {
+                answer_id
+                for answer_id, row in sorted(rows.items())  # in one order: two writers do not block each other
+                if not _updated(db, answer_id, _UNFINISHED, {**row, "status": Status.STREAMING})
+            }
+
+    def _end(self, answer_id: uuid.UUID, row: dict[str, Any]) -> None:
+        with self._database.write() as db:
+            _updated(db, answer_id, (*_UNFINISHED, Status.STOPPED), row)
+
+    def _stop_elsewhere(self, answer_id: uuid.UUID) -> None:
+        """For an answer of another process, which sees it when it saves next."""
+        with self._database.write() as db:
+            _updated(db, answer_id, (Status.STREAMING,), {"status": Status.STOPPED})
+
+
+def _updated(db: Session, answer_id: uuid.UUID, statuses: tuple[Status, ...], row: Mapping[str, Any]) -> bool:
+    """Changes an answer that has one of the statuses; whether there is one."""
+    changed = db.execute(
+        update(Message)
+        .where(Message.id == answer_id, Message.status.in_(statuses))
+        .values(**row)
+        .execution_options(synchronize_session=False)
+    )
+    return bool(cast(CursorResult[Any], changed).rowcount)
+
+
+def _answered_before(db: Session, answer: Message, version: int) -> bool:
+    """Whether this version has answered the same question already: without chance it would say the same again."""
+    before = select(Message.id).where(
+        Message.parent_id == answer.parent_id,
+        Message.id != answer.id,
+        Message.version == version,
+        Message.content != "",
+    )
+    return db.scalar(before.limit(1)) is not None

@@ -40,13 +40,17 @@ class Thread(Identified, Base):
 
 
 class Message(Identified, Base):
-    """One turn. parent_id: the turn before it; None for the first. version: of the model that answered."""
+    """One turn. parent_id: the turn before it; None for the first. version: of the model that answered.
+
+    author_id: who wrote it; of an answer, who asked for it. saved_at: when the process that writes an answer last said
+    that it is alive.
+    """
 
     __tablename__ = "messages"
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organizations.id", ondelete="CASCADE"), index=True)
     thread_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("threads.id", ondelete="CASCADE"), index=True)
-    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("messages.id", ondelete="CASCADE"), index=True)
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("messages.id", ondelete="SET NULL"), index=True)
     author_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     role: Mapped[str]  # user or assistant
     content: Mapped[str] = mapped_column(default="")
@@ -54,6 +58,9 @@ class Message(Identified, Base):
     error: Mapped[str] = mapped_column(default="")
     version: Mapped[int | None]
     model: Mapped[str] = mapped_column(default="")
+    saved_at: Mapped[datetime | None]
     marked_wrong_at: Mapped[datetime | None]
     right_answer: Mapped[str] = mapped_column(default="")  # what the user says is right, once it is marked
     author: Mapped[User | None] = relationship()
+
+    __table_args__ = (Index("ix_messages_author_id_created_at", "author_id", "created_at"),)

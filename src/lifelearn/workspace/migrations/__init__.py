@@ -1,10 +1,146 @@
-"""The database's schema, by Alembic; brought up to date at start-up."""
+"""The database's schema, by Alembic: revisions in versions/, applied at start-up, all or none.
+
+Processes that start at once take turns. SQLite is copied before a change. `python -m lifelearn.workspace.migrations
+WHAT` writes the next revision from the tables, to be read before it is kept.
+"""
 
 from __future__ import annotations
 
-from lifelearn.workspace.database import Base, Database
+import importlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import structlog
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, MetaData, text
+from sqlalchemy.exc import DBAPIError
+
+from lifelearn.workspace.database import Base, Database, UtcDateTime
+
+log = structlog.get_logger("lifelearn.migrations")
+
+HERE = Path(__file__).parent
+TURN = 5_171_983  # the advisory lock's number, PostgreSQL
+
+
+class DatabaseError(Exception):
+    """The database cannot be used. The text says why and what to do."""
 
 
 def upgrade(database: Database) -> None:
-    """Brings the schema up to date."""
-    Base.metadata.create_all(database.engine)
+    """Brings the schema up to date. Raises DatabaseError where that cannot be."""
+    begun = False
+    try:
+        with _turn(database) as connection:
+            begun = True
+            _upgrade(database, connection)
+    except DBAPIError as error:
+        told = "could not be brought up to date and is as it was" if begun else "cannot be used"
+        advice = "" if begun else " Check LL_DATABASE_URL."
+        raise DatabaseError(f"The database {_shown(database)} {told}: {_first_line(error)}{advice}") from error
+
+
+def _upgrade(database: Database, connection: Connection) -> None:
+    config = configured(connection)
+    script = ScriptDirectory.from_config(config)
+    if not script.get_heads():
+        tables().create_all(connection)
+        return
+    (head,) = script.get_heads()
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found == head:
+        return
+    if found is not None and found not in {each.revision for each in script.walk_revisions()}:
+        raise DatabaseError(
+            f"The database {_shown(database)} is of a newer release (its schema is {found}, this release knows up to "
+            f"{head}). Install that release, or restore the copy from before."
+        )
+    if found is not None:
+        log.info("the database is brought up to date", found=found, to=head, copy=_copied(database, found))
+    command.upgrade(config, "head")
+
+
+def tables() -> MetaData:
+    """All tables as the code has them."""
+    for feature in ("accounts", "organizations", "chats", "programs"):
+        importlib.import_module(f"lifelearn.workspace.{feature}.tables")
+    return Base.metadata
+
+
+def options() -> dict[str, Any]:
+    """How Alembic compares and writes; for env.py and the tests."""
+    ours = tables()
+
+    def include(name: str | None, kind: str, _parents: object) -> bool:
+        """Other programs' tables are none of our business."""
+        return kind != "table" or name in ours.tables
+
+    def plain(kind: str, item: object, _context: object) -> str | bool:
+        """Revisions name no class of ours: it may be another one by then."""
+        return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+    return {"target_metadata": ours, "include_name": include, "render_item": plain, "render_as_batch": True}
+
+
+def configured(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(HERE).replace("%", "%%"))
+    config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")
+    config.attributes["connection"] = connection
+    return config
+
+
+@contextmanager
+def _turn(database: Database) -> Iterator[Connection]:
+    """One transaction that no other process has at the same time."""
+    with database.engine.connect() as connection:
+        if database.is_sqlite:
+            # A table that is rebuilt is dropped, which would delete the rows that refer to its rows.
+            _foreign_keys(connection, "OFF")
+            connection.execution_options(write=True)
+        try:
+            with connection.begin():
+                if not database.is_sqlite:
+                    connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": TURN})
+                yield connection
+                if database.is_sqlite and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
+                    raise DatabaseError(f"The database {_shown(database)} has rows that refer to none: {lost[:5]}.")
+        finally:
+            if database.is_sqlite:
+                _foreign_keys(connection, "ON")
+
+
+def _foreign_keys(connection: Connection, on: str) -> None:
+    """Past SQLAlchemy: within a transaction it has no effect."""
+    driver: Any = connection.connection.driver_connection
+    driver.execute(f"PRAGMA foreign_keys = {on}")
+
+
+def _copied(database: Database, revision: str) -> str:
+    """The file with a copy from before; with PostgreSQL there are better ways, and none is made."""
+    if not database.is_sqlite or not database.url.database:
+        return "none; restore your own backup to go back"
+    file = Path(database.url.database)
+    copy = file.with_name(f"{file.name}.before-{revision}")
+    source, target = sqlite3.connect(file), sqlite3.connect(copy)
+    try:
+        source.backup(target)
+    finally:
+        source.close()
+        target.close()
+    return str(copy)
+
+
+def _shown(database: Database) -> str:
+    return database.url.render_as_string(hide_password=True)
+
+
+def _first_line(error: DBAPIError) -> str:
+    line = (str(error.orig).strip() or type(error.orig).__name__).splitlines()[0]
+    return line if line.endswith(".") else f"{line}."

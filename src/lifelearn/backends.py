@@ -1,0 +1,35 @@
+"""From settings to models: which one answers, and which writes demonstrations. For terminal and workspace alike.
+
+Imports what it needs when it needs it: a mock or a server's model is had without torch.
+"""
+
+from __future__ import annotations
+
+from lifelearn.learning.chat_model import ChatModel
+from lifelearn.settings import Settings
+
+MOCK_NAME = "mock (scripted answers, no real model)"
+
+
+def chat_model(settings: Settings) -> ChatModel:
+    """The model that answers."""
+    if settings.inference_backend == "mock":
+        from lifelearn.chat_models.scripted import ScriptedChatModel
+
+        return ScriptedChatModel(name=MOCK_NAME)
+    if settings.inference_backend == "openai":
+        return _served(settings)
+    from lifelearn.chat_models.local import LocalChatModel
+
+    return LocalChatModel.load(settings.base_model_name, settings.cache_dir)
+
+
+def expert(settings: Settings) -> ChatModel | None:
+    """The model that writes demonstrations, if one is configured."""
+    return _served(settings) if settings.has_expert else None
+
+
+def _served(settings: Settings) -> ChatModel:
+    from lifelearn.chat_models.openai import OpenAIChatModel
+
+    return OpenAIChatModel(settings.openai_model, settings.openai_base_url, settings.expert_key)

@@ -1,0 +1,186 @@
+"""The process that holds the model: `python -m lifelearn.workspace.model_process`, started by inference.py.
+
+One base model in memory answers for all organisations, each by its own version. The answers that are being written
+take turns, a token each, so that a short one does not wait for a long one.
+
+Speaks JSON, a line each. The first line in is what it needs of the settings (keys are in no argument and in no
+environment). Then comes {"id", "conversation", "sampling", "weights"} for an answer and {"id", "stop"} to end one; out
+go {"state", "name" or "problem"}, {"id", "piece"}, and {"id", "end"} or {"id", "error"}. It ends when its input does,
+however the process that started it ended. Knows no web and no database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import structlog
+
+from lifelearn.backends import chat_model
+from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
+from lifelearn.learning.types import Conversation, Message
+from lifelearn.settings import Settings
+from lifelearn.workspace import logs
+
+if TYPE_CHECKING:
+    from lifelearn.chat_models.local import LocalChatModel
+
+AT_ONCE = 16  # answers that are written at a time; others wait in order
+
+log = structlog.get_logger("lifelearn.model")
+Line = dict[str, Any]
+Send = Callable[[Line], None]
+Inbox = queue.SimpleQueue[Line]
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the web process, which closes our input when it is done
+        signal.signal(number, signal.SIG_IGN)
+    send = _sender(_own_output())
+    first = sys.stdin.buffer.readline()
+    if first:
+        settings = Settings(**json.loads(first))
+        logs.configure(settings.log_format)
+        inbox: Inbox = queue.SimpleQueue()
+        threading.Thread(target=_read, args=(inbox,), daemon=True).start()
+        _serve(settings, inbox, send)
+    os._exit(0)  # not waiting for the thread that reads
+
+
+def _serve(settings: Settings, inbox: Inbox, send: Send) -> None:
+    """Loads the model and answers; returns where it cannot be loaded."""
+    try:
+        model = chat_model(settings)
+    except ChatModelError as error:
+        send({"state": "failed", "problem": str(error)})
+        return
+    except Exception as error:
+        log.exception("the model cannot be loaded")
+        send({"state": "failed", "problem": f"The model cannot be loaded: {_line(error)} The log says more."})
+        return
+    send({"state": "ready", "name": model.name})
+    if settings.inference_backend == "local":
+        in_turns(model, inbox, send)  # type: ignore[arg-type]  # which that backend gives
+    else:
+        in_threads(model, inbox, send)
+
+
+def in_turns(model: LocalChatModel, inbox: Inbox, send: Send) -> None:
+    """Answers on this machine: each in turn gets one token, and between the rounds a new one is let in."""
+
+    def answer(asked: Line) -> Iterator[str]:
+        conversation, sampling, weights = _asked(asked)
+        yield from model.pieces(conversation, sampling, model.network_for(weights))
+
+    waiting: deque[Line] = deque()
+    running: dict[int, Iterator[str]] = {}
+    while True:
+        while not inbox.empty() or not (waiting or running):
+            line = inbox.get()
+            if "stop" in line:
+                running.pop(line["id"], None)
+                waiting = deque(asked for asked in waiting if asked["id"] != line["id"])
+            else:
+                waiting.append(line)
+        if waiting and len(running) < AT_ONCE:
+            asked = waiting.popleft()
+            running[asked["id"]] = answer(asked)
+        for number, pieces in list(running.items()):
+            try:
+                piece = next(pieces, None)
+            except Exception as error:
+                del running[number]
+                send({"id": number, "error": _told(error)})
+                continue
+            if piece is None:
+                del running[number]
+                send({"id": number, "end": True})
+            elif piece:
+                send({"id": number, "piece": piece})
+
+
+def in_threads(model: ChatModel, inbox: Inbox, send: Send) -> None:
+    """Answers from elsewhere: each waits for its server in a thread of its own."""
+    stopped: dict[int, threading.Event] = {}
+
+    def answer(asked: Line, stop: threading.Event) -> None:
+        number = asked["id"]
+        conversation, sampling, _ = _asked(asked)
+        try:
+            if not stop.is_set():
+                for piece in model.stream(conversation, sampling):
+                    if stop.is_set():
+                        break
+                    send({"id": number, "piece": piece})
+            send({"id": number, "end": True})
+        except Exception as error:
+            send({"id": number, "error": _told(error)})
+        finally:
+            stopped.pop(number, None)
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while True:
+            line = inbox.get()
+            if "stop" not in line:
+                stop = stopped[line["id"]] = threading.Event()
+                pool.submit(answer, line, stop)
+            elif line["id"] in stopped:
+                stopped[line["id"]].set()
+
+
+def _asked(line: Line) -> tuple[Conversation, Sampling, Path | None]:
+    conversation = tuple(Message(**turn) for turn in line["conversation"])
+    return conversation, Sampling(**line["sampling"]), Path(line["weights"]) if line["weights"] else None
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ChatModelError):
+        return str(error)
+    log.error("the model stopped answering", exc_info=error)
+    return f"The model stopped answering: {_line(error)}"
+
+
+def _line(error: Exception) -> str:
+    line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return line if line.endswith(".") else f"{line}."
+
+
+def _own_output() -> BinaryIO:
+    """Standard output for our lines alone: whatever else is printed, by libraries too, goes to standard error."""
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
+
+
+def _sender(stream: BinaryIO) -> Send:
+    lock = threading.Lock()
+
+    def send(line: Line) -> None:
+        try:
+            with lock:
+                stream.write(json.dumps(line).encode() + b"\n")
+                stream.flush()
+        except OSError:  # nobody is left to read it
+            os._exit(0)
+
+    return send
+
+
+def _read(inbox: Inbox) -> None:
+    """Passes lines on; where they end, so does the process, whatever it is doing."""
+    for line in sys.stdin.buffer:
+        inbox.put(json.loads(line))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

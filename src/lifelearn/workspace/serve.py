@@ -1,0 +1,144 @@
+"""Serving the application: one process that answers the web, beside the one that holds the model.
+
+uvicorn with limits for visitors who are slow or many. Behind a proxy, FORWARDED_ALLOW_IPS (uvicorn's own) names the
+proxies whose word on a visitor's address is taken; unset, nobody's is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.app import create_app
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.migrations import upgrade
+
+HEAD_BYTES = 32 << 10  # of a request, before its body
+HEAD_SECONDS = 15.0  # in which it must have come
+KEEP_ALIVE_SECONDS = 75  # longer than common proxies keep a connection
+END_SECONDS = 10  # that open requests have to end when the server does
+CONNECTIONS = 4000  # at a time; more are told to come back
+BACKLOG = 1024
+
+
+class ServeError(Exception):
+    """The server cannot start. The text says why and what to do."""
+
+
+def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serves until it is told to end. say: told, in a line, where the workspace is once it is there.
+
+    port: 0 takes a free one.
+    """
+    listening = _listening(host, port)
+    port = listening.getsockname()[1]
+    if "public_url" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"public_url": f"http://localhost:{port}"})
+    app = create_app(settings)
+    upgrade(app.state.database)  # here, where an error is a sentence; once more at the start costs nothing
+    _allow_many_files()
+    config = uvicorn.Config(
+        app,
+        http=_Protocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        proxy_headers="FORWARDED_ALLOW_IPS" in os.environ,
+        server_header=False,
+        limit_concurrency=CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=END_SECONDS,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+    )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # how the process ends once the server has
+    server = _Server(config, lambda: say(_where(settings, app.state.database)))
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+
+
+def _where(settings: Settings, database: Database) -> str:
+    url = database.url
+    kept = str(Path(url.database or "").absolute()) if database.is_sqlite else url.render_as_string(hide_password=True)
+    versions = settings.model_storage_dir.absolute()
+    return f"Life-Learn is at {settings.public_url} (database: {kept}, versions: {versions}). Ctrl-C ends it."
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except socket.gaierror as error:
+        raise ServeError(f"There is no host {host!r}. Give an address of this machine, such as 127.0.0.1.") from error
+    except OSError as error:
+        told = {
+            errno.EADDRINUSE: f"Port {port} is in use. Stop what uses it, or choose another with --port.",
+            errno.EACCES: f"Port {port} is not allowed to this user. Choose one from 1024 on with --port.",
+            errno.EADDRNOTAVAIL: f"This machine has no address {host}. Give one that it has, such as 127.0.0.1.",
+        }
+        told_otherwise = f"Cannot listen on {host}, port {port}: {error.strerror}."
+        raise ServeError(told.get(error.errno or 0, told_otherwise)) from error
+
+
+def _allow_many_files() -> None:
+    """Each connection is a file: as many as this user may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4 * CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, 4 * CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+class _Protocol(H11Protocol):
+    """uvicorn's, which waits for a request's head only so long."""
+
+    _head: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._head is not None:
+            self._head.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        """Starts the clock where a head is not complete, and stops it where one is."""
+        waits = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
+        if waits and self._head is None:
+            self._head = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
+        elif not waits and self._head is not None:
+            self._head.cancel()
+            self._head = None

@@ -1,0 +1,44 @@
+"""What tests of chats share: asking, and waiting for the answer."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+
+from sqlalchemy import select
+
+from lifelearn.workspace.chats.tables import Message, Status
+from workspace.fakes import Browser, Workspace
+
+SECONDS = 20.0
+
+
+def ask(
+    browser: Browser, organization: uuid.UUID, content: str = "Hello", thread: uuid.UUID | None = None
+) -> uuid.UUID:
+    """Sends a message by the form; the thread's id."""
+    path = f"/o/{organization}/threads"
+    answer = browser.post(path if thread is None else f"{path}/{thread}/messages", {"content": content})
+    assert answer.status_code == 303, answer.text
+    found = re.match(rf"{path}/([0-9a-f-]{{36}})", answer.headers["location"])
+    assert found, answer.headers
+    return uuid.UUID(found[1])
+
+
+def latest(workspace: Workspace) -> Message:
+    """The answer that was asked for last."""
+    with workspace.database.read() as db:
+        query = select(Message).where(Message.role == "assistant").order_by(Message.created_at.desc(), Message.id)
+        return db.scalars(query).first() or Message()
+
+
+def answered(workspace: Workspace) -> Message:
+    """The same, once it has ended."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        found = latest(workspace)
+        if found.status != Status.STREAMING:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("The answer does not end.")

@@ -1,0 +1,417 @@
+"""/v1 as OpenAI's own client uses it, against a server on a socket; and what a program may get wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+import uuid
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import uvicorn
+from sqlalchemy import update
+
+from learning.test_version import added, weights_folder
+from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.settings import Settings
+from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.programs import caller
+from lifelearn.workspace.programs.completions import until
+from lifelearn.workspace.versions import store_of
+from workspace.fakes import Browser, Workspace, running
+from workspace.test_keys import bearer, key_of
+
+HELLO = [{"role": "user", "content": "hello there"}]
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[tuple[Workspace, str]]:
+    """The workspace on a port of this machine, and its address."""
+    workspace = running(settings)
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(workspace.app, log_config=None))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        _wait_for(lambda: server.started)
+        try:
+            yield workspace, f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+class Program:
+    """A program of Anna's at Acme, with OpenAI's client."""
+
+    def __init__(self, served: tuple[Workspace, str], *scopes: str) -> None:
+        self.workspace, self.address = served
+        self.anna = Browser(self.workspace)
+        self.anna.user_id = self.workspace.person().user_id
+        self.acme = self.workspace.organization(self.anna)
+        _id, self.token = key_of(self.workspace, self.anna, self.acme, *scopes)
+        self.client = self.client_with(self.token)
+
+    def client_with(self, token: str) -> openai.OpenAI:
+        return openai.OpenAI(api_key=token, base_url=self.address, max_retries=0, timeout=20)
+
+    def ask(self, **more: Any) -> Any:
+        return self.client.chat.completions.create(**{"model": "life-learn", "messages": HELLO, **more})
+
+
+@pytest.fixture
+def program(served: tuple[Workspace, str]) -> Program:
+    return Program(served, "chat")
+
+
+def _wait_for(condition: Any) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+# As OpenAI's client sees it
+
+
+def test_an_answer(program: Program) -> None:
+    answer = program.ask(user="ignored", presence_penalty=0.5, stream_options=None)
+    assert answer.choices[0].message.content == "You said: hello there"
+    assert answer.choices[0].message.role == "assistant"
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.model == "life-learn/0"
+    assert answer.object == "chat.completion"
+    assert abs(answer.created - time.time()) < 60
+    assert answer.usage is None  # not counted, so not told
+    assert program.workspace.inference.closed == 1
+
+
+def test_a_streamed_answer(program: Program) -> None:
+    chunks = list(program.ask(stream=True, stream_options={"include_usage": True}))
+    assert [chunk.choices[0].delta.content for chunk in chunks] == ["You ", "said: ", "hello ", "there", None]
+    assert chunks[0].choices[0].delta.role == "assistant"
+    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 4 + ["stop"]
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert {chunk.model for chunk in chunks} == {"life-learn/0"}
+    assert program.workspace.inference.closed == 1
+
+
+def test_models(program: Program) -> None:
+    assert [model.id for model in program.client.models.list()] == ["life-learn", "life-learn/0"]
+    for name in ("life-learn", "life-learn/0"):
+        found = program.client.models.retrieve(name)
+        assert (found.id, found.owned_by, found.object) == (name, "Acme", "model")
+
+
+def test_errors_are_the_clients_own(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(openai.AuthenticationError) as refused:
+        program.client_with("ll_wrong").models.list()
+    assert refused.value.code == "invalid_api_key"
+    with pytest.raises(openai.NotFoundError) as missing:
+        program.ask(model="gpt-4o")
+    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
+    for name in ("life-learn/1", "life-learn/00", "life-learn/-1", "../../etc/passwd", "life-learn/../../0"):
+        with pytest.raises(openai.NotFoundError):
+            program.ask(model=name)
+        with pytest.raises(openai.NotFoundError):
+            program.client.models.retrieve(name)
+    with pytest.raises(openai.BadRequestError, match="n=1") as bad:
+        program.ask(n=2)
+    assert bad.value.param == "n"
+    _id, weak = key_of(program.workspace, program.anna, program.acme, "read", "write", "admin")
+    with pytest.raises(openai.PermissionDeniedError):
+        program.client_with(weak).models.list()
+    monkeypatch.setattr(caller, "CALLS", 1)
+    with pytest.raises(openai.RateLimitError) as many:
+        program.ask()
+    assert many.value.code == "rate_limit_exceeded"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_model_that_cannot_answer(program: Program, stream: bool) -> None:
+    program.workspace.inference.state, program.workspace.inference.problem = "failed", "No memory left."
+    with pytest.raises(openai.InternalServerError, match=r"No memory left\.") as failed:
+        program.ask(stream=stream)
+    assert failed.value.status_code == 503
+
+
+def test_a_model_that_fails_half_way(program: Program) -> None:
+    class Breaks(type(program.workspace.inference)):  # type: ignore[misc]
+        async def stream(self, *asked: Any) -> AsyncGenerator[str]:
+            yield "Half "
+            raise ChatModelError("The model's process ended.")
+
+    program.workspace.app.state.inference = Breaks()
+    stream = program.ask(stream=True)
+    assert next(stream).choices[0].delta.content == "Half "
+    with pytest.raises(openai.APIError, match="The model's process ended"):
+        next(stream)
+    with pytest.raises(openai.InternalServerError, match="The model's process ended"):
+        program.ask()
+
+
+def test_leaving_a_stream_stops_the_model(program: Program) -> None:
+    inference = program.workspace.inference
+    inference.gate = asyncio.Event()  # never opened: the model would go on for ever
+    stream = program.ask(stream=True)
+    assert next(stream).choices[0].delta.content == "You "
+    assert inference.closed == 0
+    stream.close()
+    _wait_for(lambda: inference.closed == 1)
+
+
+def test_leaving_before_the_answer_stops_the_model(program: Program) -> None:
+    inference = program.workspace.inference
+    inference.gate = asyncio.Event()
+    with pytest.raises(openai.APITimeoutError):
+        program.client.with_options(timeout=0.5).chat.completions.create(
+            model="life-learn",
+            messages=HELLO,  # type: ignore[arg-type]
+        )
+    assert len(inference.asked) == 1
+    _wait_for(lambda: inference.closed == 1)
+
+
+def test_no_database_session_is_held_while_it_answers(program: Program) -> None:
+    program.workspace.inference.gate = asyncio.Event()
+    pool = program.workspace.database.engine.pool
+    streams = [program.ask(stream=True) for _ in range(3)]
+    for stream in streams:
+        next(stream)
+    assert pool.checkedout() == 0  # type: ignore[attr-defined]
+    for stream in streams:
+        stream.close()
+
+
+# What is asked of the model
+
+
+@pytest.fixture
+def anna(workspace: Workspace) -> Browser:
+    return workspace.person()
+
+
+@pytest.fixture
+def acme(workspace: Workspace, anna: Browser) -> uuid.UUID:
+    return workspace.organization(anna)
+
+
+@pytest.fixture
+def token(workspace: Workspace, anna: Browser, acme: uuid.UUID) -> str:
+    return key_of(workspace, anna, acme, "chat")[1]
+
+
+def post(workspace: Workspace, token: str, **more: Any) -> Any:
+    body = {"model": "life-learn", "messages": HELLO, **more}
+    return workspace.visitor().client.post("/v1/chat/completions", json=body, headers=bearer(token))
+
+
+def test_the_conversation_and_the_sampling(workspace: Workspace, token: str) -> None:
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "What is "}, {"type": "text", "text": "1+1?"}]},
+        {"role": "assistant", "content": "3", "name": "bot"},
+        {"role": "user", "content": "No."},
+    ]
+    asked = {"temperature": 0.7, "top_p": 0.9, "seed": -1, "max_completion_tokens": 7, "max_tokens": 9}
+    assert post(workspace, token, messages=messages, **asked).status_code == 200
+    conversation, sampling, weights = workspace.inference.asked[0]
+    assert [(turn.role, turn.content) for turn in conversation] == [
+        ("system", "Be brief."),
+        ("user", "What is 1+1?"),
+        ("assistant", "3"),
+        ("user", "No."),
+    ]
+    assert (sampling.temperature, sampling.top_p, sampling.seed, sampling.max_tokens) == (0.7, 0.9, 2**32 - 1, 7)
+    assert weights is None
+
+
+def test_the_organisations_settings_apply_where_nothing_is_asked(
+    workspace: Workspace, token: str, acme: uuid.UUID
+) -> None:
+    settings = {"temperature": 0.3, "max_tokens": 42, "instructions": "You are Acme's."}
+    with workspace.database.write() as db:
+        db.execute(update(Organization).where(Organization.id == acme).values(**settings))
+    for _ in range(2):
+        post(workspace, token)
+    post(workspace, token, messages=[{"role": "system", "content": "Mine."}, *HELLO], max_tokens=10**9)
+    (told, sampling, _), (_, again, _), (other, longest, _) = workspace.inference.asked
+    assert (sampling.temperature, sampling.max_tokens) == (0.3, 42)
+    assert [turn.content for turn in told] == ["You are Acme's.", "hello there"]
+    assert [turn.content for turn in other] == ["Mine.", "hello there"]
+    assert sampling.seed != again.seed  # drawn, so that answers differ as the temperature means them to
+    assert longest.max_tokens == 4096
+
+
+def test_extremes_of_sampling_leave_something_to_sample(workspace: Workspace, token: str) -> None:
+    post(workspace, token, temperature=1e-30, top_p=0)
+    _, sampling, _ = workspace.inference.asked[0]
+    assert sampling.temperature == 0
+    assert sampling.top_p > 0
+
+
+def test_versions_are_models(workspace: Workspace, token: str, acme: uuid.UUID, tmp_path: Path) -> None:
+    settings = workspace.pages.settings
+    with workspace.database.read() as db:
+        store = store_of(settings, db.get_one(Organization, acme))
+    for name in ("first", "second"):
+        added(store, weights_folder(tmp_path / name))
+    with workspace.database.write() as db:
+        db.execute(update(Organization).where(Organization.id == acme).values(active_version=2))
+    listed = workspace.visitor().get("/v1/models", headers=bearer(token)).json()
+    assert [each["id"] for each in listed["data"]] == ["life-learn", *(f"life-learn/{number}" for number in range(3))]
+    for name, number in (("life-learn", 2), ("life-learn/0", 0), ("life-learn/1", 1), ("life-learn/2", 2)):
+        answer = post(workspace, token, model=name)
+        assert answer.json()["model"] == f"life-learn/{number}"
+        assert workspace.inference.asked[-1][2] == store.weights(number)
+    (store.path(2) / "manifest.json").unlink()
+    answer = post(workspace, token)
+    assert answer.status_code == 503
+    assert str(settings.model_storage_dir) not in answer.text
+
+
+# Where an answer ends
+
+
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [
+        ("said", "You "),
+        (["there", "hello"], "You said: "),
+        ("lo th", "You said: hel"),
+        ("You", ""),
+        ("e", "You said: h"),
+        ("nowhere", "You said: hello there"),
+        ("there!", "You said: hello there"),
+        ([], "You said: hello there"),
+        ("", "You said: hello there"),
+    ],
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_stops(workspace: Workspace, token: str, stop: Any, expected: str, stream: bool) -> None:
+    answer = post(workspace, token, stop=stop, stream=stream)
+    if stream:
+        events = [line.removeprefix("data: ") for line in answer.text.split("\n\n") if line]
+        assert events.pop() == "[DONE]"
+        deltas = [json.loads(event)["choices"][0]["delta"] for event in events]
+        assert "".join(delta.get("content", "") for delta in deltas) == expected
+    else:
+        assert answer.json()["choices"][0]["message"]["content"] == expected
+    assert workspace.inference.closed == 1
+
+
+def test_a_stop_across_pieces_is_held_back_and_no_longer() -> None:
+    async def pieces() -> AsyncGenerator[str]:
+        for piece in ("a<", "b<e", "n", "d>c"):
+            yield piece
+
+    async def collected(*stops: str) -> list[str]:
+        return [piece async for piece in until(pieces(), list(stops))]
+
+    assert asyncio.run(collected("<end>")) == ["a", "<b"]
+    assert asyncio.run(collected("<end?")) == ["a", "<b", "<end>c"]
+
+
+# What a program may get wrong
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param", "said"),
+    [
+        ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools", "tools is not supported"),
+        ({"functions": [{"name": "f"}]}, "functions", "not supported"),
+        ({"logprobs": True}, "logprobs", "not supported"),
+        ({"response_format": {"type": "json_object"}}, "response_format", "Only the response format text"),
+        ({"response_format": {"type": "json_schema", "json_schema": {}}}, "response_format", "Only"),
+        ({"n": 3}, "n", "Only one answer"),
+        ({"n": 0}, "n", "n: "),
+        ({"messages": [{"role": "tool", "content": "x", "tool_call_id": "1"}]}, "messages", "Tools"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]},
+            "messages",
+            "reads text",
+        ),
+        ({"messages": []}, "messages", "messages"),
+        ({"messages": [{"role": "system", "content": "x"}]}, "messages", "must be the user's"),
+        ({"messages": "hello"}, "messages", "messages"),
+        ({"messages": [{"role": "root", "content": "x"}]}, "messages.0.role", "role"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content", "content"),
+        ({"messages": HELLO * 1001}, "messages", "messages"),
+        ({"temperature": 2.1}, "temperature", "temperature"),
+        ({"temperature": "hot"}, "temperature", "temperature"),
+        ({"top_p": -0.1}, "top_p", "top_p"),
+        ({"max_tokens": 0}, "max_tokens", "max_tokens"),
+        ({"seed": 0.5}, "seed", "seed"),
+        ({"stop": ["a", "b", "c", "d", "e"]}, None, "stop"),
+        ({"stream": "yes"}, "stream", "stream"),
+        ({"model": None}, "model", "model"),
+    ],
+)
+def test_what_cannot_be_done_is_400(
+    workspace: Workspace, token: str, wrong: dict[str, Any], param: str | None, said: str
+) -> None:
+    answer = post(workspace, token, **wrong)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    assert said in error["message"]
+    assert param is None or error["param"] == param
+    assert workspace.inference.asked == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b'"x"',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"model": "life-learn", "messages": [{"role": "user", "content": "\\ud800"}]}',
+        b'{"model": "life-learn", "messages": [{"role": "user", "content": "x"}], "temperature": NaN}',
+        b'{"model": "life-learn", "messages": [{"role": "user", "content": "x"}], "temperature": 1e999}',
+        b'{"model": "life-learn", "messages": [{"role": "user", "content": "x"}], "seed": ' + b"9" * 5000 + b"}",
+    ],
+)
+def test_bodies_that_cannot_be_read(workspace: Workspace, token: str, body: bytes) -> None:
+    headers = {**bearer(token), "Content-Type": "application/json"}
+    answer = workspace.visitor().client.post("/v1/chat/completions", content=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"]
+
+
+def test_a_body_that_is_too_large(workspace: Workspace, token: str) -> None:
+    headers = {**bearer(token), "Content-Type": "application/json"}
+    big = b'"' + b"x" * (1 << 20) + b'"'
+    client = workspace.visitor().client
+    assert client.post("/v1/chat/completions", content=big, headers=headers).status_code == 413
+    answer = client.post("/v1/chat/completions", content=iter([big[:1000], big[1000:]]), headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_a_null_is_a_default(workspace: Workspace, token: str) -> None:
+    names = ("stream", "temperature", "top_p", "max_tokens", "seed", "stop", "n", "response_format", "tools", "audio")
+    assert post(workspace, token, **dict.fromkeys(names)).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_other_methods(workspace: Workspace, token: str, method: str) -> None:
+    answer = workspace.visitor().client.request(method, "/v1/chat/completions", headers=bearer(token))
+    assert answer.status_code == 405
+    assert answer.headers["allow"] == "POST"
+
+
+def test_another_site_cannot_read_it(workspace: Workspace, token: str) -> None:
+    """No cookie counts here, so that a page elsewhere has nothing to use; and no header lets it read an answer."""
+    answer = workspace.visitor().get("/v1/models", headers={**bearer(token), "Origin": "https://evil.example"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]

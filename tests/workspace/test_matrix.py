@@ -1,0 +1,356 @@
+"""Who may what: every route × every kind of visitor. A route that is missing here fails the tests.
+
+Pages: signed out, a sign-in that was ended, somebody of another organisation, a removed member, member, admin, owner.
+Programs: no key, a cookie instead, keys of each scope, revoked, expired, of another organisation, of a removed member.
+Foreign objects are not found; they are never "forbidden", which would say that they exist.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+from sqlalchemy import delete
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.accounts.tables import Identity, SignIn, Throttle
+from lifelearn.workspace.chats.tables import Message, Thread
+from lifelearn.workspace.crypto import hash_token, new_token
+from lifelearn.workspace.database import ago, ahead, now
+from lifelearn.workspace.organizations.tables import Invite, Membership, Role
+from lifelearn.workspace.programs.tables import ApiKey, Scope
+from workspace.fakes import Browser, ScriptedInference, Workspace, running
+
+ANYONE, SIGNED_IN, MEMBER, ADMIN, OWNER = "anyone", "signed in", "member", "admin", "owner"
+OF, T = "/o/{organization_id}", "/o/{organization_id}/threads/{thread_id}"
+M = T + "/messages/{message_id}"
+A, AT = "/api/v1", "/api/v1/threads/{thread_id}"
+AM = AT + "/messages/{message_id}"
+
+# Pages: who may, and a form that does it.
+PAGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("GET", "/"): (ANYONE, {}),
+    ("GET", "/register"): (ANYONE, {}),
+    ("POST", "/register"): (ANYONE, {"email": "new@example.org", "name": "New", "password": "a long enough password"}),
+    ("GET", "/register/{token}"): (ANYONE, {}),
+    ("POST", "/register/{token}"): (ANYONE, {"name": "New", "password": "a long enough password"}),
+    ("GET", "/sign-in"): (ANYONE, {}),
+    ("POST", "/sign-in"): (ANYONE, {"email": "x@example.org", "password": "y"}),
+    ("GET", "/sign-in/code"): (ANYONE, {}),
+    ("POST", "/sign-in/code"): (ANYONE, {"code": "123456"}),
+    ("GET", "/sign-in/oidc"): (ANYONE, {}),
+    ("GET", "/sign-in/oidc/callback"): (ANYONE, {}),
+    ("POST", "/sign-out"): (ANYONE, {}),
+    ("GET", "/forgotten-password"): (ANYONE, {}),
+    ("POST", "/forgotten-password"): (ANYONE, {"email": "x@example.org"}),
+    ("GET", "/reset-password/{token}"): (ANYONE, {}),
+    ("POST", "/reset-password/{token}"): (ANYONE, {"password": "a long enough password"}),
+    ("GET", "/account"): (SIGNED_IN, {}),
+    ("POST", "/account"): (SIGNED_IN, {"name": "New", "theme": "dark"}),
+    ("POST", "/account/sign-ins/{sign_in_id}/end"): (SIGNED_IN, {}),
+    ("POST", "/account/sign-ins/end-others"): (SIGNED_IN, {}),
+    ("GET", "/account/password"): (SIGNED_IN, {}),
+    ("POST", "/account/password"): (SIGNED_IN, {"current": "x", "password": "a long enough password"}),
+    ("GET", "/account/second-factor"): (SIGNED_IN, {}),
+    ("POST", "/account/second-factor"): (SIGNED_IN, {"code": "123456"}),
+    ("POST", "/account/second-factor/codes"): (SIGNED_IN, {}),
+    ("POST", "/account/second-factor/off"): (SIGNED_IN, {}),
+    ("GET", "/account/delete"): (SIGNED_IN, {}),
+    ("POST", "/account/delete"): (SIGNED_IN, {}),
+    ("GET", "/account/identities"): (SIGNED_IN, {}),
+    ("POST", "/account/identities"): (SIGNED_IN, {}),
+    ("POST", "/account/identities/{identity_id}/remove"): (SIGNED_IN, {}),
+    ("GET", "/account/confirm"): (SIGNED_IN, {}),
+    ("POST", "/account/confirm"): (SIGNED_IN, {}),
+    ("GET", "/organizations/new"): (SIGNED_IN, {}),
+    ("POST", "/organizations/new"): (SIGNED_IN, {"name": "Mine"}),
+    ("GET", "/invites/{token}"): (ANYONE, {}),
+    ("POST", "/invites/{token}"): (SIGNED_IN, {}),
+    ("GET", OF): (MEMBER, {}),
+    ("GET", f"{OF}/model-state"): (MEMBER, {}),
+    ("GET", f"{OF}/members"): (MEMBER, {}),
+    ("POST", f"{OF}/members/{{user_id}}/role"): (OWNER, {"role": "admin"}),
+    ("GET", f"{OF}/members/{{user_id}}/remove"): (ADMIN, {}),
+    ("POST", f"{OF}/members/{{user_id}}/remove"): (ADMIN, {}),
+    ("GET", f"{OF}/leave"): (MEMBER, {}),
+    ("POST", f"{OF}/leave"): (MEMBER, {}),
+    ("POST", f"{OF}/invites"): (ADMIN, {"email": "guest@example.org", "role": "member"}),
+    ("POST", f"{OF}/invites/{{invite_id}}/resend"): (ADMIN, {}),
+    ("POST", f"{OF}/invites/{{invite_id}}/revoke"): (ADMIN, {}),
+    ("GET", f"{OF}/settings"): (MEMBER, {}),
+    ("POST", f"{OF}/settings"): (ADMIN, {"name": "Acme", "temperature": "0", "max_tokens": "64", "revision": "1"}),
+    ("GET", f"{OF}/delete"): (OWNER, {}),
+    ("POST", f"{OF}/delete"): (OWNER, {"name": "Acme"}),
+    ("GET", f"{OF}/model"): (MEMBER, {}),
+    ("GET", f"{OF}/audit"): (ADMIN, {}),
+    ("GET", f"{OF}/audit.csv"): (ADMIN, {}),
+    ("GET", f"{OF}/audit.jsonl"): (ADMIN, {}),
+    ("GET", f"{OF}/threads"): (MEMBER, {}),
+    ("POST", f"{OF}/threads"): (MEMBER, {"content": "Hello"}),
+    ("GET", f"{OF}/search"): (MEMBER, {}),
+    ("GET", f"{OF}/import"): (MEMBER, {}),
+    ("POST", f"{OF}/import"): (MEMBER, {}),
+    ("GET", T): (MEMBER, {}),
+    ("GET", f"{T}/export.json"): (MEMBER, {}),
+    ("GET", f"{T}/export.md"): (MEMBER, {}),
+    ("POST", f"{T}/messages"): (MEMBER, {"content": "And?"}),
+    ("POST", f"{T}/branch/{{message_id}}"): (MEMBER, {}),
+    ("POST", f"{T}/rename"): (MEMBER, {"title": "New"}),
+    ("POST", f"{T}/share"): ("its owner", {"shared": "true"}),
+    ("POST", f"{T}/delete"): ("its owner or an admin", {}),
+    ("POST", f"{M}/edit"): (MEMBER, {"content": "Hello again"}),
+    ("POST", f"{M}/regenerate"): (MEMBER, {}),
+    ("POST", f"{M}/stop"): (MEMBER, {}),
+    ("GET", f"{M}/events"): (MEMBER, {}),
+    ("POST", f"{M}/correct"): (MEMBER, {"right_answer": "25 days"}),
+    ("GET", f"{OF}/keys"): (MEMBER, {}),
+    ("POST", f"{OF}/keys"): (MEMBER, {"name": "Mine", "scopes": "chat", "expires": "30"}),
+    ("POST", f"{OF}/keys/{{key_id}}/revoke"): ("its owner or an admin", {}),
+}
+
+# Programs: the scope that is needed, the role of its user, and a body.
+PROGRAMS: dict[tuple[str, str], tuple[Scope, Role, dict[str, Any]]] = {
+    ("GET", f"{A}/organization"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/members"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/invites"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{A}/invites"): (Scope.ADMIN, Role.ADMIN, {"email": "guest@example.org", "role": "member"}),
+    ("DELETE", f"{A}/invites/{{invite_id}}"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/audit"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/threads"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{A}/threads"): (Scope.WRITE, Role.MEMBER, {"content": "Hello"}),
+    ("GET", AT): (Scope.READ, Role.MEMBER, {}),
+    ("PATCH", AT): (Scope.WRITE, Role.MEMBER, {"title": "New"}),
+    ("DELETE", AT): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AT}/messages"): (Scope.WRITE, Role.MEMBER, {"content": "And?"}),
+    ("GET", AM): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{AM}/stop"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AM}/correction"): (Scope.WRITE, Role.MEMBER, {"right_answer": "25 days"}),
+    ("DELETE", f"{AM}/correction"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", "/v1/chat/completions"): (
+        Scope.CHAT,
+        Role.MEMBER,
+        {"model": "life-learn", "messages": [{"role": "user", "content": "Hello"}]},
+    ),
+    ("GET", "/v1/models"): (Scope.CHAT, Role.MEMBER, {}),
+    ("GET", "/v1/models/{model}"): (Scope.CHAT, Role.MEMBER, {}),
+}
+
+# No tenant's data, and no visitor: open to all, or guarded by what test_operation.py shows.
+OPEN = {("GET", "/api/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
+MISSES = (401, 403, 404, 405)
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    folder = tmp_path_factory.mktemp("matrix")
+    settings = Settings(
+        database_url=f"sqlite:///{folder}/workspace.db",
+        model_storage_dir=folder / "models",
+        inference_backend="mock",
+        public_url="http://testserver",
+    )
+    found = running(settings, ScriptedInference())
+    with found.visitor().client as client:
+        found.portal = client.portal
+        yield found
+
+
+@dataclass
+class Scene:
+    """An organisation with all that routes name, its people, and people from elsewhere."""
+
+    workspace: Workspace
+    owner: Browser = field(init=False)
+
+    def __post_init__(self) -> None:
+        def person(name: str) -> Browser:
+            return self.workspace.person(f"{name}-{uuid.uuid4().hex[:8]}@example.org")
+
+        self.owner, self.admin, self.member, self.victim = map(person, ("owner", "admin", "member", "victim"))
+        self.stranger, self.removed, self.ended = map(person, ("stranger", "removed", "ended"))
+        self.organization_id = self.workspace.organization(
+            self.owner, admin=[self.admin], member=[self.member, self.victim, self.ended]
+        )
+        self.elsewhere = self.workspace.organization(self.stranger, "Other")
+        self.token = new_token()
+        with self.workspace.database.write() as db:
+            db.execute(delete(Throttle))  # many scenes a minute, from one address
+            db.execute(delete(SignIn).where(SignIn.user_id == self.ended.user_id))
+            self.thread = Thread(
+                organization_id=self.organization_id, owner_id=self.member.user_id, title="Leave", shared=True
+            )
+            db.add(self.thread)
+            db.flush()
+            of = {"organization_id": self.organization_id, "thread_id": self.thread.id}
+            self.question = Message(**of, role="user", content="How many days?", author_id=self.member.user_id)
+            db.add(self.question)
+            db.flush()
+            self.answer = Message(**of, role="assistant", content="20 days.", parent_id=self.question.id, version=0)
+            self.invite = Invite(
+                organization_id=self.organization_id,
+                email=f"guest-{uuid.uuid4().hex[:8]}@example.org",
+                role=Role.MEMBER,
+                token_hash=hash_token(self.token),
+                expires_at=ahead(days=1),
+            )
+            identity = Identity(user_id=self.stranger.user_id, issuer="https://id.example", subject=uuid.uuid4().hex)
+            db.add_all([self.answer, self.invite, identity])
+            db.flush()
+            self.thread.leaf_id = self.answer.id
+            sign_in = db.query(SignIn).filter_by(user_id=self.victim.user_id).one()
+            self.ids = {
+                "organization_id": self.organization_id,
+                "thread_id": self.thread.id,
+                "message_id": self.answer.id,
+                "user_id": self.victim.user_id,
+                "invite_id": self.invite.id,
+                "sign_in_id": sign_in.id,  # somebody else's, for all who ask
+                "identity_id": identity.id,
+                "token": self.token,
+                "model": "life-learn",
+            }
+        self.ids["key_id"] = self.key(self.member, [Scope.CHAT])[1]
+
+    def key(
+        self, browser: Browser, scopes: list[Scope], organization_id: uuid.UUID | None = None, **more: Any
+    ) -> tuple[str, uuid.UUID]:
+        token = new_token("ll_")
+        with self.workspace.database.write() as db:
+            key = ApiKey(
+                organization_id=organization_id or self.organization_id,
+                user_id=browser.user_id,
+                name="key",
+                start=token[:8],
+                token_hash=hash_token(token),
+                scopes=[scope.value for scope in scopes],
+                **more,
+            )
+            db.add(key)
+            db.flush()
+            return token, key.id
+
+    def path(self, path: str) -> str:
+        if path == f"{M}/edit":
+            return path.format(**{**self.ids, "message_id": self.question.id})
+        return path.format(**self.ids)
+
+
+def routes(app: FastAPI) -> set[tuple[str, str]]:
+    """All routes of the application, without what frameworks add."""
+    found = {
+        (method, str(route.path).replace(":path}", "}"))
+        for route in iter_route_contexts(app.routes)
+        for method in getattr(route, "methods", None) or ()
+    }
+    return {(method, path) for method, path in found if method != "HEAD"}
+
+
+def test_every_route_is_in_the_matrix(shared: Workspace) -> None:
+    known, found = {*PAGES, *PROGRAMS, *OPEN}, routes(shared.app)
+    assert found - known == set(), "say here who may use these routes"
+    assert known - found == set(), "these routes are gone"
+
+
+@pytest.mark.parametrize(("method", "path"), PAGES, ids=str)
+def test_pages(shared: Workspace, method: str, path: str) -> None:
+    level, form = PAGES[method, path]
+    below = path.startswith(OF)
+    foreign = path in ("/account/sign-ins/{sign_in_id}/end", "/account/identities/{identity_id}/remove")
+
+    def status(actor: str) -> tuple[int, str]:
+        scene = Scene(shared)
+        browser: Browser = shared.visitor() if actor == "signed out" else getattr(scene, actor)
+        answer = browser.get(scene.path(path)) if method == "GET" else browser.post(scene.path(path), form)
+        assert answer.status_code < 500, f"{actor}: {answer.text[:300]}"
+        return answer.status_code, answer.headers.get("location", "")
+
+    allowed = {
+        ANYONE: {"signed out", "ended", "stranger", "removed", "member", "admin", "owner"},
+        SIGNED_IN: {"stranger", "removed", "member", "admin", "owner"},
+        MEMBER: {"member", "admin", "owner"},
+        ADMIN: {"admin", "owner"},
+        OWNER: {"owner"},
+        "its owner": {"member"},
+        "its owner or an admin": {"member", "admin", "owner"},
+    }[level]
+    for actor in ("signed out", "ended"):
+        code, where = status(actor)
+        if actor in allowed:
+            assert code not in (401, 403), actor
+        else:
+            assert code == 401 or (code == 303 and where.startswith("/sign-in")), f"{actor}: {code} {where}"
+    for actor in ("stranger", "removed"):
+        code, _ = status(actor)
+        if below or (foreign and actor == "removed"):
+            assert code == 404, f"{actor}: {code}"
+    if level.startswith("its owner"):
+        assert status("victim")[0] in (403, 404), "another member"
+    for actor in ("member", "admin", "owner"):
+        code, where = status(actor)
+        if foreign:
+            assert code == 404, f"{actor}: {code}"
+        elif actor not in allowed:
+            assert code == 403, f"{actor}: {code}"
+        elif below:
+            assert code not in MISSES, f"{actor}: {code}"
+            assert not where.startswith("/sign-in"), actor
+
+
+@pytest.mark.parametrize(("method", "path"), [each for each in PAGES if each[0] == "POST"], ids=str)
+def test_pages_change_nothing_without_their_token(shared: Workspace, method: str, path: str) -> None:
+    scene = Scene(shared)
+    for given in ("", "0" * 64, scene.stranger.csrf):
+        answer = scene.member.client.post(scene.path(path), data={**PAGES[method, path][1], "csrf": given})
+        assert answer.status_code in (403, 404), f"{given!r}: {answer.status_code}"
+    assert scene.member.client.post(scene.path(path)).status_code in (403, 404)
+
+
+@pytest.mark.parametrize(("method", "path"), PROGRAMS, ids=str)
+def test_programs(shared: Workspace, method: str, path: str) -> None:
+    scope, role, body = PROGRAMS[method, path]
+    every = list(Scope)
+
+    def status(scene: Scene, headers: dict[str, str], browser: Browser | None = None) -> int:
+        client = (browser or shared.visitor()).client
+        answer = client.request(method, scene.path(path), json=body if method != "GET" else None, headers=headers)
+        assert answer.status_code < 500, answer.text[:300]
+        return int(answer.status_code)
+
+    def with_key(*arguments: Any, scene: Scene | None = None, **more: Any) -> int:
+        scene = scene or Scene(shared)
+        browser = getattr(scene, arguments[0])
+        return status(scene, {"Authorization": f"Bearer {scene.key(browser, *arguments[1:], **more)[0]}"})
+
+    scene = Scene(shared)
+    assert status(scene, {}) == 401, "no key"
+    assert status(scene, {}, scene.owner) == 401, "a cookie is no key"
+    assert status(scene, {"Authorization": "Bearer ll_wrong"}) == 401, "no such key"
+    assert status(scene, {"Authorization": "Basic YTpi"}) == 401, "another scheme"
+    assert with_key("owner", every, revoked_at=now()) == 401, "revoked"
+    assert with_key("owner", every, expires_at=ago(minutes=1)) == 401, "expired"
+    assert with_key("removed", every) == 401, "its user was removed"
+    scene = Scene(shared)
+    elsewhere = with_key("stranger", every, scene.elsewhere, scene=scene)
+    if "{" in path and not path.startswith("/v1/"):
+        assert elsewhere == 404, "an object of another organisation"
+    for other in every:
+        if other is not scope:
+            assert with_key("owner", [other]) == 403, f"scope {other}"
+    if role is Role.ADMIN:
+        assert with_key("member", every) == 403, "a member, whatever the key's scopes"
+    assert with_key("member" if role is Role.MEMBER else "admin", [scope]) not in MISSES
+
+
+def test_a_removed_member_loses_what_was_open(shared: Workspace) -> None:
+    scene = Scene(shared)
+    assert scene.victim.get(scene.path(T)).status_code == 200
+    assert scene.owner.post(scene.path(f"{OF}/members/{{user_id}}/remove")).status_code in (200, 303)
+    assert scene.victim.get(scene.path(T)).status_code == 404
+    assert scene.victim.get(scene.path(f"{M}/events")).status_code == 404
+    with shared.database.read() as db:
+        assert db.get(Membership, (scene.organization_id, scene.victim.user_id)) is None

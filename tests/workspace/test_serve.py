@@ -1,0 +1,317 @@
+"""`lifelearn serve` as a process: how it starts, what it says, and how it ends. uvicorn by itself serves it too."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lifelearn.workspace import serve as serving
+
+SERVE = [sys.executable, "-m", "lifelearn", "serve", "--port", "0"]
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """A folder of its own and the mock, which needs no model."""
+    return {
+        **os.environ,
+        "LL_DATABASE_URL": f"sqlite:///{folder}/workspace.db",
+        "LL_MODEL_STORAGE_DIR": str(folder / "models"),
+        "LL_INFERENCE_BACKEND": "mock",
+        **more,
+    }
+
+
+class Server:
+    def __init__(self, process: subprocess.Popen[str], port: int, line: str) -> None:
+        self.process, self.port, self.line = process, port, line
+
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection.request(method, path, headers={"Host": f"localhost:{self.port}", **headers})
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        connection.close()
+        return answer.status, body
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str]:
+        """Its status and the rest of what it said."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=40)
+        return self.process.returncode, out + err
+
+
+@contextmanager
+def served(folder: Path, command: list[str] | None = None, **more: str) -> Iterator[Server]:
+    process = subprocess.Popen(
+        command or SERVE,
+        env=environment(folder, **more),
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        yield Server(process, int(re.findall(r":(\d+)", line)[0]), line)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        assert server.line == (
+            f"Life-Learn is at http://localhost:{server.port} (database: {tmp_path}/workspace.db, versions: "
+            f"{tmp_path}/models). Ctrl-C ends it.\n"
+        )
+        assert server.ask("/healthz") == (200, '{"status":"alive"}')
+        status, body = server.ask("/readyz")
+        assert (status, json.loads(body)["database"]) == (200, "ok")
+        assert server.ask("/metrics")[0] == 200
+        assert server.ask("/metrics", **{"X-Forwarded-For": "127.0.0.1"})[0] == 403
+        assert server.ask("/", Host="evil.example")[0] == 400
+        child = children(server.process.pid)
+        assert len(child) == 1
+        status, out = server.end()
+        assert status == 0
+        assert "Traceback" not in out
+        assert "error" not in out.lower()
+        assert not any(alive(pid) for pid in child)
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().split()[2] != "Z"
+
+
+def test_ctrl_c_ends_it_without_a_trace(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        server.ask("/healthz")
+        status, out = server.end(signal.SIGINT)
+        assert status == 0
+        assert "Traceback" not in out
+
+
+def test_uvicorn_serves_it_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    app = "lifelearn.workspace.app:create_app"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", app, "--factory", "--port", str(port)],
+        env=environment(tmp_path, LL_LOG_FORMAT="json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        server = Server(process, port, "")
+        end = time.monotonic() + 60
+        while True:
+            try:
+                assert server.ask("/readyz")[0] == 200
+                break
+            except ConnectionError:
+                assert time.monotonic() < end
+                assert process.poll() is None
+                time.sleep(0.05)
+        server.ask("/sign-in/with-a-secret-in-the-path")
+        _, out = server.end()
+        assert "Traceback" not in out
+        assert "with-a-secret-in-the-path" not in out
+        assert '"event": "request"' in out
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def refused(folder: Path, *arguments: str, **more: str) -> str:
+    """What it says where it cannot start: one line, and status 1."""
+    command = [sys.executable, "-m", "lifelearn", "serve", *arguments]
+    done = subprocess.run(
+        command, env=environment(folder, **more), cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    told = [line for line in done.stderr.splitlines() if not re.match(r"\d{4}-", line)]  # without the log
+    assert len(told) == 1, done.stderr
+    return told[0]
+
+
+def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert refused(tmp_path, "--port", port) == (
+            f"Port {port} is in use. Stop what uses it, or choose another with --port."
+        )
+    assert not (tmp_path / "workspace.db").exists(), "nothing is made before it is clear that it can serve"
+
+
+@pytest.mark.parametrize(
+    ("host", "told"), [("192.0.2.1", "This machine has no address"), ("no.such.host.invalid", "There is no host")]
+)
+def test_an_address_that_is_not_ours_is_a_sentence(host: str, told: str) -> None:
+    with pytest.raises(serving.ServeError, match=told):
+        serving._listening(host, 0)
+
+
+def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    url = "postgresql://anna:hunter2@127.0.0.1:1/x"
+    told = refused(tmp_path, "--port", "0", LL_DATABASE_URL=url)
+    assert told.startswith("The database postgresql+psycopg://anna:***@127.0.0.1:1/x cannot be used:")
+    assert told.endswith("Check LL_DATABASE_URL.")
+    (tmp_path / "text.db").write_text("just a text " * 200)
+    told = refused(tmp_path, "--port", "0", LL_DATABASE_URL=f"sqlite:///{tmp_path}/text.db")
+    assert "file is not a database" in told
+
+
+def test_the_address_is_not_changed_where_it_is_configured(tmp_path: Path) -> None:
+    with served(tmp_path, LL_PUBLIC_URL="http://127.0.0.1:8099") as server:
+        assert "Life-Learn is at http://127.0.0.1:8099 " in server.line
+
+
+def test_the_web_process_is_small_and_has_no_torch(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        for path in ("/", "/sign-in", "/healthz", "/metrics", "/static/workspace.css", "/api/openapi.json"):
+            server.ask(path)
+        proc = Path(f"/proc/{server.process.pid}")
+        assert "libtorch" not in (proc / "maps").read_text()
+        resident = int(re.findall(r"VmRSS:\s+(\d+) kB", (proc / "status").read_text())[0]) / 1024
+        assert resident < 200
+
+
+def test_no_module_of_the_web_process_imports_torch() -> None:
+    code = (
+        "import sys, lifelearn.workspace.serve\n"
+        "print([name for name in ('torch', 'transformers', 'peft', 'numpy', 'datasets') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_a_slow_head_is_not_waited_for(tmp_path: Path) -> None:
+    """Neither a first one nor one on a connection that was used before; who is in time is not disturbed."""
+    script = (
+        "from lifelearn.settings import load_settings\n"
+        "from lifelearn.workspace import serve\n"
+        "serve.HEAD_SECONDS = 0.5\n"
+        "serve.serve(load_settings(), '127.0.0.1', 0, lambda line: print(line, flush=True))\n"
+    )
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(tmp_path, [sys.executable, "-c", script]) as server:
+
+        def connected() -> socket.socket:
+            return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+        def answered(each: socket.socket) -> bool:
+            each.sendall(request)
+            got = b""
+            while not got.endswith(b'"alive"}'):
+                part = each.recv(4096)
+                assert part
+                got += part
+            return got.startswith(b"HTTP/1.1 200")
+
+        with connected() as silent, connected() as first, connected() as second, connected() as kept:
+            first.sendall(request[:20])
+            for each in (second, kept):
+                assert answered(each)
+            second.sendall(request[:20])
+            for slow in (silent, first, second):
+                began = time.monotonic()
+                assert slow.recv(4096) == b"", "closed"
+                assert time.monotonic() - began < 5
+            assert answered(kept), "an idle connection may be kept"
+
+
+def test_a_head_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    with served(tmp_path) as server:
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=10)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * (2 * serving.HEAD_BYTES))
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400")
+        connection.close()
+        assert server.ask("/healthz")[0] == 200
+
+
+STREAMS = """
+import asyncio, sys
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from lifelearn.settings import load_settings
+from lifelearn.workspace import serve
+
+real = serve.create_app
+
+def with_streams(settings):
+    app = real(settings)
+
+    @app.get("/trial/events")
+    async def events():
+        async def parts():
+            yield "data: first\\n\\n"
+            await asyncio.sleep(600)
+        return StreamingResponse(parts(), media_type="text/event-stream")
+
+    @app.get("/trial/download")
+    async def download():
+        async def parts():
+            yield "first,"
+            await asyncio.sleep(1.5)
+            yield "last"
+        return StreamingResponse(parts(), media_type="text/plain")
+
+    close = app.state.answers.close
+    async def closed():
+        await close()
+        print("answers are saved", flush=True)
+    app.state.answers.close = closed
+    return app
+
+serve.create_app = with_streams
+serve.serve(load_settings(), "127.0.0.1", 0, lambda line: print(line, flush=True))
+"""
+
+
+def test_open_streams_do_not_keep_it_and_downloads_are_finished(tmp_path: Path) -> None:
+    def begun(path: str) -> tuple[http.client.HTTPConnection, Any]:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection.request("GET", path, headers={"Host": "localhost"})
+        return connection, connection.getresponse()
+
+    with served(tmp_path, [sys.executable, "-c", STREAMS]) as server:
+        asked = [begun("/trial/events") for _ in range(5)]
+        for _, answer in asked:
+            assert answer.read(5) == b"data:"
+        connection, download = begun("/trial/download")
+        assert download.read(6) == b"first,"
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        for _, answer in asked:
+            answer.read()  # ends, and in order: an answer cut off would raise
+        assert time.monotonic() - began < serving.END_SECONDS / 2
+        assert download.read() == b"last"
+        out, err = server.process.communicate(timeout=20)
+        assert server.process.returncode == 0, err
+        assert "answers are saved" in out
+        assert "Traceback" not in err
+        assert "without completing" not in err
+        for each, _ in [*asked, (connection, None)]:
+            each.close()
