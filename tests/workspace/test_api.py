@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -308,6 +309,52 @@ def test_waiting_has_an_end(workspace: Workspace, acme: Acme, monkeypatch: pytes
     acme.until(thread["id"], answer["id"], Status.COMPLETE)
 
 
+def test_who_waits_sees_no_more_than_is_theirs_at_the_end(workspace: Workspace, acme: Acme) -> None:
+    workspace.inference.gate = asyncio.Event()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(acme.ask, "POST", "/threads", {"content": "Hello there", "wait": True})
+        while not workspace.inference.asked:
+            time.sleep(0.02)
+        with workspace.database.write() as db:
+            db.execute(update(ApiKey).values(revoked_at=now()))
+        workspace.portal.call(workspace.inference.gate.set)
+        assert waiting.result(20).status_code == 401
+
+
+def test_changes_are_in_the_audit_log(workspace: Workspace, acme: Acme) -> None:
+    for name in ("correctMessage", "withdrawCorrection", "withdrawCorrection"):
+        acme.call(name)
+    for shared in (True, True, False):
+        acme.ask("PATCH", f"/threads/{acme.ids['thread']}", {"shared": shared})
+    acme.ask("POST", "/threads", {"content": "Hello", "shared": True, "wait": True})
+    acme.call("deleteThread")
+    with workspace.database.read() as db:
+        events = db.scalars(select(AuditEvent).order_by(AuditEvent.created_at)).all()
+        assert [event.action for event in events] == [
+            "answer.marked_wrong",
+            "answer.mark_withdrawn",
+            "chat.shared",
+            "chat.made_private",
+            "chat.shared",
+            "chat.deleted",
+        ]
+        assert events[-1].target == "a private chat"
+        assert {event.actor for event in events} == {"anna@example.org"}
+
+
+def test_deleting_a_chat_stops_its_answer(workspace: Workspace, acme: Acme) -> None:
+    workspace.inference.gate = asyncio.Event()
+    made = acme.ask("POST", "/threads", {"content": "Hello there"}).json()
+    while not workspace.inference.asked:
+        time.sleep(0.02)
+    assert acme.ask("DELETE", f"/threads/{made['thread']['id']}").status_code == 204
+    for _ in range(200):
+        if workspace.inference.closed:
+            break
+        time.sleep(0.02)
+    assert workspace.inference.closed == 1
+
+
 def test_stopping(workspace: Workspace, acme: Acme) -> None:
     workspace.inference.gate = asyncio.Event()
     made = acme.ask("POST", "/threads", {"content": "Hello there"}).json()
@@ -470,13 +517,14 @@ def test_queries_that_do_not_fit(acme: Acme) -> None:
         ("/audit", {"before": "\x00"}),
         ("/audit", {"person": "\x00"}),
         ("/audit", {"since": "yesterday"}),
-        ("/audit", {"since": "9999-12-31"}),
     ):
         answer = acme.ask("GET", path, **query)
         assert answer.status_code == 422, (path, query)
         assert answer.headers["content-type"] == "application/problem+json"
     for query in ({"search": "a\x00b"}, {"search": "%_\\' OR 1=1 --"}, {"before": "99999999999999999-" + "0" * 32}):
         assert acme.ask("GET", "/threads", **query).status_code == 200, query
+    for query in ({"since": "9999-12-31"}, {"until": "0001-01-01"}):
+        assert acme.ask("GET", "/audit", **query).json()["items"] == []
 
 
 @pytest.mark.parametrize("thread_id", ["x", "1", "%00", "..", "' OR 1=1", "0" * 5000])

@@ -87,23 +87,7 @@ def test_the_next_page_keeps_the_filter(workspace: Workspace) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("", 5),
-        ("action=a.one", 3),
-        ("action=a.none", 0),
-        ("person=ANNA@example.org", 3),
-        ("person=bert@example.org&action=a.two", 2),
-        ("since=2026-03-02", 3),
-        ("until=2026-03-01", 2),
-        ("since=2026-03-01&until=2026-03-02", 4),
-        ("since=&until=&person=&action=", 5),
-        ("since=2999-12-31", 0),
-        ("until=2999-12-31", 5),
-    ],
-)
-def test_filters(workspace: Workspace, query: str, found: int) -> None:
+def test_filters(workspace: Workspace) -> None:
     anna, bert = workspace.person("anna@example.org"), workspace.person("bert@example.org")
     here = workspace.organization(anna)
     with workspace.database.write() as db:
@@ -119,15 +103,30 @@ def test_filters(workspace: Workspace, query: str, found: int) -> None:
                     organization_id=here, actor_id=person.user_id, actor=person.email, action=action, created_at=at
                 )
             )
-    assert anna.get(f"/o/{here}/audit?{query}").text.count('<td><time datetime="') == found
-    assert len(rows_of(anna.get(f"/o/{here}/audit.csv?{query}"))) == found
-    assert len(lines_of(anna.get(f"/o/{here}/audit.jsonl?{query}"))) == found
+    for query, found in (
+        ("", 5),
+        ("action=a.one", 3),
+        ("action=a.none", 0),
+        ("person=ANNA@example.org", 3),
+        ("person=bert@example.org&action=a.two", 2),
+        ("since=2026-03-02", 3),
+        ("until=2026-03-01", 2),
+        ("since=2026-03-01&until=2026-03-02", 4),
+        ("since=&until=&person=&action=", 5),
+        ("since=2999-12-31", 0),
+        ("until=2999-12-31", 5),
+    ):
+        page = anna.get(f"/o/{here}/audit?{query}").text
+        assert page.count('<td><time datetime="') == found, query
+        assert len(rows_of(anna.get(f"/o/{here}/audit.csv?{query}"))) == found, query
+        assert len(lines_of(anna.get(f"/o/{here}/audit.jsonl?{query}"))) == found, query
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_questions_that_cannot_be_answered(workspace: Workspace) -> None:
+    anna = workspace.person()
+    here = workspace.organization(anna)
+    for query in (
         "since=yesterday",
         "since=0001-01-01",
         "until=9999-12-31",
@@ -137,14 +136,10 @@ def test_filters(workspace: Workspace, query: str, found: int) -> None:
         "before=2026-03-01T00:00:00_00000000-0000-0000-0000-000000000000",
         "before=0001-01-01T00:00:00%2B23:00_00000000-0000-0000-0000-000000000000",
         "before=2026-03-01T00:00:00%2B00:00_x",
-    ],
-)
-def test_questions_that_cannot_be_answered(workspace: Workspace, query: str) -> None:
-    anna = workspace.person()
-    here = workspace.organization(anna)
-    assert anna.get(f"/o/{here}/audit?{query}").status_code == 422
-    if not query.startswith("before"):
-        assert anna.get(f"/o/{here}/audit.csv?{query}").status_code == 422
+    ):
+        assert anna.get(f"/o/{here}/audit?{query}").status_code == 422, query
+        if not query.startswith("before"):
+            assert anna.get(f"/o/{here}/audit.csv?{query}").status_code == 422, query
 
 
 def test_what_is_asked_for_is_shown_harmlessly(workspace: Workspace) -> None:
@@ -178,17 +173,16 @@ def test_exports_hold_everything(workspace: Workspace, monkeypatch: pytest.Monke
     assert len({row["id"] for row in rows_of(table)}) == 120
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＠x"])
-def test_a_table_program_computes_nothing(workspace: Workspace, text: str) -> None:
+def test_a_table_program_computes_nothing(workspace: Workspace) -> None:
     anna = workspace.person()
     here = workspace.organization(anna)
-    with workspace.database.write() as db:
-        db.add(AuditEvent(organization_id=here, actor_id=None, actor=text, action=text, target=text, address=text))
-    exported = anna.get(f"/o/{here}/audit.csv")
-    row = next(csv.DictReader(io.StringIO(exported.text, newline="")))
-    for column in ("actor", "action", "target", "address"):
-        assert row[column] == f"'{text}"
-    assert lines_of(anna.get(f"/o/{here}/audit.jsonl"))[0]["actor"] == text
+    for text in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1", "＠x"):
+        with workspace.database.write() as db:
+            db.add(AuditEvent(organization_id=here, actor_id=None, actor=text, action=text, target=text, address=text))
+        row = next(csv.DictReader(io.StringIO(anna.get(f"/o/{here}/audit.csv").text, newline="")))
+        for column in ("actor", "action", "target", "address"):
+            assert row[column] == f"'{text}"
+        assert lines_of(anna.get(f"/o/{here}/audit.jsonl"))[0]["actor"] == text
 
 
 def test_quotes_and_line_ends_stay_in_their_cell(workspace: Workspace) -> None:

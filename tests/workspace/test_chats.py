@@ -402,7 +402,7 @@ def test_the_list(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None
     assert "No chats yet" in anna.htmx("GET", f"/o/{place}/threads").text
     fill(workspace, anna, place, ("Old", 30, "a"), ("New", 0, "b"), ("This week", 3, "c"))
     found = anna.htmx("GET", f"/o/{place}/threads").text
-    assert re.findall(r"<h3>(.*?)</h3>|class=\"title\">(.*?)</span>", found) == [
+    assert re.findall(r"<h2>(.*?)</h2>|class=\"title\">(.*?)</span>", found) == [
         ("Today", ""), ("", "New"), ("Last 7 days", ""), ("", "This week"), ("Earlier", ""), ("", "Old"),
     ]  # fmt: skip
     page = anna.get(f"/o/{place}/threads").text  # without htmx: a page
@@ -426,7 +426,7 @@ def test_the_list_goes_on(workspace: Workspace, anna: Browser, place: uuid.UUID)
     for _ in range(4):
         page = anna.htmx("GET", path).text
         found += re.findall(r"chat \d+\.", page)
-        assert ("<h3>Earlier" in page) == (path.endswith("q=chat"))
+        assert ("<h2>Earlier" in page) == (path.endswith("q=chat"))
         more = re.search(r'hx-get="([^"]+before=[^"]+)"', page)
         if more is None:
             break

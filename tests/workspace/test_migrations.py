@@ -67,6 +67,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Add:
         return config
 
     monkeypatch.setattr(migrations, "configured", with_more)
+    monkeypatch.setattr(migrations, "_is_up_to_date", lambda database: False)  # which looks at the real folder
     names = [str(script().get_current_head())]
 
     def add(statements: str) -> str:
@@ -241,6 +242,20 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "x.db").write_text("no database at all, just some text that is long enough to be looked at " * 20)
     with pytest.raises(DatabaseError, match="not a database"):
         upgrade(Database(f"sqlite:///{tmp_path}/x.db"))
+
+
+@BOTH
+def test_a_quick_look_is_enough_where_nothing_is_to_be_done(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not migrations._is_up_to_date(database)
+    upgrade(database)
+    assert migrations._is_up_to_date(database)
+    monkeypatch.setattr(migrations, "_turn", lambda database: pytest.fail("it took its turn"))
+    upgrade(database)
+    with database.write() as db:
+        db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    assert not migrations._is_up_to_date(database)
 
 
 def test_revisions_follow_one_another() -> None:

@@ -183,17 +183,25 @@ def test_one_open_invite_for_an_address(workspace: Workspace) -> None:
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "email", ["", "anna", "a@", "a b@example.org", "a@b@example.org", "x@y.org, z@y.org", "a@x.org\r\nBcc: b@x.org",
-              "a\x00@example.org", "x" * 250 + "@example.org", "<script>@example.org"]
-)  # fmt: skip
-def test_what_is_no_address_is_not_invited(workspace: Workspace, email: str) -> None:
+def test_what_is_no_address_is_not_invited(workspace: Workspace) -> None:
     anna = workspace.person()
     here = workspace.organization(anna)
-    answer = anna.post(f"/o/{here}/invites", {"email": email, "role": "member"})
-    assert answer.status_code == 422
-    assert 'aria-invalid="true"' in answer.text
-    assert "<script>@" not in answer.text
+    for email in (
+        "",
+        "anna",
+        "a@",
+        "a b@example.org",
+        "a@b@example.org",
+        "x@y.org, z@y.org",
+        "a@x.org\r\nBcc: b@x.org",
+        "a\x00@example.org",
+        "x" * 250 + "@example.org",
+        "<script>@example.org",
+    ):
+        answer = anna.post(f"/o/{here}/invites", {"email": email, "role": "member"})
+        assert answer.status_code == 422, email
+        assert 'aria-invalid="true"' in answer.text
+        assert "<script>@" not in answer.text
     with workspace.database.read() as db:
         assert db.scalars(select(Invite)).all() == []
 
@@ -294,7 +302,7 @@ def test_an_invite_is_mailed(mailing: Workspace, mail_server: MailServer) -> Non
     assert bert.post(link).status_code == 303
 
 
-@pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+@BOTH
 def test_the_database_does_not_wait_for_the_mail_server(mailing: Workspace, mail_server: MailServer) -> None:
     anna, bert = mailing.person("anna@example.org"), mailing.person("bert@example.org")
     here = mailing.organization(anna)

@@ -18,7 +18,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
@@ -123,6 +122,7 @@ class _Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        self._idle = self.conn.their_state  # as it is before a head is complete
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -136,7 +136,7 @@ class _Protocol(H11Protocol):
 
     def _watch(self) -> None:
         """Starts the clock where a head is not complete, and stops it where one is."""
-        waits = self.conn.their_state is h11.IDLE and self.timeout_keep_alive_task is None
+        waits = self.conn.their_state is self._idle and self.timeout_keep_alive_task is None
         if waits and self._head is None:
             self._head = self.loop.call_later(HEAD_SECONDS, self.timeout_keep_alive_handler)
         elif not waits and self._head is not None:

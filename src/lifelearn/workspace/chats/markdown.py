@@ -30,6 +30,7 @@ from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 # Above these a text is shown as it is written: the parsers take more than linear time on texts made to be slow.
 MARKDOWN_CHARS = 40_000
 MAILTO_MOST = 100
+KEPT_CHARS = 8_000
 CODE_CHARS, CODE_LINE = 8_000, 400
 MATHS_CHARS, MATHS_DEPTH, MATHS_LINES = 2_000, 30, 60
 MATHS_MOST = 200
@@ -94,11 +95,11 @@ _SAFE = nh3.Cleaner(
 _COLOURS = HtmlFormatter(nowrap=True)
 
 
-def render_markdown(text: str) -> str:
-    """Safe HTML of a text in Markdown."""
+def render_markdown(text: str, keep: bool = True) -> str:
+    """Safe HTML of a text in Markdown. keep: it may be asked for again; not so a text that still grows."""
     if len(text) > MARKDOWN_CHARS or text.count("mailto:") > MAILTO_MOST:
         return as_written(text)
-    return _rendered(text)
+    return _kept(text) if keep and len(text) <= KEPT_CHARS else _rendered(text)
 
 
 def as_written(text: str) -> str:
@@ -106,7 +107,11 @@ def as_written(text: str) -> str:
     return f'<pre tabindex="0">{html.escape(text)}</pre>'
 
 
-@lru_cache(maxsize=256)  # a chat that is read again, and again by others; at most 256 texts of bounded length
+@lru_cache(maxsize=256)  # a chat that is read again, and by others; some megabytes at most
+def _kept(text: str) -> str:
+    return _rendered(text)
+
+
 def _rendered(text: str) -> str:
     return _SAFE.clean(_PARSER.render(text, {}))
 
@@ -201,7 +206,7 @@ def _maths(self: RendererHTML, tokens: Sequence[Token], index: int, options: Opt
     return f'<div class="maths">{shown}</div>\n' if token.type == "math_block" else shown
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=256)
 def _mathml(source: str, block: bool) -> str:
     """MathML; "" where the source cannot be read."""
     if not source or len(source) > MATHS_CHARS or _depth(source) > MATHS_DEPTH:

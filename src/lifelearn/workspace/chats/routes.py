@@ -43,7 +43,7 @@ from lifelearn.workspace.pages import SignedIn, go, render
 
 router = APIRouter(prefix="/o/{organization_id}")
 
-TURNS = 60  # shown at first; more are asked for
+TURNS, TURNS_MOST = 60, 2000  # shown at first, and if more are asked for
 LISTED = 50
 EVENT_SECONDS = 0.1  # between two states of an answer
 CHECK_SECONDS = 5.0  # between two looks at whether the reader may still read
@@ -150,7 +150,7 @@ def show(
     """message: one that must be on the page, whichever branch it is in; the shown branch stays what it is."""
     thread = service.thread_of(db, place, thread_id)
     leaf = None if message is None else service.message_of(db, place, thread, message).id
-    return _thread_page(request, place, db, thread, most=max(1, min(turns, 100_000)), through=leaf)
+    return _thread_page(request, place, db, thread, most=max(1, min(turns, TURNS_MOST)), through=leaf)
 
 
 @router.get("/threads/{thread_id}/export.json")
@@ -286,9 +286,10 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
             break
         started = time.monotonic()
         html = await asyncio.to_thread(_text_so_far, request, state)
-        if html and html != sent:
-            yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
-            sent = html
+        if not html or html == sent:  # the next state, whenever it comes: nobody waits for a first word
+            continue
+        yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
+        sent = html
         # A long text takes a while to render: never more than a third of the time goes into it.
         await asyncio.sleep(max(EVENT_SECONDS, 2 * (time.monotonic() - started)))
     yield ServerSentEvent(raw_data=await asyncio.to_thread(_ended, request, database, reader), event="done")
@@ -490,7 +491,7 @@ def _about(request: Request, place: Place, thread: Thread, turns: list[Turn]) ->
 
 
 def _markdown(text: str) -> Markup:
-    return Markup(render_markdown(text))  # noqa: S704  # sanitised there
+    return Markup(render_markdown(text))  # noqa: S704  # nosec B704
 
 
 def _list_changed(response: HTMLResponse) -> HTMLResponse:
@@ -519,7 +520,7 @@ def _age(moment: datetime) -> str:
 
 def _text_so_far(request: Request, state: State) -> str:
     if state.text:
-        return render_markdown(state.text)
+        return render_markdown(state.text, keep=False)
     return WAITING if _inference(request).state == "loading" else ""
 
 

@@ -11,17 +11,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from lifelearn.workspace.database import Base, Database, UtcDateTime
+
+if TYPE_CHECKING:  # Alembic is imported where something is to be done: mostly it is not
+    from alembic.config import Config
 
 log = structlog.get_logger("lifelearn.migrations")
 
@@ -35,6 +34,8 @@ class DatabaseError(Exception):
 
 def upgrade(database: Database) -> None:
     """Brings the schema up to date. Raises DatabaseError where that cannot be."""
+    if _is_up_to_date(database):
+        return
     begun = False
     try:
         with _turn(database) as connection:
@@ -46,12 +47,23 @@ def upgrade(database: Database) -> None:
         raise DatabaseError(f"The database {_shown(database)} {told}: {_first_line(error)}{advice}") from error
 
 
+def _is_up_to_date(database: Database) -> bool:
+    """A quick look: whether it has the last revision, which are numbered."""
+    newest = max((file.name[1:5] for file in (HERE / "versions").glob("r*.py")), default="")
+    try:
+        with database.engine.connect() as connection:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
+    except SQLAlchemyError:  # it is empty, or does not answer, which the second look says
+        return False
+
+
 def _upgrade(database: Database, connection: Connection) -> None:
+    from alembic import command
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     config = configured(connection)
     script = ScriptDirectory.from_config(config)
-    if not script.get_heads():
-        tables().create_all(connection)
-        return
     (head,) = script.get_heads()
     found = MigrationContext.configure(connection).get_current_revision()
     if found == head:
@@ -89,6 +101,9 @@ def options() -> dict[str, Any]:
 
 
 def configured(connection: Connection) -> Config:
+    """Alembic's settings: there is no file of them."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(HERE).replace("%", "%%"))
     config.set_main_option("file_template", "r%%(rev)s_%%(slug)s")

@@ -6,9 +6,12 @@ import asyncio
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
@@ -16,12 +19,12 @@ from starlette.types import Scope as Connection
 from lifelearn.settings import Settings
 from lifelearn.workspace.chats import service as chats
 from lifelearn.workspace.chats.answers import Answers
-from lifelearn.workspace.chats.tables import Message, Thread
+from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import Db, after_commit, commit, database_of
-from lifelearn.workspace.errors import NotFoundError, UnavailableError
+from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.organizations import audit, service
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.programs.caller import Administers, Reader, Reads, Writes
+from lifelearn.workspace.programs.caller import Administers, Reader, Reads, Writes, again
 from lifelearn.workspace.programs.leaving import until_gone
 from lifelearn.workspace.programs.schemas import (
     WAIT_SECONDS,
@@ -190,7 +193,7 @@ def create_thread(request: Request, place: Writes, db: Db, asked: ThreadAsked) -
     thread, question, answer = chats.post(db, place, None, asked.content)
     if asked.title is not None:
         chats.rename(db, place, thread, asked.title)
-    chats.share(db, place, thread, asked.shared)
+    _share(request, db, place, thread, asked.shared)
     return _begun(request, db, thread, question, answer, asked.wait)
 
 
@@ -209,22 +212,28 @@ def thread(
 
 
 @api.patch("/threads/{thread_id}", operation_id="updateThread", tags=["Chats"], responses=problems(*BODY, 404))
-def change_thread(place: Writes, db: Db, thread_id: uuid.UUID, change: ThreadChange) -> ThreadTold:
+def change_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, change: ThreadChange) -> ThreadTold:
     """Renames a chat, shares it with all members or makes it private. What is left out or null stays as it is."""
     found = chats.thread_of(db, place, thread_id)
     if change.title is not None:
         chats.rename(db, place, found, change.title)
     if change.shared is not None:
-        chats.share(db, place, found, change.shared)
+        _share(request, db, place, found, change.shared)
     return ThreadTold.model_validate(found)
 
 
 @api.delete(
     "/threads/{thread_id}", operation_id="deleteThread", tags=["Chats"], status_code=204, responses=problems(404, 422)
 )
-def delete_thread(place: Writes, db: Db, thread_id: uuid.UUID) -> None:
+def delete_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID) -> None:
     """Deletes a chat with its messages, for good."""
-    chats.delete(db, place, chats.thread_of(db, place, thread_id))
+    found = chats.thread_of(db, place, thread_id)
+    running = select(Message.id).where(Message.thread_id == thread_id, Message.status == Status.STREAMING)
+    for answer_id in db.scalars(running).all():
+        after_commit(db, partial(answers_of(request).stop, answer_id))
+    target = found.title if found.shared else "a private chat"  # whose title nobody else learns
+    chats.delete(db, place, found)
+    audit.record(db, request, place.organization.id, place.user, "chat.deleted", target, id=str(thread_id))
 
 
 @api.post(
@@ -263,7 +272,7 @@ def message(place: Reads, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -
 def stop(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageTold:
     """Ends an answer early; it keeps what it has. Told is the answer of before, since it ends a moment later."""
     found = _message(db, place, thread_id, message_id)
-    after_commit(db, lambda: answers_of(request).stop(message_id))
+    after_commit(db, partial(answers_of(request).stop, message_id))
     return MessageTold.model_validate(found)
 
 
@@ -273,10 +282,13 @@ def stop(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_
     tags=["Chats"],
     responses=problems(*BODY, 404),
 )
-def correct(place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID, asked: CorrectionAsked) -> MessageTold:
+def correct(
+    request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID, asked: CorrectionAsked
+) -> MessageTold:
     """Marks an answer as wrong, with what is right instead. Again replaces what was said before."""
     found = _message(db, place, thread_id, message_id)
     chats.correct(found, asked.right_answer)
+    audit.record(db, request, place.organization.id, place.user, "answer.marked_wrong", str(message_id))
     return MessageTold.model_validate(found)
 
 
@@ -286,10 +298,12 @@ def correct(place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID, 
     tags=["Chats"],
     responses=problems(404, 422),
 )
-def withdraw(place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageTold:
+def withdraw(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageTold:
     """Takes the mark back. Does nothing to an answer that has none."""
     found = _message(db, place, thread_id, message_id)
-    chats.withdraw(found)
+    if found.marked_wrong_at is not None:
+        chats.withdraw(found)
+        audit.record(db, request, place.organization.id, place.user, "answer.mark_withdrawn", str(message_id))
     return MessageTold.model_validate(found)
 
 
@@ -309,24 +323,30 @@ class Awaited(Response):
                 async for _state in states:
                     pass
         answer = await run_in_threadpool(self._read)
-        if answer is None:
-            raise NotFoundError("The chat was deleted before the answer was complete.")
         told = self.told.model_copy(update={"answer": answer})
         await _created(told)(scope, receive, send)
 
     def _states(self) -> AsyncGenerator[object]:
         return cast(AsyncGenerator[object], answers_of(self.request).follow(self.told.answer.id))
 
-    def _read(self) -> MessageTold | None:
+    def _read(self) -> MessageTold:
+        """The answer as it is now, for who may still see it."""
         with database_of(self.request).read() as db:
-            answer = db.get(Message, self.told.answer.id)
-            return None if answer is None else MessageTold.model_validate(answer)
+            place = again(self.request, db).place
+            return MessageTold.model_validate(_message(db, place, self.told.thread.id, self.told.answer.id))
 
 
-def _begun(request: Request, db: Db, thread: Thread, question: Message, answer: Message, wait: bool) -> Response:
+def _share(request: Request, db: Session, place: Place, thread: Thread, shared: bool) -> None:
+    changes = thread.shared != shared
+    chats.share(db, place, thread, shared)
+    if changes:
+        action = "chat.shared" if shared else "chat.made_private"
+        audit.record(db, request, place.organization.id, place.user, action, thread.title, id=str(thread.id))
+
+
+def _begun(request: Request, db: Session, thread: Thread, question: Message, answer: Message, wait: bool) -> Response:
     """Has the answer written once it is kept that there is one."""
-    answer_id = answer.id
-    after_commit(db, lambda: answers_of(request).begin(answer_id))
+    after_commit(db, partial(answers_of(request).begin, answer.id))
     told = Posted(
         thread=ThreadTold.model_validate(thread),
         question=MessageTold.model_validate(question),
@@ -339,5 +359,5 @@ def _created(told: Posted) -> Response:
     return Response(told.model_dump_json(), 201, media_type="application/json")
 
 
-def _message(db: Db, place: Place, thread_id: uuid.UUID, message_id: uuid.UUID) -> Message:
+def _message(db: Session, place: Place, thread_id: uuid.UUID, message_id: uuid.UUID) -> Message:
     return chats.message_of(db, place, chats.thread_of(db, place, thread_id), message_id)

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
+from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.throttle import network, throttle
 from lifelearn.workspace.crypto import hash_token
@@ -38,8 +39,9 @@ def _caller(request: Request, scopes: SecurityScopes, bearer: Bearer) -> Caller:
     database = database_of(request)
     if bearer is None:
         raise SignedOutError("Send an API key: Authorization: Bearer ll_…", {"WWW-Authenticate": "Bearer"})
+    request.state.key_hash = hash_token(bearer.credentials)
     with database.read() as db:
-        found = keys.caller(db, hash_token(bearer.credentials))
+        found = keys.caller(db, request.state.key_hash)
     if found is None:
         where = hash_token(network(address_of(request)))[:32]
         throttle(database, f"key-failed:{where}", FAILURES, FAILURES_SECONDS)
@@ -50,12 +52,17 @@ def _caller(request: Request, scopes: SecurityScopes, bearer: Bearer) -> Caller:
     return found
 
 
-def _here(caller: Annotated[Caller, Depends(_caller)], db: Db) -> Caller:
-    """The caller in the session of the request: what was true a moment ago is looked up again."""
-    found = keys.caller(db, caller.key.token_hash)
+def again(request: Request, db: Session) -> Caller:
+    """The caller, looked up again: what was true a moment ago may not be so now. Raises SignedOutError."""
+    found = keys.caller(db, request.state.key_hash)
     if found is None:
         raise _invalid()
     return found
+
+
+def _here(request: Request, _caller: Annotated[Caller, Depends(_caller)], db: Db) -> Caller:
+    """The caller in the session of the request."""
+    return again(request, db)
 
 
 def _place(caller: Annotated[Caller, Depends(_here)]) -> Place:

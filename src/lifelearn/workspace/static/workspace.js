@@ -1,6 +1,8 @@
 // What the pages do beyond htmx, all of it by data-attributes; each page works without it.
 //   data-toggle="ID"        opens and closes that element (the menu on a phone)
 //   data-copy="SELECTOR"    copies that element's text; data-copy-text="…" copies the text itself
+//   data-copy-code          in a .code: copies its <pre>
+//   data-reveal             a password that can be looked at
 //   data-confirm="…"        asks before a form is sent
 //   data-send               a textarea: Enter sends its form, Shift+Enter starts a new line
 //   data-fill="…"           puts a text into the textarea with data-send
@@ -12,7 +14,7 @@
 const one = (selector, within = document) => within.querySelector(selector);
 
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-toggle], [data-copy], [data-copy-text], [data-fill], [data-dialog], [data-close], [data-print]");
+  const target = event.target.closest("[data-toggle], [data-copy], [data-copy-text], [data-fill], [data-dialog], [data-close], [data-print], [data-copy-code]");
   if (!target) {
     const menu = one(".sidebar.open");
     if (menu && !event.target.closest(".sidebar")) toggle(menu, false);
@@ -39,7 +41,7 @@ function closeDropdowns(clicked) {
 }
 
 async function copy(button) {
-  const source = button.dataset.copy ? one(button.dataset.copy) : null;
+  const source = "copyCode" in button.dataset ? one("pre", button.closest(".code")) : button.dataset.copy ? one(button.dataset.copy) : null;
   const text = button.dataset.copyText ?? source?.value ?? source?.innerText ?? "";
   const before = button.textContent;
   try {
@@ -99,6 +101,7 @@ const SHORTCUTS = {
   "mod+shift+o": () => press('[data-key="new-chat"]'),
   "mod+shift+s": () => press(".open-sidebar"),
   "/": () => focus("textarea[data-send]"),
+  "escape": () => press('[data-key="stop"]'),
   "mod+k": () => focus('#threads input[type="search"]'),
   "?": () => press('[data-key="shortcuts"]'),
   "shift+?": () => press('[data-key="shortcuts"]'),

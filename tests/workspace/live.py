@@ -1,0 +1,66 @@
+"""A workspace on a port of this machine, for browsers and for clients that need a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import uvicorn
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.app import create_app
+from lifelearn.workspace.inference import Inference
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+# Nothing of the browser's own goes to the network, and it runs as root in a container.
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+class Live:
+    """A server in a thread; `url` is where it is."""
+
+    def __init__(self, server: uvicorn.Server, url: str) -> None:
+        self.server, self.url = server, url
+        self.loop: asyncio.AbstractEventLoop | None = None
+
+    def call(self, do: Any, *arguments: Any) -> None:
+        """Calls something in the server's event loop."""
+        assert self.loop is not None
+        self.loop.call_soon_threadsafe(do, *arguments)
+
+
+@contextmanager
+def live(settings: Settings, inference: Inference | None = None) -> Iterator[Live]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://localhost:{port}"
+    app = create_app(settings.model_copy(update={"public_url": url}), inference)
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
+    found = Live(uvicorn.Server(config), url)
+
+    async def serve() -> None:
+        found.loop = asyncio.get_running_loop()
+        await found.server.serve()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
+    thread.start()
+    until = time.monotonic() + 30
+    while not found.server.started and thread.is_alive() and time.monotonic() < until:
+        time.sleep(0.02)
+    assert found.server.started, "the server did not start"
+    try:
+        yield found
+    finally:
+        found.server.should_exit = True
+        with suppress(RuntimeError):
+            thread.join(15)
