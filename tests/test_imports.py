@@ -37,6 +37,11 @@ NOT_IN_LEARNING = {
 }  # fmt: skip
 
 
+NAMED_OTHERWISE = {"markdown_it": "markdown-it-py"}
+# transformers reads the bundled model by gguf, SQLAlchemy reaches PostgreSQL by psycopg, FastAPI forms by multipart.
+NEEDED_BY_OTHERS = {"gguf", "psycopg", "python-multipart"}
+
+
 def imports(file: Path) -> Iterator[tuple[int, str]]:
     """Line and full name of every module that a file imports, those within functions and for types included."""
     for node in ast.walk(ast.parse(file.read_text("utf-8"), str(file))):
@@ -124,11 +129,11 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     requirements = [*project["dependencies"], *project["optional-dependencies"]["bench"]]
     declared = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements}
     imported = {
-        module.split(".")[0].replace("_", "-")
+        NAMED_OTHERWISE.get(module.split(".")[0], module.split(".")[0].replace("_", "-"))
         for file in FILES
         for _, module in imports(file)
         if module.split(".")[0] not in {*sys.stdlib_module_names, "lifelearn"}
     }
     assert imported <= declared, f"add to pyproject.toml: {', '.join(sorted(imported - declared))}"
-    unused = declared - imported - {"gguf"}  # transformers imports gguf to read the bundled model
+    unused = declared - imported - NEEDED_BY_OTHERS
     assert not unused, f"nothing imports {', '.join(sorted(unused))}: take it out of pyproject.toml"

@@ -24,8 +24,6 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.crypto import hash_token, new_token
@@ -148,7 +146,7 @@ def main() -> int:
         try:
             wait(port, server)
             figures = run(options, port, people, environment, folder)
-            figures["web_process_mib"] = round(psutil.Process(server.pid).memory_info().rss / 2**20)
+            figures["web_process_mib"] = memory_mib(server.pid)
         finally:
             server.terminate()
             server.wait(30)
@@ -160,6 +158,11 @@ def main() -> int:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
     good = not figures["failed"] and not figures["locked"] and figures["p95_ms"] <= P95_MS
     return 0 if good and figures["streams_open"] == options.streams else 1
+
+
+def memory_mib(pid: int) -> int:
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS")]
+    return round(int(line.split()[1]) / 1024)
 
 
 def wait(port: int, server: subprocess.Popen[bytes]) -> None:

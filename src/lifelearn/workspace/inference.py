@@ -12,7 +12,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -33,9 +32,7 @@ LINE_BYTES = 16 << 20  # of one line from it, at most
 GRACE = 5.0  # seconds that it has to end by itself
 SOON, SELDOM = 0.5, 60.0  # waits before it is started again, in seconds
 LASTS = 60.0  # a process that lived so long was well
-_OURS = re.compile(
-    r"LL_|OPENAI_API_KEY$", re.IGNORECASE
-)  # not in its environment: settings are handed over
+_OURS = re.compile(r"LL_|OPENAI_API_KEY$", re.IGNORECASE)  # not in its environment: settings are handed over
 
 State = Literal["loading", "ready", "failed"]
 
@@ -136,8 +133,8 @@ class ProcessInference:
         """One life of the process."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", "-m", MODULE),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
             env={name: value for name, value in os.environ.items() if not _OURS.match(name)},
             start_new_session=True,  # Ctrl-C is for this process, which saves what was answered before it ends that one
             limit=LINE_BYTES,
