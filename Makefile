@@ -32,9 +32,10 @@ serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 test: lint $(PAGES) system ## lint, types and all tests but those for a GPU
 	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
 
-lint: $(STAMP) ## ruff and mypy
+lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
 # Programs that only tests need. Without them the tests that use them are skipped, which CI does not accept.
 system:

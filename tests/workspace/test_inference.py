@@ -543,16 +543,18 @@ def test_what_libraries_print_does_not_get_between() -> None:
         "model_process.chat_model = talkative\n"
         "model_process.main()\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        input=b'{"inference_backend": "mock"}\n',
-        capture_output=True,
-        check=True,
-        timeout=60,
-    )
-    assert [list(json.loads(line)) for line in done.stdout.splitlines()] in ([["state", "name"]], [])
-    assert b"from C" in done.stderr
-    assert "loading …".encode() in done.stderr
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", script], stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"inference_backend": "mock"}\n')
+        process.stdin.flush()
+        first = process.stdout.readline()  # the model is there, so all was printed
+        rest, errors = process.communicate(timeout=60)
+    assert list(json.loads(first)) == ["state", "name"]
+    assert rest == b""
+    assert b"from C" in errors
+    assert "loading …".encode() in errors
 
 
 def test_a_server_that_is_slow_is_left_when_nobody_waits() -> None:

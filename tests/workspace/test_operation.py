@@ -250,6 +250,7 @@ def test_errors_of_the_database_do_not_quote_values(
 def test_libraries_and_the_server_log_the_same_way(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
     logging.getLogger("uvicorn.error").addHandler(logging.StreamHandler())  # as uvicorn comes
     logging.getLogger("uvicorn.access").addHandler(logging.StreamHandler())
+    logging.getLogger("uvicorn.error").setLevel(logging.INFO)  # another test's server may have said otherwise
     json_settings = settings.model_copy(update={"log_format": "json"})
     for _ in range(2):
         operation.configure_logging(json_settings)  # twice, and still a line for each event

@@ -491,7 +491,7 @@ def _about(request: Request, place: Place, thread: Thread, turns: list[Turn]) ->
 
 
 def _markdown(text: str) -> Markup:
-    return Markup(render_markdown(text))  # noqa: S704  # nosec B704
+    return Markup(render_markdown(text))  # noqa: S704
 
 
 def _list_changed(response: HTMLResponse) -> HTMLResponse:
