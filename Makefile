@@ -13,7 +13,7 @@ PAGES := $(VENDOR)/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test lint system bench clean
+.PHONY: help setup demo chat serve test lint system load screens bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ system:
 		$$run apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$run apt-get install -y -qq $$missing >/dev/null; \
 	elif [ -n "$$CI" ]; then echo "Install for the tests: $$missing" >&2; exit 1; \
 	else echo "Not installed: $$missing. The tests that need them will be skipped."; fi
+
+load: setup ## 200 people and 300 event streams on a workspace: reports/load.json; ARGS="--database postgresql://…"
+	$(BIN)/python tests/load/run.py --json reports/load.json $(ARGS)
+
+screens: setup system ## pictures of the workspace's pages: docs/screens
+	$(BIN)/python tests/workspace/screens.py 2>/dev/null
 
 # With LL_EVAL_DATA, a folder of evaluation rows, the benches on them too; about two hours on two cores.
 bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: reports/*.json and summaries
