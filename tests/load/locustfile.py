@@ -35,7 +35,7 @@ class Reader(HttpUser):
         self.page("list of chats", "/threads")
 
     @task(2)
-    def start(self) -> None:
+    def new_chat(self) -> None:
         self.page("new chat")
         self.page("list of chats", "/threads")
 

@@ -193,8 +193,11 @@ def run(
     ]
     command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless", *shape, *where]
     locust = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    streams = asyncio.run(hold(port, people, options.streams, options.seconds - 2))
-    locust.wait()
+    try:
+        streams = asyncio.run(hold(port, people, options.streams, options.seconds - 2))
+        locust.wait(60)
+    finally:
+        locust.kill()
     with (folder / "load_stats.csv").open() as file:
         rows = {row["Name"]: row for row in csv.DictReader(file)}
     total = rows["Aggregated"]

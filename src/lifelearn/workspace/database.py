@@ -6,22 +6,25 @@ that "database is locked" cannot happen half-way. Knows no tables.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
+from fastapi.concurrency import contextmanager_in_threadpool
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, create_engine, event, make_url, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
 SQLITE_BUSY_SECONDS = 30
 CONNECT_SECONDS = 10
-POOL_SIZE, POOL_MORE = 20, 40  # Starlette runs at most 40 plain functions at once
+READERS, WRITERS = 20, 10  # requests with a session at a time, in one process
+POOL_SIZE, POOL_MORE = READERS + WRITERS, 30  # more, as some open a second session for a moment
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _AFTER = "after_commit"
 NAMING = {
@@ -99,6 +102,7 @@ class Database:
         if self.is_sqlite and self.url.database:
             Path(self.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
         self.engine = self._engine()
+        self.read_turns, self.write_turns = asyncio.Semaphore(READERS), asyncio.Semaphore(WRITERS)
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -174,10 +178,16 @@ def database_of(request: Request) -> Database:
     return database
 
 
-def _session(request: Request) -> Iterator[Session]:
-    """A session for the length of a request; a request that may not change anything gets one that cannot."""
+async def _session(request: Request) -> AsyncIterator[Session]:
+    """A session for the length of a request; a request that may not change anything gets one that cannot.
+
+    Requests wait for their turn here, where they hold neither a thread nor a connection: otherwise some would hold all
+    connections and wait for a thread, while others hold all threads and wait for a connection.
+    """
     database = database_of(request)
-    with database.read() if request.method in READING else database.write() as session:
+    reads = request.method in READING
+    turns = database.read_turns if reads else database.write_turns
+    async with turns, contextmanager_in_threadpool(database.read() if reads else database.write()) as session:
         yield session
 
 

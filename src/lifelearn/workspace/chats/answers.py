@@ -39,7 +39,8 @@ ACTIVE = 16  # answers that the model is asked for at once
 MOST = 200  # with those that wait for it
 SAVE_SECONDS = 1.0
 BEAT_SECONDS = 5.0  # how often an answer that has nothing new says that it is still being written
-POLL_SECONDS = 0.5  # how often another process's answer is looked up
+POLL_SECONDS = 0.5  # how often other processes' answers are looked up, all at once
+POLLED = 500  # in one query
 ANSWER_CHARS = 200_000
 AGAIN_TEMPERATURE = 0.7  # of an answer that would otherwise come out the same
 
@@ -107,6 +108,8 @@ class Answers:
         self._written: dict[uuid.UUID, _Writing] = {}
         self._places = asyncio.Semaphore(ACTIVE)
         self._saver: asyncio.Task[None] | None = None
+        self._awaited: dict[uuid.UUID, asyncio.Event] = {}  # other processes' answers that have readers here
+        self._poller: asyncio.Task[None] | None = None
         self._errands: set[asyncio.Task[None]] = set()
         self._closing = False
 
@@ -148,7 +151,7 @@ class Answers:
             if state.status is not Status.STREAMING or self._closing:
                 return
             if answer_id not in self._written:
-                await asyncio.sleep(POLL_SECONDS)
+                await self._changed_elsewhere(answer_id)
 
     def mark_interrupted(self) -> None:
         """Marks answers that nobody writes any more: what a process that ended has left. They keep what they had."""
@@ -166,10 +169,13 @@ class Answers:
         self._closing = True
         for writing in list(self._written.values()):
             writing.cancel()
+        for changed in self._awaited.values():
+            changed.set()
         tasks = [each.task for each in self._written.values() if each.task is not None]
-        if self._saver is not None:
-            self._saver.cancel()
-            tasks.append(self._saver)
+        for ticking in (self._saver, self._poller):
+            if ticking is not None:
+                ticking.cancel()
+                tasks.append(ticking)
         await asyncio.gather(*tasks, *self._errands, return_exceptions=True)
 
     # On the event loop
@@ -202,6 +208,8 @@ class Answers:
         if answer_id in self._written:
             return
         writing = self._written[answer_id] = _Writing(answer_id)
+        if answer_id in self._awaited:
+            self._awaited[answer_id].set()
         writing.stopping = self._closing
         writing.task = asyncio.create_task(self._write(writing))
         if self._saver is None or self._saver.done():
@@ -212,6 +220,31 @@ class Answers:
             writing.cancel()
         else:
             self._errand(asyncio.to_thread(self._stop_elsewhere, answer_id))
+
+    async def _changed_elsewhere(self, answer_id: uuid.UUID) -> None:
+        """Waits until an answer that this process does not write has changed, or may have. All wait for one query."""
+        changed = self._awaited.setdefault(answer_id, asyncio.Event())
+        if self._poller is None or self._poller.done():
+            self._poller = asyncio.create_task(self._poll())
+        await changed.wait()
+
+    async def _poll(self) -> None:
+        """Looks up what is awaited until nothing is; who waits is woken where something is new."""
+        known: dict[uuid.UUID, tuple[Any, ...]] = {}
+        while self._awaited:
+            await asyncio.sleep(POLL_SECONDS)
+            try:
+                found = await asyncio.to_thread(self._look, list(self._awaited))
+            except SQLAlchemyError:
+                log.exception("answers not looked up")  # tried again in a moment
+                continue
+            for answer_id, changed in list(self._awaited.items()):
+                seen = found.get(answer_id)
+                # The first look may come after a change that the reader has not seen: it looks once more itself.
+                if seen is None or known.get(answer_id) != seen:
+                    del self._awaited[answer_id]
+                    changed.set()
+            known = found
 
     async def _write(self, writing: _Writing) -> None:
         writing.begun = True
@@ -309,6 +342,22 @@ class Answers:
             self.mark_interrupted()
             return State(answer.content, Status.INTERRUPTED)
         return State(answer.content, Status(answer.status), answer.error)
+
+    def _look(self, answer_ids: list[uuid.UUID]) -> dict[uuid.UUID, tuple[Any, ...]]:
+        """What shows that an answer has changed, of those that are still being written."""
+        found: dict[uuid.UUID, tuple[Any, ...]] = {}
+        with self._database.read() as db:
+            for start in range(0, len(answer_ids), POLLED):
+                some = answer_ids[start : start + POLLED]
+                rows = db.execute(
+                    select(Message.id, Message.saved_at, func.length(Message.content)).where(
+                        Message.id.in_(some),
+                        Message.status == Status.STREAMING,
+                        func.coalesce(Message.saved_at, Message.created_at) >= ago(seconds=LEFT_SECONDS),
+                    )
+                )
+                found |= {answer_id: tuple(mark) for answer_id, *mark in rows}
+        return found
 
     def _save(self, rows: Mapping[uuid.UUID, dict[str, Any]]) -> set[uuid.UUID]:
         """Saves unfinished answers; returns those that are not to be finished."""
