@@ -16,9 +16,9 @@ _next = itertools.cycle(PEOPLE)
 
 
 class Reader(HttpUser):
-    """Looks at a page every second or three, as somebody does who reads."""
+    """Opens a page every five to ten seconds, as somebody does who reads."""
 
-    wait_time = between(1, 3)
+    wait_time = between(5, 10)
 
     def on_start(self) -> None:
         self.person = next(_next)

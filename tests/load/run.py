@@ -18,6 +18,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 import uuid
@@ -191,13 +192,21 @@ def run(
         "--loglevel",
         "ERROR",
     ]
-    command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless", *shape, *where]
-    locust = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    # People come within five seconds and are counted from then on, while the streams, opened before, stay open.
+    command = [sys.executable, "-m", "locust", "-f", str(HERE / "locustfile.py"), "--headless", "--reset-stats"]
+    found: list[int] = []
+    holding = threading.Thread(
+        target=lambda: found.append(asyncio.run(hold(port, people, options.streams, options.seconds + 10)))
+    )
+    holding.start()
+    time.sleep(8)
+    locust = subprocess.Popen([*command, *shape, *where], env=environment, stdout=subprocess.DEVNULL)
     try:
-        streams = asyncio.run(hold(port, people, options.streams, options.seconds - 2))
-        locust.wait(60)
+        locust.wait(options.seconds + 60)
     finally:
         locust.kill()
+    holding.join()
+    [streams] = found
     with (folder / "load_stats.csv").open() as file:
         rows = {row["Name"]: row for row in csv.DictReader(file)}
     total = rows["Aggregated"]

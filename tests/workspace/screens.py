@@ -26,7 +26,7 @@ def take(page: Page, name: str) -> None:
     for width, size in SIZES.items():
         page.set_viewport_size(size)  # type: ignore[arg-type]
         for scheme in ("light", "dark"):
-            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(250)
             page.screenshot(path=FOLDER / f"{name}-{width}-{scheme}.png")
     page.set_viewport_size(SIZES["desktop"])  # type: ignore[arg-type]

@@ -262,7 +262,35 @@ def test_another_process_sees_the_end(workspace: Workspace, anna: Browser, place
     assert on_loop(workspace, elsewhere)[-1] == State(WORDS, Status.COMPLETE)
 
 
-@BOTH
+def test_an_answer_of_another_process_that_rests_costs_its_readers_no_look(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many follow: one query looks after all of them."""
+    ask(anna, place)
+    answer = answered(workspace)
+    with workspace.database.write() as db:
+        db.execute(update(Message).where(Message.id == answer.id).values(status=Status.STREAMING, saved_at=now()))
+    other = Answers(workspace.database, workspace.inference, workspace.app.state.settings)
+    looks: list[uuid.UUID] = []
+    read = other._read
+
+    def counted(answer_id: uuid.UUID) -> State | None:
+        looks.append(answer_id)
+        return read(answer_id)
+
+    monkeypatch.setattr(other, "_read", counted)
+
+    async def elsewhere() -> None:
+        readers = [asyncio.create_task(collected(other.follow(answer.id))) for _ in range(20)]
+        await asyncio.sleep(1.0)  # some fifty polls
+        for reader in readers:
+            reader.cancel()
+        await other.close()
+
+    on_loop(workspace, elsewhere)
+    assert 20 <= len(looks) <= 40, "each when it comes, and once more as something may have changed by then"
+
+
 def test_what_a_dead_process_left_is_marked(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     def left(**more: Any) -> Message:
         return Message(organization_id=place, thread_id=thread, role="assistant", status=Status.STREAMING, **more)

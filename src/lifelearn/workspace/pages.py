@@ -116,7 +116,7 @@ def _viewer(request: Request, db: Db) -> Viewer:
 Visitor = Annotated[Viewer, Depends(_viewer)]
 
 
-def _signed_in(visitor: Visitor) -> SignIn:
+async def _signed_in(visitor: Visitor) -> SignIn:  # async: needs no thread
     if visitor.sign_in is None or visitor.user is None:
         raise SignedOutError
     return visitor.sign_in

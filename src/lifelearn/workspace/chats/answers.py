@@ -231,8 +231,10 @@ class Answers:
     async def _poll(self) -> None:
         """Looks up what is awaited until nothing is; who waits is woken where something is new."""
         known: dict[uuid.UUID, tuple[Any, ...]] = {}
-        while self._awaited:
-            await asyncio.sleep(POLL_SECONDS)
+        while True:
+            await asyncio.sleep(POLL_SECONDS)  # those just woken come back to wait meanwhile
+            if not self._awaited:
+                return
             try:
                 found = await asyncio.to_thread(self._look, list(self._awaited))
             except SQLAlchemyError:

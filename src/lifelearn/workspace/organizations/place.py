@@ -6,7 +6,7 @@ Whoever is not a member finds nothing there: another's organisation is 404, neve
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -71,8 +71,8 @@ def _place(request: Request, organization_id: uuid.UUID, sign_in: SignedIn, db: 
 Here = Annotated[Place, Depends(_place)]
 
 
-def _at_least(role: Role) -> Callable[[Place], Place]:
-    def check(place: Here) -> Place:
+def _at_least(role: Role) -> Callable[[Place], Awaitable[Place]]:
+    async def check(place: Here) -> Place:  # async: needs no thread
         place.need(role)
         return place
 
