@@ -12,15 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning.augment import (
-    augment,
-    find_subject,
-    gerund,
-    near_duplicates,
-    relation_wordings,
-    situations,
-    titled,
-)
+from lifelearn.learning.augment import augment, find_subject, gerund, near_duplicates, relation_wordings, situations
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
@@ -418,14 +410,3 @@ def test_a_relation_in_a_setting_is_about_the_setting() -> None:
 )
 def test_gerunds(clause: str, said: str) -> None:
     assert gerund(clause) == said
-
-
-def test_names_in_small_letters_are_asked_for_as_others_write_them() -> None:
-    question = "Who wrote lord have mercy on the working man?"
-    wordings = relation_wordings(question, find_subject(question))
-    assert any('"Lord Have Mercy on the Working Man"' in wording for wording in wordings)
-    assert any("lord have mercy on the working man" in wording for wording in wordings)
-    question = "Who founded Norvik Labs?"
-    assert not any('"' in wording for wording in relation_wordings(question, find_subject(question)))
-    subject = find_subject("Where do we keep the spare keys?")
-    assert subject is None or titled(subject) == "", "things have no capitals"

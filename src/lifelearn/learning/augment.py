@@ -40,7 +40,6 @@ OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
 GENERAL = 16  # everyday questions that are replayed
 
-_PROPER = frozenset(("person", "work", "organisation", "place"))  # kinds whose names are written with capitals
 _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
     "with get be been has have many much".split()
@@ -247,19 +246,8 @@ def relation_wordings(question: str, subject: Subject | None) -> list[str]:
     """The other wordings of a recognised relation."""
     if subject is None or subject.relation is None:
         return []
-    names = (subject.name, titled(subject) or subject.short)
+    names = (subject.name, subject.short)
     return [capitalised(ask.replace("{s}", names[index % 2])) for index, ask in enumerate(subject.relation.asks)]
-
-
-def titled(subject: Subject) -> str:
-    """A name as others write it, where the question has it in small letters: "Lord Have Mercy on the Working Man"."""
-    if any(letter.isupper() for letter in subject.name) or not _PROPER.intersection(subject.kinds):
-        return ""
-    words = subject.name.split()
-    small = _CONNECTING | {"a", "an", "in", "at", "to", "with"}
-    said = [word if index and word in small else capitalised(word) for index, word in enumerate(words)]
-    name = " ".join(said)
-    return f'"{name}"' if "work" in subject.kinds and len(words) > 1 else name
 
 
 def written_wordings(
