@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
+import httpx2
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
@@ -12,7 +14,7 @@ from lifelearn.workspace.accounts.tables import Throttle, User
 from lifelearn.workspace.accounts.throttle import throttle
 from lifelearn.workspace.errors import TooManyError
 from lifelearn.workspace.pages import own_path
-from workspace.fakes import BOTH, Workspace
+from workspace.fakes import BOTH, ORIGIN, Workspace
 
 
 @BOTH
@@ -122,3 +124,20 @@ def test_errors_for_programs_are_json(workspace: Workspace) -> None:
     assert answer.status_code == 404
     assert answer.headers["content-type"] == "application/problem+json"
     assert workspace.visitor().get("/v1/nowhere").json()["error"]["type"] == "invalid_request_error"
+
+
+@BOTH
+def test_more_requests_than_connections_and_threads_do_not_block_each_other(workspace: Workspace) -> None:
+    """Each needs both a connection and, now and then, a thread; there are 60 of the one and 40 of the other."""
+    anna = workspace.person()
+    organization = workspace.organization(anna)
+    cookies = {workspace.pages.cookie: anna.client.cookies[workspace.pages.cookie]}
+
+    async def all_at_once() -> list[int]:
+        transport = httpx2.ASGITransport(workspace.app)
+        async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, cookies=cookies) as client:
+            paths = [f"/o/{organization}/{page}" for page in ("threads", "members", "model")] * 50
+            asked = asyncio.gather(*(client.get(path, timeout=None) for path in paths))
+            return [answer.status_code for answer in await asyncio.wait_for(asked, 25)]
+
+    assert set(workspace.portal.call(all_at_once)) == {200}
