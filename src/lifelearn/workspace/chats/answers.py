@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
+from fastapi import Request
 from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -378,6 +379,11 @@ class Answers:
         """For an answer of another process, which sees it when it saves next."""
         with self._database.write() as db:
             _updated(db, answer_id, (Status.STREAMING,), {"status": Status.STOPPED})
+
+
+def answers_of(request: Request) -> Answers:
+    answers: Answers = request.app.state.answers
+    return answers
 
 
 def _updated(db: Session, answer_id: uuid.UUID, statuses: tuple[Status, ...], row: Mapping[str, Any]) -> bool:

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Session
 from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import chatgpt, export, imports, service
-from lifelearn.workspace.chats.answers import Answers, State
+from lifelearn.workspace.chats.answers import State, answers_of
 from lifelearn.workspace.chats.markdown import render_markdown
 from lifelearn.workspace.chats.service import Turn
 from lifelearn.workspace.chats.tables import Message, Status, Thread
@@ -173,13 +173,13 @@ def export_markdown(place: Here, db: Db, thread_id: uuid.UUID) -> Response:
 @router.post("/threads")
 def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Form()]) -> Response:
     try:
-        _answers(request).check_room()
+        answers_of(request).check_room()
         thread, _question, answer = service.post(db, place, None, form.content)
     except InvalidError as error:
         if _by_htmx(request):
             raise
         return _new_page(request, place, form.content, error)
-    after_commit(db, partial(_answers(request).begin, answer.id))
+    after_commit(db, partial(answers_of(request).begin, answer.id))
     url = _url(place, thread)
     if not _by_htmx(request):
         return go(request, url)
@@ -192,13 +192,13 @@ def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Fo
 def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[MessageForm, Form()]) -> Response:
     thread = service.thread_of(db, place, thread_id)
     try:
-        _answers(request).check_room()
+        answers_of(request).check_room()
         thread, question, answer = service.post(db, place, thread, form.content, form.after, alone=True)
     except InvalidError as error:
         if _by_htmx(request):
             raise
         return _thread_page(request, place, db, thread, draft=form.content, error=error)
-    after_commit(db, partial(_answers(request).begin, answer.id))
+    after_commit(db, partial(answers_of(request).begin, answer.id))
     if not _by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{question.id}")
     turns = [service.turn_of(db, thread, question), Turn(answer, (answer.id,))]
@@ -215,9 +215,9 @@ def edit(
     form: Annotated[EditForm, Form()],
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
-    _answers(request).check_room()
+    answers_of(request).check_room()
     question, answer = service.edit(db, place, thread, message, form.content)
-    after_commit(db, partial(_answers(request).begin, answer.id))
+    after_commit(db, partial(answers_of(request).begin, answer.id))
     return _branch_changed(request, place, db, thread, question)
 
 
@@ -231,9 +231,9 @@ def regenerate(
     form: Annotated[CsrfForm, Form()],
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
-    _answers(request).check_room()
+    answers_of(request).check_room()
     answer = service.answer_again(db, place, thread, message)
-    after_commit(db, partial(_answers(request).begin, answer.id))
+    after_commit(db, partial(answers_of(request).begin, answer.id))
     return _branch_changed(request, place, db, thread, answer)
 
 
@@ -248,7 +248,7 @@ def stop(
 ) -> Response:
     """The end is shown by the stream of events, which htmx follows."""
     thread, message = _found(db, place, thread_id, message_id)
-    after_commit(db, partial(_answers(request).stop, message.id))
+    after_commit(db, partial(answers_of(request).stop, message.id))
     if _by_htmx(request):
         return Response(status_code=204)
     return go(request, f"{_url(place, thread)}#m-{message.id}")
@@ -277,7 +277,7 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
     """
     database, checked = database_of(request), time.monotonic()
     sent = ""
-    async for state in _answers(request).follow(reader.message_id):
+    async for state in answers_of(request).follow(reader.message_id):
         if time.monotonic() - checked > CHECK_SECONDS:
             if not await asyncio.to_thread(_may_still_read, database, reader):
                 return
@@ -348,24 +348,14 @@ def rename(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: An
 @router.post("/threads/{thread_id}/share")
 def share(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[ShareForm, Form()]) -> Response:
     thread = service.thread_of(db, place, thread_id)
-    changes = thread.shared != form.shared
-    service.share(db, place, thread, form.shared)
-    if changes:
-        action = "chat.shared" if form.shared else "chat.made_private"
-        audit.record(db, request, place.organization.id, place.user, action, thread.title, id=str(thread.id))
+    service.share(db, request, place, thread, form.shared)
     return go(request, _url(place, thread), "saved")
 
 
 @router.post("/threads/{thread_id}/delete")
 def delete(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[CsrfForm, Form()]) -> Response:
     thread = service.thread_of(db, place, thread_id)
-    # Of a private chat nobody else learns the title.
-    target = thread.title if thread.shared else "a private chat"
-    running = select(Message.id).where(Message.thread_id == thread.id, Message.status == Status.STREAMING)
-    for answer_id in db.scalars(running).all():
-        after_commit(db, partial(_answers(request).stop, answer_id))
-    service.delete(db, place, thread)
-    audit.record(db, request, place.organization.id, place.user, "chat.deleted", target, id=str(thread_id))
+    service.delete(db, request, place, thread)
     return go(request, place.url, "deleted")
 
 
@@ -397,11 +387,6 @@ def import_file(request: Request, place: Here, db: Db, form: Annotated[ImportFor
 
 
 # What the routes share
-
-
-def _answers(request: Request) -> Answers:
-    answers: Answers = request.app.state.answers
-    return answers
 
 
 def _inference(request: Request) -> Inference:

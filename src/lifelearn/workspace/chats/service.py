@@ -11,8 +11,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from fastapi import Request
 from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_
 from sqlalchemy import delete as deletion
 from sqlalchemy.exc import InvalidRequestError
@@ -23,8 +25,9 @@ from lifelearn.learning import types as learning
 from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats.tables import Message, Status, Thread
-from lifelearn.workspace.database import ago, now
+from lifelearn.workspace.database import after_commit, ago, now
 from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, TooManyError
+from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
 
@@ -277,16 +280,24 @@ def rename(db: Session, place: Place, thread: Thread, title: str) -> None:
     thread.title = title
 
 
-def share(db: Session, place: Place, thread: Thread, shared: bool = True) -> None:
-    """Lets all members see it and write in it, or only its owner again."""
+def share(db: Session, request: Request, place: Place, thread: Thread, shared: bool) -> None:
+    """Lets all members see it and write in it, or only its owner again. A change is in the audit log."""
     if thread.owner_id != place.user.id:
         raise ForbiddenError("Only who started a chat can share it or make it private.")
-    thread.shared = shared
+    if thread.shared != shared:
+        thread.shared = shared
+        action = "chat.shared" if shared else "chat.made_private"
+        audit.record(db, request, place.organization.id, place.user, action, thread.title, id=str(thread.id))
 
 
-def delete(db: Session, place: Place, thread: Thread) -> None:
-    """Deletes a thread with its messages, for good; an answer that is being written ends by itself."""
+def delete(db: Session, request: Request, place: Place, thread: Thread) -> None:
+    """Deletes a thread with its messages, for good, and ends the answers that are being written in it."""
     _manage(place, thread)
+    running = select(Message.id).where(Message.thread_id == thread.id, Message.status == Status.STREAMING)
+    for answer_id in db.scalars(running).all():
+        after_commit(db, partial(request.app.state.answers.stop, answer_id))
+    target = thread.title if thread.shared else "a private chat"  # whose title nobody else learns
+    audit.record(db, request, place.organization.id, place.user, "chat.deleted", target, id=str(thread.id))
     db.execute(deletion(Thread).where(Thread.id == thread.id, Thread.organization_id == place.organization.id))
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Request, Response
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Send
@@ -18,8 +17,8 @@ from starlette.types import Scope as Connection
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.chats import service as chats
-from lifelearn.workspace.chats.answers import Answers
-from lifelearn.workspace.chats.tables import Message, Status, Thread
+from lifelearn.workspace.chats.answers import answers_of
+from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Db, after_commit, commit, database_of
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.organizations import audit, service
@@ -74,11 +73,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     if 413 in found:  # refused before anybody looks at it
         found[413]["content"] = {"text/plain": {"schema": {"type": "string"}}, **content}
     return found
-
-
-def answers_of(request: Request) -> Answers:
-    answers: Answers = request.app.state.answers
-    return answers
 
 
 def _posted(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -193,7 +187,7 @@ def create_thread(request: Request, place: Writes, db: Db, asked: ThreadAsked) -
     thread, question, answer = chats.post(db, place, None, asked.content)
     if asked.title is not None:
         chats.rename(db, place, thread, asked.title)
-    _share(request, db, place, thread, asked.shared)
+    chats.share(db, request, place, thread, asked.shared)
     return _begun(request, db, thread, question, answer, asked.wait)
 
 
@@ -218,7 +212,7 @@ def change_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID,
     if change.title is not None:
         chats.rename(db, place, found, change.title)
     if change.shared is not None:
-        _share(request, db, place, found, change.shared)
+        chats.share(db, request, place, found, change.shared)
     return ThreadTold.model_validate(found)
 
 
@@ -228,12 +222,7 @@ def change_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID,
 def delete_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID) -> None:
     """Deletes a chat with its messages, for good."""
     found = chats.thread_of(db, place, thread_id)
-    running = select(Message.id).where(Message.thread_id == thread_id, Message.status == Status.STREAMING)
-    for answer_id in db.scalars(running).all():
-        after_commit(db, partial(answers_of(request).stop, answer_id))
-    target = found.title if found.shared else "a private chat"  # whose title nobody else learns
-    chats.delete(db, place, found)
-    audit.record(db, request, place.organization.id, place.user, "chat.deleted", target, id=str(thread_id))
+    chats.delete(db, request, place, found)
 
 
 @api.post(
@@ -334,14 +323,6 @@ class Awaited(Response):
         with database_of(self.request).read() as db:
             place = again(self.request, db).place
             return MessageTold.model_validate(_message(db, place, self.told.thread.id, self.told.answer.id))
-
-
-def _share(request: Request, db: Session, place: Place, thread: Thread, shared: bool) -> None:
-    changes = thread.shared != shared
-    chats.share(db, place, thread, shared)
-    if changes:
-        action = "chat.shared" if shared else "chat.made_private"
-        audit.record(db, request, place.organization.id, place.user, action, thread.title, id=str(thread.id))
 
 
 def _begun(request: Request, db: Session, thread: Thread, question: Message, answer: Message, wait: bool) -> Response:
