@@ -19,7 +19,7 @@ from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError
 from lifelearn.workspace.organizations.place import Place, memberships_of
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization, Role
-from lifelearn.workspace.versions import weights_of
+from lifelearn.workspace.versions.folders import weights_of
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.xss import VECTORS, problems_in

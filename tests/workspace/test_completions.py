@@ -22,7 +22,7 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs import caller
 from lifelearn.workspace.programs.completions import until
-from lifelearn.workspace.versions import store_of
+from lifelearn.workspace.versions.folders import store_of
 from version_fakes import added, weights_folder
 from workspace.fakes import Browser, Workspace, running
 from workspace.test_keys import bearer, key_of

@@ -28,6 +28,7 @@ from lifelearn.workspace.database import Database
 from lifelearn.workspace.errors import ConflictError, InvalidError, ProgramError, SignedOutError, WorkspaceError
 from lifelearn.workspace.guard import Guard
 from lifelearn.workspace.inference import Inference, ProcessInference
+from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.pages import HERE, Pages, check_csrf, render, sign_in_path
 
@@ -56,6 +57,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.metrics, app.state.closing = operation.Metrics(), asyncio.Event()
     app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
     app.state.answers = Answers(app.state.database, app.state.inference, settings)
+    app.state.queue = LearningQueue(app.state.database)
     app.state.pages = Pages(settings, Keys.of(settings), app.state.database)
     for router in (accounts.router, organizations.router, chats.router, programs.router):
         app.include_router(router, dependencies=[Depends(check_csrf)], include_in_schema=False)
@@ -84,6 +86,8 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
     await run_in_threadpool(upgrade, state.database)
+    if not await run_in_threadpool(lambda: state.queue.is_prepared):
+        await run_in_threadpool(state.queue.prepare)
     await state.answers.start()
     await state.inference.start()  # does not wait for the model
     try:
@@ -93,6 +97,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         await state.answers.close()
         await state.inference.stop()
+        state.queue.close()
         state.database.close()
 
 

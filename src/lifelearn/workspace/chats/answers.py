@@ -32,7 +32,7 @@ from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions import weights_of
+from lifelearn.workspace.versions.folders import weights_of
 
 log = structlog.get_logger("lifelearn.answers")
 

@@ -59,6 +59,7 @@ class Message(Identified, Base):
     version: Mapped[int | None]
     model: Mapped[str] = mapped_column(default="")
     saved_at: Mapped[datetime | None]
+    told: Mapped[int] = mapped_column(default=0)  # corrections that were not learned yet, and were told to the model
     marked_wrong_at: Mapped[datetime | None]
     right_answer: Mapped[str] = mapped_column(default="")  # what the user says is right, once it is marked
     author: Mapped[User | None] = relationship()

@@ -80,7 +80,7 @@ def _upgrade(database: Database, connection: Connection) -> None:
 
 def tables() -> MetaData:
     """All tables as the code has them."""
-    for feature in ("accounts", "organizations", "chats", "programs"):
+    for feature in ("accounts", "organizations", "chats", "jobs", "corrections", "versions", "webhooks", "programs"):
         importlib.import_module(f"lifelearn.workspace.{feature}.tables")
     return Base.metadata
 

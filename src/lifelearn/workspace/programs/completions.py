@@ -30,7 +30,7 @@ from lifelearn.workspace.organizations.service import MOST_TOKENS
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.caller import Chats
 from lifelearn.workspace.programs.leaving import until_gone
-from lifelearn.workspace.versions import store_of
+from lifelearn.workspace.versions.folders import store_of
 
 completions = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 

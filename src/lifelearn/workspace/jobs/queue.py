@@ -1,0 +1,91 @@
+"""The way into the durable engine: a job's run is enqueued in the transaction that makes the job.
+
+The only module beside runs.py that knows the engine (DBOS). The web process enqueues and never runs anything.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from fastapi import Request
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs.tables import Job
+
+if TYPE_CHECKING:
+    from dbos import DBOSClient, EnqueueOptions
+
+APPLICATION = "lifelearn"
+QUEUE = "learning"
+WORKFLOW = "learn"
+# Runs are of no release: a newer one goes on with what an older one began. See decisions/0011.
+APPLICATION_VERSION = "1"
+
+
+def workflow_id(job: Job) -> str:
+    return f"learn:{job.id}"
+
+
+class LearningQueue:
+    """Enqueues jobs, first in first out in each organisation, one at a time there."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._client: DBOSClient | None = None
+
+    def prepare(self) -> None:
+        """Makes the engine's tables, or brings them up to date. It is imported here: pages need not wait for it."""
+        from dbos import run_dbos_database_migrations
+
+        run_dbos_database_migrations(engine_url(self._database))
+
+    @property
+    def is_prepared(self) -> bool:
+        """A quick look at whether its tables are there."""
+        table = "workflow_status" if self._database.is_sqlite else "dbos.workflow_status"
+        try:
+            with self._database.read() as db:
+                db.execute(text(f"SELECT 1 FROM {table} LIMIT 1"))  # noqa: S608
+        except SQLAlchemyError:
+            return False
+        return True
+
+    def enqueue(self, db: Session, job: Job) -> None:
+        """Has the job run once this transaction is kept, and never if it is not."""
+        if self._client is None:
+            from dbos import DBOSClient, DBOSPortableJSONSerializer
+
+            self._client = DBOSClient(
+                system_database_url=engine_url(self._database),
+                serializer=DBOSPortableJSONSerializer(),
+                application_name=APPLICATION,
+                lazy=True,
+            )
+        options: EnqueueOptions = {
+            "workflow_name": WORKFLOW,
+            "queue_name": QUEUE,
+            "workflow_id": workflow_id(job),
+            "app_version": APPLICATION_VERSION,
+            "queue_partition_key": str(job.organization_id),
+        }
+        self._client.enqueue_in_transaction(db, options, str(job.id))
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.destroy()
+
+
+def engine_url(database: Database) -> str:
+    """The database's URL for the engine, which takes no relative paths of ours."""
+    url = database.url
+    if database.is_sqlite and url.database:
+        url = url.set(database=str(Path(url.database).absolute()))
+    return url.render_as_string(hide_password=False)
+
+
+def queue_of(request: Request) -> LearningQueue:
+    return cast(LearningQueue, request.app.state.queue)
