@@ -47,7 +47,7 @@ def run(tmp_path: Path, learn: FakeLearn, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(detection, "detect", detect)
     monkeypatch.setattr(detection, "correction_from", correction_from)
     monkeypatch.setattr(versioning, "VersionStore", FakeStore)
-    monkeypatch.setattr(opening, "open_session", lambda settings: session(settings.model_storage_dir, learn=learn))
+    monkeypatch.setattr(opening, "open_session", lambda settings: session(settings.folder, learn=learn))
     for name in os.environ:
         if name.startswith(("LL_", "OPENAI_")):
             monkeypatch.delenv(name)
@@ -204,11 +204,11 @@ def test_the_seed_and_the_folder_reach_the_session(run: Run, tmp_path: Path, mon
 
     def opened(settings: Settings) -> object:
         seen.append(settings)
-        return session(settings.model_storage_dir)
+        return session(settings.folder)
 
     monkeypatch.setattr(opening, "open_session", opened)
     run("demo", "--seed", 7, "--data", tmp_path / "x", "--model", "other/model")
-    assert (seen[0].train_seed, seen[0].model_storage_dir, seen[0].base_model_name) == (
+    assert (seen[0].train_seed, seen[0].folder, seen[0].base_model_name) == (
         7,
         tmp_path / "x",
         "other/model",

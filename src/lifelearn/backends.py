@@ -5,7 +5,7 @@ Imports what it needs when it needs it: a mock or a server's model is had withou
 
 from __future__ import annotations
 
-from lifelearn.learning.chat_model import ChatModel
+from lifelearn.learning.chat_model import ChatModel, TrainableModel
 from lifelearn.settings import Settings
 
 MOCK_NAME = "mock (scripted answers, no real model)"
@@ -19,6 +19,13 @@ def chat_model(settings: Settings) -> ChatModel:
         return ScriptedChatModel(name=MOCK_NAME)
     if settings.inference_backend == "openai":
         return _served(settings)
+    from lifelearn.chat_models.local import LocalChatModel
+
+    return LocalChatModel.load(settings.base_model_name, settings.cache_dir)
+
+
+def trainable_model(settings: Settings) -> TrainableModel:
+    """The model that corrections are learned into: a local one."""
     from lifelearn.chat_models.local import LocalChatModel
 
     return LocalChatModel.load(settings.base_model_name, settings.cache_dir)

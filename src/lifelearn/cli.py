@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -176,7 +177,7 @@ def versions(data: Data = None, as_json: AsJson = False) -> None:
     from lifelearn.learning.version import VersionStore
     from lifelearn.terminal.opening import configured
 
-    store = VersionStore(configured(data).model_storage_dir)
+    store = VersionStore(configured(data).folder)
     active, found = store.active(), store.versions()
     if as_json:
         rows = [{**version.model_dump(mode="json"), "passed": version.report.passed} for version in found]
@@ -190,7 +191,7 @@ def rollback(number: Annotated[int, typer.Argument(metavar="N", min=0)], data: D
     from lifelearn.learning.version import VersionStore
     from lifelearn.terminal.opening import configured
 
-    VersionStore(configured(data).model_storage_dir).activate(number)
+    VersionStore(configured(data).folder).activate(number)
     typer.echo(f"Version {number} is active." if number else "The base model is active.")
 
 
@@ -204,6 +205,23 @@ def serve(
     from lifelearn.workspace.serve import serve as run
 
     run(load_settings(), host, port, typer.echo)
+
+
+@app.command()
+def worker() -> None:
+    """Learn for a workspace on this machine: takes its jobs from PostgreSQL (see LL_DATABASE_URL)."""
+    import threading
+
+    from lifelearn.settings import load_settings
+    from lifelearn.workspace import logs
+    from lifelearn.workspace.jobs import worker as workers
+
+    settings = load_settings()
+    workers.check(settings)
+    logs.configure(settings.log_format)
+    stopping = threading.Event()
+    with suppress(KeyboardInterrupt):
+        workers.run(settings, stopping, typer.echo)
 
 
 @app.command()
@@ -258,14 +276,14 @@ def _withdraw(settings: Settings, correction_id: str) -> None:
         known = ", ".join(waiting) or "nothing is"
         raise CommandError(f"No correction {correction_id} is pending. Pending: {known}.")
     _journal(settings).settle(correction_id, "withdrawn", None, "by the user")
-    shutil.rmtree(settings.model_storage_dir / "work" / correction_id, ignore_errors=True)
+    shutil.rmtree(settings.folder / "work" / correction_id, ignore_errors=True)
     typer.echo(f"Withdrawn: {waiting[correction_id].statement}")
 
 
 def _journal(settings: Settings) -> Journal:
     from lifelearn.terminal.journal import journal_of
 
-    return journal_of(settings.model_storage_dir)
+    return journal_of(settings.folder)
 
 
 def _read(file: Path) -> Conversation:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -30,6 +30,11 @@ PREFIX = "LL_"
 DEBUG = "LL_DEBUG"  # read where errors are shown; no setting of the product
 
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
+
+
+def _place(value: Any) -> Any:
+    """A folder, or the address of an object store."""
+    return value if isinstance(value, str) and "://" in value else Path(value).expanduser()
 
 
 class SettingsError(Exception):
@@ -92,8 +97,11 @@ class Settings(BaseSettings):
         description="Detection and augmentation on the local model. If unset, true when there is no expert "
         "(neither key nor URL).",
     )
-    model_storage_dir: HomePath = Field(
-        Path("life_learn_models"), description="Folder where versions are kept; relative to the working directory."
+    model_storage_dir: Annotated[Path | str, BeforeValidator(_place)] = Field(
+        Path("life_learn_models"),
+        description="Where versions are kept: a folder, relative to the working directory, which several machines may "
+        "share; or, for the workspace, an object store that fsspec knows, such as s3://bucket/versions (its package is "
+        "to be installed).",
     )
     cache_dir: HomePath = Field(
         Path("~/.cache/life-learn"), description="Folder of what can be made again, such as the unpacked bundled model."
@@ -132,6 +140,24 @@ class Settings(BaseSettings):
         None,
         min_length=16,
         description="Bearer token that /metrics asks for. Unset: /metrics answers this machine only.",
+    )
+    worker: Literal["embedded", "elsewhere"] = Field(
+        "embedded",
+        description="Where the workspace learns: in a process beside the web one, or by `lifelearn worker` elsewhere, "
+        "on PostgreSQL.",
+    )
+    worker_jobs: int = Field(
+        1, ge=1, le=64, description="Jobs that one worker runs at a time, each of another organisation."
+    )
+    learn_together: int = Field(
+        1,
+        ge=1,
+        le=16,
+        description="Most corrections in one lesson, where several of an organisation wait. Default: each has its own "
+        "version, which can be taken back by itself.",
+    )
+    corrections_per_hour: int = Field(
+        60, ge=1, le=100_000, description="Corrections that a member may have learned in an hour."
     )
     log_format: Literal["console", "json"] = Field("console", description="Logs for people, or a JSON object a line.")
 
@@ -283,6 +309,16 @@ class Settings(BaseSettings):
                 retention=self.verify_min_retention,
                 drift=self.verify_max_drift,
             ),
+        )
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the versions. Raises SettingsError where they are in an object store."""
+        if isinstance(self.model_storage_dir, Path):
+            return self.model_storage_dir
+        raise SettingsError(
+            f"LL_MODEL_STORAGE_DIR={self.model_storage_dir} is an object store, and this needs a folder. Only the "
+            "workspace and its workers keep versions in one, and they want LL_SECRET_KEY."
         )
 
     @property

@@ -68,6 +68,7 @@ def settings(database_url: str, tmp_path: Path) -> Settings:
         model_storage_dir=tmp_path / "models",
         inference_backend="mock",
         public_url="http://testserver",
+        worker="elsewhere",  # what learns is started by the tests that want it
     )
 
 

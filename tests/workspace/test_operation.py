@@ -269,7 +269,7 @@ def test_libraries_and_the_server_log_the_same_way(settings: Settings, capsys: p
 @BOTH
 def test_what_has_expired_is_swept(workspace: Workspace, settings: Settings) -> None:
     anna = workspace.person()
-    old = settings.model_storage_dir / "organizations" / "00000000-0000-0000-0000-000000000001"
+    old = settings.folder / "organizations" / "00000000-0000-0000-0000-000000000001"
     old.mkdir(parents=True)
     with workspace.database.write() as db:
         times = {"last_seen_at": now(), "expires_at": ago(seconds=1), "confirmed_at": now()}

@@ -513,7 +513,7 @@ def test_the_model_page_says_how_the_model_is(workspace: Workspace) -> None:
 
 
 def folder_of(workspace: Workspace, organization: uuid.UUID | str) -> Path:
-    folder: Path = workspace.pages.settings.model_storage_dir / "organizations" / str(organization)
+    folder: Path = workspace.pages.settings.folder / "organizations" / str(organization)
     (folder / "versions").mkdir(parents=True)
     (folder / "versions" / "weights").write_text("weights")
     return folder

@@ -33,9 +33,11 @@ class VersionError(Exception):
 class VersionStore:
     """The versions in one folder. Reads need no lock; writers hold the folder's learning lock (their caller's job)."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, first: int = 1) -> None:
+        """first: the least number that a new version gets."""
         self.root = root
         self._folder = root / "versions"
+        self._first = first
 
     def active(self) -> int:
         """The active version's number; 0 is the base model."""
@@ -115,7 +117,7 @@ class VersionStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         for left in self._folder.glob(".*.partial"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        number = max(self._numbers(), default=0) + 1
+        number = max(self._first, max(self._numbers(), default=0) + 1)
         shutil.rmtree(self.path(number), ignore_errors=True)  # a folder without a manifest is no version
         partial = self._folder / f".{number:04d}.partial"
         shutil.copytree(weights, partial)

@@ -28,7 +28,7 @@ def open_session(settings: Settings) -> Session:
 
     return Session(
         chat_model(settings),
-        VersionStore(settings.model_storage_dir),
+        VersionStore(settings.folder),
         recipe=settings.recipe(),
         expert=expert(settings),
         expert_reads=not settings.local_structured,

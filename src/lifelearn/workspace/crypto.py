@@ -60,7 +60,7 @@ class Keys:
         """The configured key, or the one that is generated once and kept in the data folder."""
         if settings.secret_key is not None:
             return cls(settings.secret_key.get_secret_value())
-        file = settings.model_storage_dir / KEY_FILE
+        file = settings.folder / KEY_FILE
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

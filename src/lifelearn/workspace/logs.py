@@ -84,7 +84,7 @@ def configure(log_format: Literal["console", "json"]) -> None:
     access = logging.getLogger("uvicorn.access")  # guard.py logs each request, and not its path, which may hold a token
     access.handlers.clear()
     access.propagate = False
-    for name in ("alembic", "httpx2", "httpcore2", "openai", "multipart", "python_multipart"):
+    for name in ("alembic", "dbos", "httpx2", "httpcore2", "openai", "multipart", "python_multipart"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

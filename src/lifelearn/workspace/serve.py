@@ -74,7 +74,8 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
 def _where(settings: Settings, database: Database) -> str:
     url = database.url
     kept = str(Path(url.database or "").absolute()) if database.is_sqlite else url.render_as_string(hide_password=True)
-    versions = settings.model_storage_dir.absolute()
+    place = settings.model_storage_dir
+    versions = place if isinstance(place, str) else place.absolute()
     return f"Life-Learn is at {settings.public_url} (database: {kept}, versions: {versions}). Ctrl-C ends it."
 
 

@@ -7,17 +7,16 @@ request saw before may be outdated. Where several things are locked, organisatio
 from __future__ import annotations
 
 import re
-import shutil
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import structlog
 from fastapi import Request
 from sqlalchemy import ColumnElement, delete, func, select, update
 from sqlalchemy.orm import Session, joinedload
 
+from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace import mail
 from lifelearn.workspace.accounts.fields import clean_email, clean_name
@@ -35,10 +34,10 @@ from lifelearn.workspace.errors import (
 from lifelearn.workspace.organizations.audit import record
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Invite, Membership, Organization, Role
+from lifelearn.workspace.versions.storage import Storage
 
 log = structlog.get_logger("lifelearn.organizations")
 
-FOLDER = "organizations"  # in the model folder: a folder for each, named by its id
 INSTRUCTIONS_LENGTH = 4000
 MOST_TOKENS = 4096
 MOST_OWNED = 50  # organisations, by one user
@@ -445,7 +444,7 @@ def delete_organization(db: Session, settings: Settings, organization: Organizat
 
     def gone() -> None:
         log.info("organization deleted", organization_id=str(organization_id))
-        _remove_folder(_folders(settings) / str(organization_id))
+        _remove_folder(Storage(settings), organization_id)
 
     db.execute(
         delete(Organization).where(Organization.id == organization_id),
@@ -460,34 +459,23 @@ def sweep_folders(database: Database, settings: Settings) -> int:
 
     The folders are listed before the organisations, so that one that is made meanwhile is not taken for a left-over.
     """
-    folders = {}
-    if _folders(settings).is_dir():
-        for each in _folders(settings).iterdir():
-            try:
-                folders[uuid.UUID(each.name)] = each
-            except ValueError:  # not ours
-                continue
+    storage = Storage(settings)
+    folders = storage.organizations()
     if not folders:
         return 0
     with database.read() as db:
         living = set(db.scalars(select(Organization.id)))
-    gone = [folder for organization_id, folder in folders.items() if organization_id not in living]
-    for folder in gone:
-        _remove_folder(folder)
+    gone = folders - living
+    for organization_id in gone:
+        _remove_folder(storage, organization_id)
     return len(gone)
 
 
-def _folders(settings: Settings) -> Path:
-    return settings.model_storage_dir / FOLDER
-
-
-def _remove_folder(folder: Path) -> None:
+def _remove_folder(storage: Storage, organization_id: uuid.UUID) -> None:
     try:
-        shutil.rmtree(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:  # the next start tries again
-        log.warning("folder not removed", folder=str(folder), error=str(error))
+        storage.remove(organization_id)
+    except (OSError, VersionError) as error:  # the next start tries again
+        log.warning("folder not removed", organization_id=str(organization_id), error=str(error))
 
 
 # Locks, and what is looked up behind them

@@ -10,19 +10,21 @@ import re
 import secrets
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from sqlalchemy import select
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.learning.version import VersionError
+from lifelearn.workspace.database import database_of
 from lifelearn.workspace.errors import ProgramError, UnavailableError
 from lifelearn.workspace.guard import BODY_BYTES
 from lifelearn.workspace.inference import Inference
@@ -30,7 +32,8 @@ from lifelearn.workspace.organizations.service import MOST_TOKENS
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.caller import Chats
 from lifelearn.workspace.programs.leaving import until_gone
-from lifelearn.workspace.versions.folders import store_of
+from lifelearn.workspace.versions.folders import weights_of
+from lifelearn.workspace.versions.tables import Version
 
 completions = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 
@@ -258,11 +261,10 @@ def models(request: Request, caller: Chats) -> ModelList:
     """`life-learn` is the version that is active whenever it is asked; those with a number stay what they are, and
     `life-learn/0` is the base model."""
     organization = caller.place.organization
-    try:
-        versions = store_of(request.app.state.settings, organization).versions()
-    except VersionError:
-        raise _damaged() from None
-    names = [MODEL, *(f"{MODEL}/{number}" for number in (0, *(version.number for version in versions)))]
+    with database_of(request).read() as db:
+        query = select(Version.number).where(Version.organization_id == organization.id).order_by(Version.number)
+        numbers = db.scalars(query).all()
+    names = [MODEL, *(f"{MODEL}/{number}" for number in (0, *numbers))]
     return ModelList(data=[_model(organization, name) for name in names])
 
 
@@ -364,15 +366,15 @@ def _refuse_in(message: Any) -> None:
 
 def _found(request: Request, organization: Organization, name: str) -> tuple[int, Path | None]:
     """The version that a model's name means, and the folder of its weights."""
-    store = store_of(request.app.state.settings, organization)
-    if name == MODEL:
+    numbered = NUMBERED.fullmatch(name)
+    number = organization.active_version if name == MODEL else int(numbered[1]) if numbered else -1
+    if number >= 0:
         try:
-            return organization.active_version, store.weights(organization.active_version)
+            with database_of(request).read() as db:
+                return number, weights_of(db, request.app.state.settings, organization, number)
         except VersionError:  # its text names folders of this machine
-            raise _damaged() from None
-    if numbered := NUMBERED.fullmatch(name):
-        with suppress(VersionError):
-            return int(numbered[1]), store.weights(int(numbered[1]))
+            if number == organization.active_version:
+                raise _damaged() from None
     told = f"The model {name[:60]!r} does not exist here. /v1/models lists those that do."
     raise ProgramError(told, "model", "model_not_found", status=404)
 

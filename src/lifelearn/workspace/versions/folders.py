@@ -1,19 +1,25 @@
-"""Where the versions of an organisation are kept, and which of them answers. Knows no database and imports no torch."""
+"""Which folder answers: that of an organisation's version. Imports no torch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lifelearn.learning.version import VersionStore
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.storage import folder_of
+from lifelearn.workspace.versions.tables import Version
 
 
-def store_of(settings: Settings, organization: Organization) -> VersionStore:
-    """The organisation's versions."""
-    return VersionStore(settings.model_storage_dir / "organizations" / str(organization.id))
-
-
-def weights_of(settings: Settings, organization: Organization) -> Path | None:
-    """The folder of its active version; None for the base. Raises VersionError where the version is not there."""
-    return store_of(settings, organization).weights(organization.active_version)
+def weights_of(db: Session, settings: Settings, organization: Organization, number: int | None = None) -> Path | None:
+    """The folder of its active version, or of another; None for the base. Raises VersionError if it is not there."""
+    wanted = organization.active_version if number is None else number
+    if wanted == 0:
+        return None
+    version = db.scalar(select(Version).where(Version.organization_id == organization.id, Version.number == wanted))
+    if version is None:
+        raise VersionError(f"There is no version {wanted}.")
+    return folder_of(settings, version)

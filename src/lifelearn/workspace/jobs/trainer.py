@@ -1,0 +1,197 @@
+"""The process that trains: `python -m lifelearn.workspace.jobs.trainer`, started by a worker for each job.
+
+Runs `learn()` and has each of its stages recorded by the worker, so that a job that was killed goes on at the first
+stage that is missing. Of lower priority than anything that answers people. It ends when its input does, however the
+worker ended. Knows no web and no database; see orders.py for what is said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+
+from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.types import ModelVersion, Progress, Value
+from lifelearn.learning.version import VersionError, VersionStore, replace_file
+from lifelearn.settings import Settings
+from lifelearn.workspace import logs
+from lifelearn.workspace.jobs.orders import Order, Run, Said
+
+PRIORITY = 15  # as `nice` counts: people's answers and pages come first
+PROGRESS_SECONDS = 0.25
+
+log = structlog.get_logger("lifelearn.trainer")
+V = TypeVar("V", bound=Value)
+Say = Callable[[Said], None]
+Hear = Callable[[], str]
+
+
+def main() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which closes our input when it is done
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        os.nice(PRIORITY)
+    say, hear = _say(_own_output()), _lines()
+    settings = Settings(**json.loads(hear()))
+    logs.configure(settings.log_format)
+    learner: Any = None
+    while True:
+        order = Order.model_validate_json(hear())
+        try:
+            if learner is None:
+                learner = _learner(settings)
+            version, folder = learner(order, _Steps(order, say, hear), _progress(say))
+            say(Said(version=version, folder=folder))
+        except Exception as error:
+            say(_told(error))
+
+
+def _learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:
+    if settings.inference_backend == "mock":
+        from lifelearn.workspace.jobs.scripted import scripted_learner
+
+        return scripted_learner(settings)
+    return _real_learner(settings)
+
+
+def _real_learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:
+    """Loads the base model once, for all orders of this process."""
+    from lifelearn.backends import expert, trainable_model
+    from lifelearn.learning.learn import learn
+
+    model = trainable_model(settings)
+
+    def learner(order: Order, step: _Steps, on_progress: Callable[[Progress], None]) -> tuple[ModelVersion, Path]:
+        store = store_for(order)
+        version = learn(
+            model,
+            order.corrections,
+            store=store,
+            recipe=settings.recipe(),
+            work=order.work / "stages",
+            expert=expert(settings),
+            on_progress=on_progress,
+            step=step,
+        )
+        return version, store.path(version.number)
+
+    return learner
+
+
+def store_for(order: Order) -> VersionStore:
+    """A store in the work folder, with links to the lineage, in which the parent is active."""
+    store = VersionStore(order.work / "store", first=order.number)
+    store.path(order.number).parent.mkdir(parents=True, exist_ok=True)
+    for number, folder in order.lineage.items():
+        link = store.path(number)
+        if link.is_symlink():
+            link.unlink()
+        link.symlink_to(folder.absolute(), target_is_directory=True)
+    replace_file(store.root / "active", json.dumps({"version": order.parent}))
+    return store
+
+
+class _Steps:
+    """Runs a stage, or takes its recorded result, as the worker says.
+
+    What a stage left on the disk may be gone, after a crash of another machine: then it is run again in spite of its
+    record, and all that follow.
+    """
+
+    def __init__(self, order: Order, say: Say, hear: Hear) -> None:
+        self._order, self._say, self._hear = order, say, hear
+        self._again = False
+
+    def __call__(self, name: str, kind: type[V], stage: Callable[[], V]) -> V:
+        self._say(Said(stage=name))
+        known = Run.model_validate_json(self._hear()).known
+        if known is not None and not self._again:
+            if self._is_left(name):
+                return kind.model_validate_json(known)
+            self._again = True
+        result = stage()
+        if known is None:
+            self._say(Said(result=result.model_dump_json()))
+        return result
+
+    def _is_left(self, name: str) -> bool:
+        made = self._order.work / "store" / "versions" / f"{self._order.number:04d}" / "manifest.json"
+        if name == "version":
+            return made.exists()
+        if name in ("train", "verify"):
+            return made.exists() or any((self._order.work / "stages" / "weights").glob("*.safetensors"))
+        return True
+
+
+def _progress(say: Say) -> Callable[[Progress], None]:
+    """Passes progress on, not more often than anybody can see; the last of a stage always."""
+    last = 0.0
+
+    def on_progress(progress: Progress) -> None:
+        nonlocal last
+        ends = progress.step == 0 or progress.step >= progress.steps
+        if ends or time.monotonic() - last > PROGRESS_SECONDS or progress.loss is not None:
+            last = time.monotonic()
+            say(Said(progress=progress))
+
+    return on_progress
+
+
+def _told(error: Exception) -> Said:
+    from lifelearn.learning.learn import LearnError
+
+    if isinstance(error, LearnError | ChatModelError | VersionError):
+        return Said(error=str(error))
+    if isinstance(error, MemoryError):
+        return Said(error="There was not enough memory to train. Lower LL_TRAIN_GRAD_ACC, or take a machine with more.")
+    if isinstance(error, OSError):
+        return Said(error=f"{error.strerror or error}: {error.filename or 'the work folder'}.")
+    log.error("training broke off", exc_info=error)
+    first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return Said(error=f"Training broke off by a fault of the program: {first}. The log says more.", expected=False)
+
+
+def _own_output() -> Any:
+    """Standard output for our lines alone: whatever else is printed, by libraries too, goes to standard error."""
+    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return own
+
+
+def _say(stream: Any) -> Say:
+    def say(said: Said) -> None:
+        try:
+            stream.write(said.model_dump_json(exclude_defaults=True).encode() + b"\n")
+            stream.flush()
+        except OSError:  # nobody is left to hear it
+            os._exit(0)
+
+    return say
+
+
+def _lines() -> Hear:
+    """Gives the lines of standard input; where it ends, so does the process, whatever it is doing."""
+    inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin.buffer:
+            inbox.put(line.decode())
+        os._exit(0)
+
+    threading.Thread(target=read, daemon=True).start()
+    return inbox.get
+
+
+if __name__ == "__main__":
+    main()

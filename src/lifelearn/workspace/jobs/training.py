@@ -1,0 +1,140 @@
+"""A trainer process, as its worker holds it: started, given orders, heard, and ended whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from lifelearn.learning.types import ModelVersion, Progress
+from lifelearn.settings import Settings
+from lifelearn.workspace.jobs.orders import Order, Run, Said
+
+MODULE = "lifelearn.workspace.jobs.trainer"
+GRACE = 3.0  # seconds that it has to end by itself
+TICK = 0.5  # seconds between two looks at whether the job is still wanted
+_OURS = re.compile(r"LL_|OPENAI_API_KEY$", re.IGNORECASE)  # not in its environment: settings are handed over
+
+Record = Callable[[str, Callable[[], str]], str]  # name, what runs the stage -> its result, of now or recorded
+
+
+class TrainingError(Exception):
+    """The lesson cannot be learned. The text says why. again: whether another try may do better."""
+
+    def __init__(self, message: str, again: bool = False) -> None:
+        super().__init__(message)
+        self.again = again
+
+
+class Trainer:
+    """One process; use it as a context, so that it never outlives the job."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._process = subprocess.Popen(  # noqa: S603  # our own module, by a list
+            [sys.executable, "-P", "-m", MODULE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={name: value for name, value in os.environ.items() if not _OURS.match(name)},
+            start_new_session=True,  # Ctrl-C is for the worker, which ends it
+        )
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+        self._send(json.dumps(handed_over(settings)))
+
+    def __enter__(self) -> Trainer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def learn(self, order: Order, record: Record, tick: Callable[[Progress | None], None]) -> tuple[ModelVersion, Path]:
+        """Has a lesson learned. tick: called with what is new, or twice a second with None; what it raises ends it.
+
+        Raises TrainingError.
+        """
+        self._send(order.model_dump_json())
+        while True:
+            said = self._hear(tick)
+            if said.stage:
+                self._stage(said.stage, record, tick)
+            elif said.error:
+                raise TrainingError(said.error)
+            elif said.version is not None and said.folder is not None:
+                return said.version, said.folder
+
+    def end(self) -> None:
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def _stage(self, name: str, record: Record, tick: Callable[[Progress | None], None]) -> None:
+        ran = False
+
+        def run() -> str:
+            nonlocal ran
+            ran = True
+            self._send(Run().model_dump_json())
+            while (said := self._hear(tick)).result is None:
+                if said.error:
+                    raise TrainingError(said.error)
+            return said.result
+
+        result = record(name, run)
+        if not ran:
+            self._send(Run(known=result).model_dump_json())
+
+    def _hear(self, tick: Callable[[Progress | None], None]) -> Said:
+        """The next line that is not progress."""
+        while True:
+            try:
+                line = self._lines.get(timeout=TICK)
+            except queue.Empty:
+                tick(None)
+                continue
+            if line is None:
+                raise TrainingError(f"The trainer ended in the middle: {self._how()}.", again=True)
+            said = Said.model_validate_json(line)
+            if said.progress is None:
+                return said
+            tick(said.progress)
+
+    def _how(self) -> str:
+        status = self._process.wait(GRACE)
+        if status >= 0:
+            return f"status {status}"
+        name = signal.Signals(-status).name
+        return f"{name}, often for want of memory" if name == "SIGKILL" else name
+
+    def _send(self, line: str) -> None:
+        assert self._process.stdin is not None
+        with suppress(OSError):  # it has ended, which the next line heard says
+            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.decode())
+        self._lines.put(None)
+
+
+def handed_over(settings: Settings) -> dict[str, object]:
+    """The settings for a child process. They are written to it: others see arguments and environments."""
+    values = settings.model_dump(mode="json", exclude={"openai_api_key", "secret_key", "smtp_url", "metrics_token"})
+    values.pop("oidc_client_secret", None)
+    if settings.expert_key:
+        values["OPENAI_API_KEY"] = settings.expert_key
+    return values

@@ -1,0 +1,158 @@
+"""Workers as real processes, for tests: started, killed, waited for; and corrections to give them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.corrections.tables import Correction, Source
+from lifelearn.workspace.corrections.tables import State as CorrectionState
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs import service
+from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.jobs.training import handed_over
+from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.tables import Activation, Version
+
+
+class WorkerProcess:
+    """An embedded worker, without a web process beside it."""
+
+    def __init__(self, settings: Settings, log: Path | None = None, command: Sequence[str] = ()) -> None:
+        self._log = log.open("ab") if log else None
+        self.process = subprocess.Popen(
+            [*command, sys.executable, "-P", "-m", "lifelearn.workspace.jobs.worker"],
+            stdin=subprocess.PIPE,
+            stderr=self._log,
+            stdout=self._log,
+            start_new_session=True,
+        )
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(handed_over(settings)).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def kill(self) -> None:
+        """kill -9 of the worker alone; its trainer notices by its input."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def trainers(self) -> list[int]:
+        return [pid for pid in pids("lifelearn.workspace.jobs.trainer") if parent_of(pid) == self.process.pid]
+
+
+def pids(module: str) -> list[int]:
+    """Processes of this machine that run a module."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if module.encode() in arguments:
+                found.append(int(entry.name))
+    return found
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def kill_quietly(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def until(told: Callable[[], Any], seconds: float = 30, every: float = 0.05) -> Any:
+    """Waits until something is so, and gives it."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := told():
+            return found
+        time.sleep(every)
+    raise AssertionError(f"still not so after {seconds} seconds: {told()!r}")
+
+
+def organization(database: Database, name: str = "Acme") -> uuid.UUID:
+    with database.write() as db:
+        made = Organization(name=name, base_model="bundled")
+        db.add(made)
+        db.flush()
+        return made.id
+
+
+def taught(
+    database: Database, queue: LearningQueue, organization_id: uuid.UUID, question: str, answer: str
+) -> uuid.UUID:
+    """A correction that is acknowledged and queued."""
+    with database.write() as db:
+        made = Correction(
+            organization_id=organization_id,
+            question=question,
+            wrong="It is wrong.",
+            message=f"No, it is {answer}.",
+            statement=f"It is {answer}.",
+            answer=answer,
+            source=Source.EXPLICIT,
+            state=CorrectionState.ASKED,
+        )
+        db.add(made)
+        db.flush()
+        service.teach(db, queue, made, None)
+        return made.id
+
+
+def states(database: Database, organization_id: uuid.UUID | None = None) -> list[str]:
+    """Of all corrections, oldest first."""
+    with database.read() as db:
+        query = select(Correction.state).order_by(Correction.created_at, Correction.id)
+        if organization_id is not None:
+            query = query.where(Correction.organization_id == organization_id)
+        return list(db.scalars(query))
+
+
+def jobs(database: Database) -> list[Job]:
+    with database.read() as db:
+        return list(db.scalars(select(Job).order_by(Job.created_at, Job.id)))
+
+
+def versions(database: Database, organization_id: uuid.UUID) -> list[Version]:
+    with database.read() as db:
+        query = select(Version).where(Version.organization_id == organization_id).order_by(Version.number)
+        return list(db.scalars(query))
+
+
+def active(database: Database, organization_id: uuid.UUID) -> int:
+    with database.read() as db:
+        return db.get_one(Organization, organization_id).active_version
+
+
+def activations(database: Database, organization_id: uuid.UUID) -> list[Activation]:
+    with database.read() as db:
+        query = select(Activation).where(Activation.organization_id == organization_id)
+        return list(db.scalars(query.order_by(Activation.created_at, Activation.id)))

@@ -1,0 +1,248 @@
+"""From an acknowledged correction to a version, by a real worker process and the scripted model, on both databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.corrections.tables import Correction
+from lifelearn.workspace.database import Database, now
+from lifelearn.workspace.jobs import service
+from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.service import activate
+from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.versions.tables import Reason, Verdict
+from workspace.fakes import BOTH
+from workspace.learning import (
+    WorkerProcess,
+    activations,
+    active,
+    jobs,
+    kill_quietly,
+    organization,
+    pids,
+    states,
+    taught,
+    until,
+    versions,
+)
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    made = Database(settings.database_url)
+    upgrade(made)
+    LearningQueue(made).prepare()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def queue(database: Database) -> Iterator[LearningQueue]:
+    made = LearningQueue(database)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def worker(settings: Settings, tmp_path: Path) -> Iterator[WorkerProcess]:
+    made = WorkerProcess(settings, tmp_path / "worker.log")
+    yield made
+    made.end()
+
+
+@BOTH
+def test_from_correction_to_version(
+    database: Database, queue: LearningQueue, settings: Settings, worker: WorkerProcess
+) -> None:
+    acme = organization(database)
+    one = taught(database, queue, acme, "Where is it?", "Lyon")
+    two = taught(database, queue, acme, "How long is it?", "25 days")
+    bad = taught(database, queue, acme, "Who is it?", "FAIL")
+    until(lambda: not {"queued", "learning"} & set(states(database)))
+    assert states(database) == ["learned", "learned", "failed"]
+    assert active(database, acme) == 2
+    first, second, third = versions(database, acme)
+    assert [(v.number, v.parent, v.passed) for v in (first, second, third)] == [(1, 0, True), (2, 1, True), (3, 2, False)]
+    assert [(each.number, each.previous) for each in activations(database, acme)] == [(1, 0), (2, 1)]
+    folder = Storage(settings).fetch(second)
+    assert set(second.files) == {each.name for each in folder.iterdir()}
+    with database.read() as db:
+        cells = {(each.number, each.correction_id): each.holds for each in db.scalars(select(Verdict))}
+        failed = db.get_one(Correction, bad)
+        assert failed.version == 3
+        assert failed.problem.startswith("The new version did not pass: efficacy held for 0 of 1")
+    assert cells[1, one]
+    assert cells[2, two]
+    assert not cells[3, bad]
+    assert {job.state for job in jobs(database)} == {"done", "failed"}
+    assert not list((settings.folder / "work").iterdir())
+
+
+@BOTH
+def test_first_in_first_out(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    places = [organization(database, name) for name in ("A", "B", "C")]
+    asked = [(place, taught(database, queue, place, f"Question {i}?", str(i))) for i in range(5) for place in places]
+    workers = [WorkerProcess(settings, tmp_path / f"{i}.log") for i in range(2)]
+    until(lambda: set(states(database)) == {"learned"}, 60)
+    for each in workers:
+        each.end()
+    with database.read() as db:
+        for place in places:
+            wanted = [correction for at, correction in asked if at == place]
+            got = [db.get_one(Correction, each).version for each in wanted]
+            assert got == [1, 2, 3, 4, 5]
+
+
+@BOTH
+def test_cancelling(database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path) -> None:
+    acme = organization(database)
+    ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(3)]
+    with database.write() as db:
+        service.cancel(db, service.job_of(db, acme, db.get_one(Correction, ids[1]).job_id or uuid.uuid4()))
+    assert states(database) == ["queued", "withdrawn", "queued"]
+    worker = WorkerProcess(settings, tmp_path / "worker.log")
+    until(lambda: states(database)[0] == "learning", every=0.005)
+    with database.write() as db:
+        service.cancel(db, service.job_of(db, acme, db.get_one(Correction, ids[0]).job_id or uuid.uuid4()))
+    until(lambda: states(database)[2] == "learned")
+    worker.end()
+    # The first one may have been past its last look when it was asked to end.
+    assert states(database)[0] in ("withdrawn", "learned")
+    assert states(database)[1:] == ["withdrawn", "learned"]
+
+
+@BOTH
+def test_forgetting_learns_the_later_ones_again(
+    database: Database, queue: LearningQueue, settings: Settings, worker: WorkerProcess
+) -> None:
+    acme = organization(database)
+    ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(4)]
+    until(lambda: set(states(database)) == {"learned"})
+    with database.write() as db:
+        service.forget(db, queue, db.get_one(Correction, ids[1]), None)
+    until(lambda: states(database)[1] == "withdrawn")
+    assert active(database, acme) == 6
+    line = {v.number: v.parent for v in versions(database, acme)}
+    assert (line[6], line[5]) == (5, 1)
+    answers = (Storage(settings).fetch(versions(database, acme)[-1]) / "answers.json").read_text()
+    assert "Question 1?" not in answers
+    assert all(f"Question {i}?" in answers for i in (0, 2, 3))
+    # The last one learned is the cheapest to forget: the version before it is there.
+    with database.write() as db:
+        service.forget(db, queue, db.get_one(Correction, ids[3]), None)
+    until(lambda: states(database)[3] == "withdrawn")
+    assert active(database, acme) == 5
+    assert len(versions(database, acme)) == 6
+
+
+@BOTH
+def test_another_version_made_active_meanwhile(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    """What was learned on top of the old one stays a candidate; the correction is learned on top of the new one."""
+    acme = organization(database)
+    taught(database, queue, acme, "Question 0?", "0")
+    worker = WorkerProcess(settings, tmp_path / "worker.log")
+    until(lambda: states(database) == ["learned"])
+    taught(database, queue, acme, "Question 1?", "1")
+    until(lambda: jobs(database)[-1].stage == "train", every=0.005)
+    with database.write() as db:
+        activate(db, db.get_one(Organization, acme), 0, Reason.CHOSEN)
+    until(lambda: states(database) == ["learned", "learned"])
+    worker.end()
+    last = versions(database, acme)[-1]
+    assert last.parent == 0
+    assert active(database, acme) == last.number
+
+
+@BOTH
+def test_a_killed_trainer_is_started_again(
+    database: Database, queue: LearningQueue, settings: Settings, worker: WorkerProcess
+) -> None:
+    acme = organization(database)
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    for pid in until(worker.trainers, every=0.005):
+        kill_quietly(pid)
+    until(lambda: states(database) == ["learned"])
+
+
+@BOTH
+def test_a_frozen_worker_is_replaced_and_does_not_count(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    """Two workers believe that they own a job: the one that was taken for dead changes nothing and ends."""
+    acme = organization(database)
+    frozen = WorkerProcess(settings, tmp_path / "frozen.log")
+    until(lambda: "worker ready" in (tmp_path / "frozen.log").read_text())
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    until(lambda: states(database) == ["learning"], every=0.005)
+    os.kill(frozen.process.pid, signal.SIGSTOP)
+    other = WorkerProcess(settings, tmp_path / "other.log")
+    until(lambda: states(database) == ["learned"], 60)
+    os.kill(frozen.process.pid, signal.SIGCONT)
+    until(lambda: frozen.process.poll() is not None)
+    other.end()
+    assert [v.number for v in versions(database, acme)] == [active(database, acme)]
+    assert len(activations(database, acme)) == 1
+    until(lambda: not pids("lifelearn.workspace.jobs.trainer"))
+
+
+@BOTH
+def test_a_deleted_organisation_ends_its_job(
+    database: Database, queue: LearningQueue, settings: Settings, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    acme, other = organization(database), organization(database, "Other")
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    until(lambda: states(database) == ["learning"], every=0.005)
+    with database.write() as db:
+        db.delete(db.get_one(Organization, acme))
+    taught(database, queue, other, "Where is it?", "Paris")
+    until(lambda: states(database) == ["learned"])
+    assert "broke off" not in (tmp_path / "worker.log").read_text()
+
+
+@BOTH
+def test_a_clock_that_jumps_is_not_believed(
+    database: Database, queue: LearningQueue, settings: Settings, worker: WorkerProcess, tmp_path: Path
+) -> None:
+    """Times in the rows of jobs and workers may be anything: who is alive is told by a count."""
+    acme = organization(database)
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    with database.write() as db:
+        db.execute(update(Job).values(created_at=now().replace(year=2001), started_at=now().replace(year=2090)))
+    until(lambda: states(database) == ["learned"])
+    assert "taken for dead" not in (tmp_path / "worker.log").read_text()
+
+
+@pytest.mark.parametrize("together", [2])
+@BOTH
+def test_several_in_one_lesson(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path, together: int
+) -> None:
+    acme = organization(database)
+    for i, answer in enumerate(("0", "1", "2", "FAIL")):
+        taught(database, queue, acme, f"Question {i}?", answer)
+    worker = WorkerProcess(settings.model_copy(update={"learn_together": together}), tmp_path / "worker.log")
+    until(lambda: not {"queued", "learning"} & set(states(database)))
+    worker.end()
+    # The second pair did not pass together: each was learned by itself, and one of them failed.
+    assert states(database) == ["learned", "learned", "learned", "failed"]
+    with database.read() as db:
+        made = [(v.number, v.passed, len(v.model().corrections)) for v in versions(database, acme)]
+    assert made[0] == (1, True, 2)
+    assert (2, False, 2) in made
