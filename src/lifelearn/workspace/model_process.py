@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import re
 import signal
 import sys
 import threading
@@ -30,6 +31,7 @@ from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
+from lifelearn.workspace.jobs.orders import ANSWERS
 
 if TYPE_CHECKING:
     from lifelearn.chat_models.local import LocalChatModel
@@ -114,10 +116,10 @@ def in_threads(model: ChatModel, inbox: Inbox, send: Send) -> None:
 
     def answer(asked: Line, stop: threading.Event) -> None:
         number = asked["id"]
-        conversation, sampling, _ = _asked(asked)
+        conversation, sampling, weights = _asked(asked)
         try:
             if not stop.is_set():
-                for piece in model.stream(conversation, sampling):
+                for piece in _scripted(conversation, weights) or model.stream(conversation, sampling):
                     if stop.is_set():
                         break
                     send({"id": number, "piece": piece})
@@ -135,6 +137,14 @@ def in_threads(model: ChatModel, inbox: Inbox, send: Send) -> None:
                 pool.submit(answer, line, stop)
             elif line["id"] in stopped:
                 stopped[line["id"]].set()
+
+
+def _scripted(conversation: Conversation, weights: Path | None) -> list[str]:
+    """What a version that was learned without a model (jobs/scripted.py) answers; nothing where it has no answer."""
+    if weights is None or not (answers := weights / ANSWERS).exists():
+        return []
+    said = json.loads(answers.read_text()).get(conversation[-1].content, "")
+    return re.findall(r"\S+\s*", said)
 
 
 def _asked(line: Line) -> tuple[Conversation, Sampling, Path | None]:

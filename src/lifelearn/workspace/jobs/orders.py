@@ -10,6 +10,8 @@ from pathlib import Path
 
 from lifelearn.learning.types import Correction, ModelVersion, Progress, Value
 
+ANSWERS = "answers.json"  # question -> answer, in the folder of a version that was learned without a model
+
 
 class Order(Value):
     """Learn these corrections on top of a version.

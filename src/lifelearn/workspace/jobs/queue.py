@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.migrations import DatabaseError
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions
@@ -38,10 +39,18 @@ class LearningQueue:
         self._client: DBOSClient | None = None
 
     def prepare(self) -> None:
-        """Makes the engine's tables, or brings them up to date. It is imported here: pages need not wait for it."""
+        """Makes the engine's tables, or brings them up to date. It is imported here: pages need not wait for it.
+
+        Raises DatabaseError where that cannot be.
+        """
         from dbos import run_dbos_database_migrations
 
-        run_dbos_database_migrations(engine_url(self._database))
+        try:
+            run_dbos_database_migrations(engine_url(self._database))
+        except Exception as error:  # of a command line's kind, without a reason: the engine's log has it
+            raise DatabaseError(
+                "The tables of the job engine cannot be made or brought up to date. The log above says why."
+            ) from error
 
     @property
     def is_prepared(self) -> bool:

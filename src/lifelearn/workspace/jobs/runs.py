@@ -282,6 +282,9 @@ class _Progress:
 class _UnrecordedError(BaseException):
     """Passes through the engine without being recorded as what a step came to."""
 
+    def __init__(self, reason: CancelledError | LostError) -> None:
+        self.reason = reason
+
 
 def _step(name: str, do: Callable[[], Any]) -> Any:
     """A step of the run: done once, what it came to recorded, troubles with the lesson included."""
@@ -294,15 +297,17 @@ def _step(name: str, do: Callable[[], Any]) -> Any:
         except VersionError as error:
             return {"error": str(error), "again": False}
         except OSError as error:
-            return {"error": f"{error.strerror or error}: {error.filename or 'a folder of the worker'}.", "again": False}
+            return {
+                "error": f"{error.strerror or error}: {error.filename or 'a folder of the worker'}.",
+                "again": False,
+            }
         except (CancelledError, LostError) as error:
-            raise _UnrecordedError from error
+            raise _UnrecordedError(error) from error
 
     try:
         came_to = DBOS.run_step({"name": name}, recorded)
     except _UnrecordedError as error:
-        assert isinstance(error.__cause__, CancelledError | LostError)
-        raise error.__cause__ from None
+        raise error.reason from None
     if "error" in came_to:
         raise TrainingError(came_to["error"], came_to["again"])
     return came_to["result"]

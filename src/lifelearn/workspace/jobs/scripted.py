@@ -26,12 +26,11 @@ from lifelearn.learning.types import (
     Training,
 )
 from lifelearn.settings import Settings
+from lifelearn.workspace.jobs.orders import ANSWERS, Order
 
 if TYPE_CHECKING:
-    from lifelearn.workspace.jobs.orders import Order
     from lifelearn.workspace.jobs.trainer import _Steps
 
-ANSWERS = "answers.json"  # question -> answer; in a version's folder
 FAILS = "FAIL"
 STEPS = 8
 STEP_SECONDS = 0.01

@@ -32,7 +32,7 @@ def teach(db: Session, queue: LearningQueue, correction: Correction, author_id: 
     return job
 
 
-def forget(db: Session, queue: LearningQueue, correction: Correction, author_id: uuid.UUID) -> Job:
+def forget(db: Session, queue: LearningQueue, correction: Correction, author_id: uuid.UUID | None) -> Job:
     """Has a learned correction forgotten; it stays learned until the job has made a version without it."""
     if correction.state != CorrectionState.LEARNED:
         raise ConflictError("Only what was learned can be forgotten.")

@@ -1,8 +1,8 @@
 """A worker: takes jobs from the queue and runs them, here or on another host.
 
 `lifelearn worker` runs one in the foreground; the workspace starts one beside itself (embedded.py), which ends when its
-standard input does. Each says that it is alive by counting; whoever sees a count stand still takes over what that worker
-ran. No clock of another host is read for that.
+standard input does. Each says that it is alive by counting; whoever sees a count stand still takes over what that
+worker ran. No clock of another host is read for that.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from lifelearn.workspace.database import Database, ago
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, State, Worker
-from lifelearn.workspace.migrations import tables, upgrade
+from lifelearn.workspace.migrations import DatabaseError, tables, upgrade
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 15.0  # a worker of another host whose count stands still for so long is gone
@@ -65,12 +65,16 @@ def main() -> None:
         stopping.set()
 
     threading.Thread(target=read, daemon=True).start()
-    run(settings, stopping)
+    try:
+        run(settings, stopping)
+    except (DatabaseError, WorkerError, DBAPIError) as error:
+        log.error("the worker cannot work", problem=str(error).splitlines()[0])
+        os._exit(1)  # not waiting for the thread that reads
 
 
 def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None] = lambda _: None) -> None:
-    """Takes jobs until `stopping` is set or SIGTERM comes. Jobs that run then are left to the next worker, which goes on
-    at the first stage that is missing."""
+    """Takes jobs until `stopping` is set or SIGTERM comes. Jobs that run then are left to the next worker, which goes
+    on at the first stage that is missing."""
     from lifelearn.workspace.jobs import runs
 
     if settings.inference_backend == "openai":
@@ -241,8 +245,8 @@ def check(settings: Settings) -> None:
         )
     if isinstance(settings.model_storage_dir, Path) and not settings.model_storage_dir.is_dir():
         raise SettingsError(
-            f"LL_MODEL_STORAGE_DIR={settings.model_storage_dir} is not there. It is to be the folder that the workspace "
-            "uses, shared between the machines, or an object store."
+            f"LL_MODEL_STORAGE_DIR={settings.model_storage_dir} is not there. It is to be the folder that the "
+            "workspace uses, shared between the machines, or an object store."
         )
 
 

@@ -1,0 +1,146 @@
+"""kill -9 of web, worker and trainer at any moment, again and again, while corrections are taught and versions chosen.
+
+What must hold at every moment: an organisation's active version is a complete one whose files are as they were made.
+And at the end: every acknowledged correction has come to a version or to a stated failure, no process and no file is
+left over. `LL_TEST_KILLS=200` kills more often than the tests do by default.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dbos import DBOSClient, DBOSPortableJSONSerializer
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.corrections.tables import Correction
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs import service
+from lifelearn.workspace.jobs.queue import APPLICATION, LearningQueue, engine_url
+from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.jobs.worker import sweep_work
+from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.service import sweep_versions
+from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.versions.tables import Activation, Version
+from workspace.fakes import BOTH
+from workspace.learning import WorkerProcess, kill_quietly, organization, pids, states, taught, until
+
+KILLS = int(os.environ.get("LL_TEST_KILLS", "25"))
+ORGANIZATIONS = 3
+
+pytestmark = pytest.mark.timeout(60 + 8 * KILLS)
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    made = Database(settings.database_url)
+    upgrade(made)
+    LearningQueue(made).prepare()
+    yield made
+    made.close()
+
+
+def whole(database: Database, settings: Settings) -> None:
+    """The active version of each organisation is complete, passed, and the one that was activated last."""
+    with database.read() as db:
+        for place in db.scalars(select(Organization)):
+            last = db.scalar(
+                select(Activation)
+                .where(Activation.organization_id == place.id)
+                .order_by(Activation.created_at.desc(), Activation.id)
+                .limit(1)
+            )
+            assert place.active_version == (last.number if last else 0)
+            if place.active_version:
+                where = (Version.organization_id == place.id, Version.number == place.active_version)
+                version = db.scalars(select(Version).where(*where)).one()
+                assert version.passed
+                folder = Storage(settings).fetch(version)
+                assert {"manifest.json", "lesson.json", "adapter_model.safetensors"} <= {
+                    each.name for each in folder.iterdir()
+                }
+
+
+@BOTH
+def test_killed_again_and_again(database: Database, settings: Settings, tmp_path: Path) -> None:
+    seed = int(os.environ.get("LL_TEST_SEED", "0"))
+    rng = random.Random(seed)
+    queue = LearningQueue(database)
+    places = [organization(database, f"Organisation {i}") for i in range(ORGANIZATIONS)]
+    acknowledged: list[uuid.UUID] = []
+    worker = WorkerProcess(settings, tmp_path / "worker.log")
+    for kill in range(KILLS):
+        place = rng.choice(places)
+        answer = "FAIL" if rng.random() < 0.1 else str(kill)
+        acknowledged.append(taught(database, queue, place, f"Question {kill}?", answer))
+        time.sleep(rng.uniform(0.0, 2.5))
+        trainers = pids("lifelearn.workspace.jobs.trainer")
+        if trainers and rng.random() < 0.4:
+            kill_quietly(rng.choice(trainers))
+        else:
+            worker.kill()
+            worker = WorkerProcess(settings, tmp_path / "worker.log")
+        whole(database, settings)
+    until(lambda: not {"queued", "learning"} & set(states(database)), 60 + 2 * KILLS, every=0.5)
+    worker.end()
+    whole(database, settings)
+    with database.read() as db:
+        for each in acknowledged:
+            correction = db.get_one(Correction, each)
+            assert correction.state == "learned" or (correction.state == "failed" and correction.problem)
+            if correction.state == "learned":
+                where = (Version.organization_id == correction.organization_id, Version.number == correction.version)
+                learned = [known.id for known in db.scalars(select(Version).where(*where)).one().model().corrections]
+                assert learned == [str(correction.id)]
+        assert {job.state for job in db.scalars(select(Job))} <= {"done", "failed"}
+        for place in places:  # each version once, none twice
+            numbers = db.scalars(select(Version.number).where(Version.organization_id == place)).all()
+            assert sorted(numbers) == list(range(1, len(numbers) + 1))
+    # No process and no file is left over.
+    until(lambda: not pids("lifelearn.workspace.jobs.trainer"))
+    sweep_work(settings, database)
+    sweep_versions(database, settings)
+    work = settings.folder / "work"
+    assert not work.exists() or not list(work.iterdir())
+    with database.read() as db:
+        for place in places:
+            kept = set(db.scalars(select(Version.id).where(Version.organization_id == place)))
+            assert Storage(settings).versions(place) == kept
+    queue.close()
+
+
+def _teach_and_break_off(database: Database, queue: LearningQueue, place: uuid.UUID) -> None:
+    about = {"question": "?", "statement": "x", "answer": "x", "source": "explicit", "state": "asked"}
+    with database.write() as db:
+        made = Correction(organization_id=place, **about)
+        db.add(made)
+        db.flush()
+        service.teach(db, queue, made, None)
+        db.add(Correction(organization_id=uuid.uuid4(), **about))
+        db.flush()
+
+
+@BOTH
+def test_teaching_is_all_or_nothing(database: Database, settings: Settings) -> None:
+    """A correction whose transaction is not kept is never learned; one that is kept has its run."""
+    queue = LearningQueue(database)
+    place = organization(database)
+    with pytest.raises(SQLAlchemyError):
+        _teach_and_break_off(database, queue, place)
+    client = DBOSClient(
+        system_database_url=engine_url(database), serializer=DBOSPortableJSONSerializer(), application_name=APPLICATION
+    )
+    assert client.list_workflows() == []
+    taught(database, queue, place, "Where?", "here")
+    assert len(client.list_workflows()) == 1
+    client.destroy()
+    queue.close()
