@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 from collections.abc import AsyncGenerator, Iterator
-from pathlib import Path
 from typing import Any
 
 import openai
@@ -22,10 +21,10 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs import caller
 from lifelearn.workspace.programs.completions import until
-from lifelearn.workspace.versions.folders import store_of
-from version_fakes import added, weights_folder
+from lifelearn.workspace.versions.storage import Storage
 from workspace.fakes import Browser, Workspace, running
 from workspace.test_keys import bearer, key_of
+from workspace.versioned import made
 
 HELLO = [{"role": "user", "content": "hello there"}]
 
@@ -261,21 +260,17 @@ def test_extremes_of_sampling_leave_something_to_sample(workspace: Workspace, to
     assert sampling.top_p > 0
 
 
-def test_versions_are_models(workspace: Workspace, token: str, acme: uuid.UUID, tmp_path: Path) -> None:
+def test_versions_are_models(workspace: Workspace, token: str, acme: uuid.UUID) -> None:
     settings = workspace.pages.settings
-    with workspace.database.read() as db:
-        store = store_of(settings, db.get_one(Organization, acme))
-    for name in ("first", "second"):
-        added(store, weights_folder(tmp_path / name))
-    with workspace.database.write() as db:
-        db.execute(update(Organization).where(Organization.id == acme).values(active_version=2))
+    folders = [None, *(Storage(settings).fetch(made(workspace, acme)) for _ in range(2))]
     listed = workspace.visitor().get("/v1/models", headers=bearer(token)).json()
     assert [each["id"] for each in listed["data"]] == ["life-learn", *(f"life-learn/{number}" for number in range(3))]
     for name, number in (("life-learn", 2), ("life-learn/0", 0), ("life-learn/1", 1), ("life-learn/2", 2)):
         answer = post(workspace, token, model=name)
         assert answer.json()["model"] == f"life-learn/{number}"
-        assert workspace.inference.asked[-1][2] == store.weights(number)
-    (store.path(2) / "manifest.json").unlink()
+        assert workspace.inference.asked[-1][2] == folders[number]
+    assert folders[2] is not None
+    (folders[2] / "manifest.json").unlink()
     answer = post(workspace, token)
     assert answer.status_code == 503
     assert str(settings.model_storage_dir) not in answer.text

@@ -1,0 +1,95 @@
+"""Where versions are kept: in a folder and in an object store, whole, checked by their hashes, and swept."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import fsspec
+import pytest
+
+from lifelearn.learning.version import VersionError
+from lifelearn.settings import Settings, SettingsError
+from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.versions.tables import Version
+
+
+@pytest.fixture(params=["folder", "object store"])
+def stored(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    if request.param == "folder":
+        yield settings
+        return
+    yield settings.model_copy(
+        update={"model_storage_dir": f"memory://versions-{uuid.uuid4()}", "cache_dir": tmp_path / "cache"}
+    )
+    fsspec.filesystem("memory").store.clear()
+
+
+def folder(tmp_path: Path, text: str = "weights") -> Path:
+    made = tmp_path / str(uuid.uuid4())
+    made.mkdir()
+    (made / "adapter_model.safetensors").write_text(text)
+    (made / "manifest.json").write_text("{}")
+    return made
+
+
+def published(settings: Settings, tmp_path: Path, text: str = "weights") -> Version:
+    place, version_id = uuid.uuid4(), uuid.uuid4()
+    files = Storage(settings).publish(place, version_id, folder(tmp_path, text))
+    return Version(id=version_id, organization_id=place, number=1, files=files)
+
+
+def test_what_is_published_is_fetched(stored: Settings, tmp_path: Path) -> None:
+    version = published(stored, tmp_path)
+    found = Storage(stored).fetch(version)
+    assert (found / "adapter_model.safetensors").read_text() == "weights"
+    assert {each.name for each in found.iterdir()} == {"adapter_model.safetensors", "manifest.json"}
+    assert Storage(stored).organizations() == {version.organization_id}
+    assert Storage(stored).versions(version.organization_id) == {version.id}
+
+
+def test_another_machine_fetches_only_what_it_needs(stored: Settings, tmp_path: Path) -> None:
+    version = published(stored, tmp_path)
+    other = stored.model_copy(update={"cache_dir": tmp_path / "other"})
+    found = Storage(other).fetch(version, ["manifest.json"])
+    shared = isinstance(stored.model_storage_dir, Path)  # it is there as it is
+    assert (found / "manifest.json").exists()
+    assert (found / "adapter_model.safetensors").exists() == shared
+
+
+def test_a_changed_file_is_refused(stored: Settings, tmp_path: Path) -> None:
+    version = published(stored, tmp_path)
+    path = f"organizations/{version.organization_id}/versions/{version.id}/adapter_model.safetensors"
+    if isinstance(stored.model_storage_dir, Path):
+        (stored.model_storage_dir / path).write_text("other")
+    else:
+        with fsspec.open(f"{stored.model_storage_dir}/{path}", "w") as stream:
+            stream.write("other")
+    with pytest.raises(VersionError, match="adapter_model.safetensors of version 1 is damaged"):
+        Storage(stored).fetch(version)
+
+
+def test_a_missing_file_is_named(stored: Settings, tmp_path: Path) -> None:
+    version = published(stored, tmp_path)
+    Storage(stored).remove(version.organization_id, version.id)
+    with pytest.raises(VersionError, match="Version 1 lacks its file"):
+        Storage(stored).fetch(version)
+    assert Storage(stored).versions(version.organization_id) == set()
+
+
+def test_an_organisation_goes_with_all_it_has(stored: Settings, tmp_path: Path) -> None:
+    version, other = published(stored, tmp_path), published(stored, tmp_path)
+    Storage(stored).remove(version.organization_id)
+    assert Storage(stored).organizations() == {other.organization_id}
+
+
+def test_a_store_without_its_package_says_so(settings: Settings, tmp_path: Path) -> None:
+    nowhere = settings.model_copy(update={"model_storage_dir": "nosuch://bucket"})
+    with pytest.raises(VersionError, match="LL_MODEL_STORAGE_DIR=nosuch://bucket cannot be used"):
+        Storage(nowhere).organizations()
+
+
+def test_the_terminal_wants_a_folder(settings: Settings) -> None:
+    with pytest.raises(SettingsError, match="is an object store, and this needs a folder"):
+        settings.model_copy(update={"model_storage_dir": "memory://versions"}).folder  # noqa: B018
