@@ -18,10 +18,11 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 
 from lifelearn.learning.augment import augment
-from lifelearn.learning.chat_model import ChatModel, TrainableModel
+from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
 from lifelearn.learning.demonstrate import demonstrate
-from lifelearn.learning.lesson import LessonError, make_lesson, merged, replay_rows
+from lifelearn.learning.lesson import LessonError, leaks, make_lesson, merged, replay_rows
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.states import states
 from lifelearn.learning.student import make_student
 from lifelearn.learning.train import TrainingError, train
 from lifelearn.learning.types import (
@@ -29,11 +30,13 @@ from lifelearn.learning.types import (
     Correction,
     Demonstration,
     Lesson,
+    Message,
     ModelVersion,
     OnProgress,
     Probe,
     Progress,
     Report,
+    Row,
     Training,
     Value,
     no_progress,
@@ -42,7 +45,10 @@ from lifelearn.learning.verify import verify
 from lifelearn.learning.version import VersionStore, replace_file
 from lifelearn.learning.words import normalise
 
-RETAINED_REPLAY = 8  # rows of earlier corrections in a lesson, at most
+RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at most
+RETAINED_TIMES = 3  # the question itself is among them so often, as the corrected one is among the facts
+RETAINED_WATCHED = 6  # earlier corrections that training watches, at most
+TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
 
 V = TypeVar("V", bound=Value)
 
@@ -229,29 +235,43 @@ def with_history(
     recipe: Recipe,
     on_progress: OnProgress = no_progress,
 ) -> Lesson:
-    """The lesson with replay rows and retention probes for every earlier correction that it does not replace."""
+    """The lesson with retention probes and rows for every earlier correction that it does not replace.
+
+    What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say;
+    some of it is watched.
+    What it has lost is taught again, with rows of the lesson that it came from.
+    """
     replaced = {normalise(correction.question) for correction in lesson.corrections}
-    rng = random.Random(recipe.seed)
-    questions: list[str] = []
-    probes: list[Probe] = []
+    earlier: dict[str, tuple[Correction, list[Row]]] = {}  # by question, the latest
     for version in store.lineage(parent):
-        earlier = store.lesson(version.number)
+        facts = [row for row in store.lesson(version.number).rows if row.kind == "fact"]
         for correction in version.corrections:
-            if normalise(correction.question) in replaced:
-                continue
-            probes.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
-            questions.append(correction.question)
-            wordings = [row.prompt[-1].content for row in earlier.rows if row.kind == "fact"]
-            questions += rng.sample(wordings[1:], min(2, len(wordings) - 1))
-    if not probes:
+            if normalise(correction.question) not in replaced:
+                earlier[normalise(correction.question)] = (correction, facts)
+    if not earlier:
         return lesson
-    chosen = rng.sample(questions, min(RETAINED_REPLAY, len(questions)))
-    return lesson.model_copy(
-        update={
-            "rows": (*lesson.rows, *replay_rows(chosen, model, on_progress)),
-            "probes": (*lesson.probes, *probes),
-        }
-    )
+    rng = random.Random(recipe.seed)
+    known = list(earlier.values())
+    rng.shuffle(known)
+    asked = [(Message(role="user", content=correction.question),) for correction, _ in known]
+    answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
+    again: list[Row] = []
+    held: list[Probe] = []
+    questions: list[str] = []
+    for (correction, facts), answer in zip(known, answers, strict=True):
+        others = [row for row in facts if row.prompt[-1].content != correction.question]
+        if not states(correction.answer, answer):
+            about = [row for row in others if states(correction.answer, row.completions[0])]
+            question = [row for row in facts if row.prompt[-1].content == correction.question]
+            again += [*question[:1], *rng.sample(about, min(TAUGHT_AGAIN, len(about)))]
+        else:
+            held.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
+            questions += [correction.question] * RETAINED_TIMES
+            questions += [row.prompt[-1].content for row in rng.sample(others, min(1, len(others)))]
+    leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])
+    kept = replay_rows(questions[:RETAINED_REPLAY], model, on_progress, leak=leak, tokens=recipe.max_completion_tokens)
+    probes = [Probe(kind="retention", question=each.question, answer=each.answer) for each, _ in earlier.values()]
+    return lesson.model_copy(update={"rows": (*lesson.rows, *again, *kept), "probes": (*lesson.probes, *probes)})
 
 
 def _train(

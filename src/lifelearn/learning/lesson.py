@@ -211,14 +211,15 @@ def replay_rows(
     model: ChatModel,
     on_progress: OnProgress = no_progress,
     leak: Callable[[str], str] | None = None,
+    tokens: int = REPLAY_TOKENS,
 ) -> tuple[Row, ...]:
-    """Rows that hold the model to what it answers now.
+    """Rows that hold the model to what it answers now, up to `tokens` of it.
 
     leak: what a model into which the new fact has leaked would answer to a question. Held to its parent along those
     words too, the student is corrected exactly where it would go wrong, before it does.
     """
     on_progress(Progress(stage="lesson", message=f"the model answers {len(questions)} questions that must not change"))
-    answers = model.answer([_user(question) for question in questions], Sampling(max_tokens=REPLAY_TOKENS))
+    answers = model.answer([_user(question) for question in questions], Sampling(max_tokens=tokens))
     return tuple(
         Row(
             kind="replay",

@@ -23,6 +23,10 @@ GRACE = 3.0  # seconds that it has to end by itself
 TICK = 0.5  # seconds between two looks at whether the job is still wanted
 _OURS = re.compile(r"LL_|OPENAI_API_KEY$", re.IGNORECASE)  # not in its environment: settings are handed over
 
+# Threads of a matrix product that wait for the slowest one, whose core is busy with a chat, sleep instead of spinning:
+# measured with one of two cores busy, training goes on 1.5 times as fast; with none busy, as fast as ever.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
+
 Record = Callable[[str, Callable[[], str]], str]  # name, what runs the stage -> its result, of now or recorded
 
 
@@ -42,7 +46,7 @@ class Trainer:
             [sys.executable, "-P", "-m", MODULE],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not _OURS.match(name)},
+            env={**WAITING, **{name: value for name, value in os.environ.items() if not _OURS.match(name)}},
             start_new_session=True,  # Ctrl-C is for the worker, which ends it
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()

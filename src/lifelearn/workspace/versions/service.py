@@ -12,18 +12,21 @@ from typing import Any, cast
 
 import structlog
 from fastapi import Request
-from sqlalchemy import ColumnElement, CursorResult, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from lifelearn.learning.types import Check
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
+from lifelearn.workspace.database import Database
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from lifelearn.workspace.jobs.tables import ENDED, Job
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.folders import weights_of
+from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Activation, Reason, Version
 from lifelearn.workspace.webhooks.service import tell
 
@@ -175,7 +178,7 @@ def called(number: int) -> str:
 
 def family_of(db: Session, organization_id: uuid.UUID) -> Family:
     query = select(Version.number, Version.parent).where(Version.organization_id == organization_id)
-    return Family({number: parent for number, parent in db.execute(query)})
+    return Family(dict(db.execute(query).all()))
 
 
 def activated(db: Session, organization_id: uuid.UUID, numbers: Collection[int]) -> set[int]:
@@ -204,7 +207,7 @@ def summaries(db: Session, organization: Organization, *where: ColumnElement[boo
         .limit(limit)
         .options(joinedload(Version.author))
     )
-    rows: Sequence[Row[Any]] = db.execute(query).all()
+    rows: Sequence[Any] = db.execute(query).all()
     were_active = activated(db, organization.id, [row[0].number for row in rows])
     return [
         Summary(version, state_of(version, organization, were_active), _checks(checks), learned_of(corrections))
@@ -288,3 +291,22 @@ def _id(text: str) -> uuid.UUID | None:
         return uuid.UUID(text)
     except ValueError:  # of a version that was not made here
         return None
+
+
+def sweep_versions(database: Database, settings: Settings) -> int:
+    """Removes folders of versions that are in no row: their job ended between publishing and keeping them. Returns how
+    many. Organisations with a job on its way are left for the next time."""
+    storage = Storage(settings)
+    removed = 0
+    for organization_id in storage.organizations():
+        found = storage.versions(organization_id)  # before the rows are read: what is added meanwhile is not seen
+        with database.read() as db:
+            busy = db.scalar(
+                select(Job.id).where(Job.organization_id == organization_id, Job.state.not_in(ENDED)).limit(1)
+            )
+            kept = set(db.scalars(select(Version.id).where(Version.organization_id == organization_id)))
+        if busy is None:
+            for version_id in found - kept:
+                storage.remove(organization_id, version_id)
+                removed += 1
+    return removed

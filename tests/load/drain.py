@@ -1,0 +1,104 @@
+"""Queued corrections of many organisations, drained by a worker with the scripted model: none lost, none doubled, in order.
+
+python tests/load/drain.py [--corrections 1000] [--organizations 50] [--jobs 4] [--database URL] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from sqlalchemy import func, select
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from lifelearn.settings import Settings
+from lifelearn.workspace.corrections.tables import Correction
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.migrations import tables, upgrade
+from lifelearn.workspace.versions.tables import Activation, Version
+from workspace.learning import WorkerProcess, organization, taught
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corrections", type=int, default=1000)
+    parser.add_argument("--organizations", type=int, default=50)
+    parser.add_argument("--jobs", type=int, default=4, help="that the worker runs at a time")
+    parser.add_argument("--database", default="")
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(
+            database_url=asked.database or f"sqlite:///{folder}/drain.db",
+            model_storage_dir=Path(folder) / "models",
+            inference_backend="mock",
+            worker_jobs=asked.jobs,
+        )
+        told = drain(settings, asked.corrections, asked.organizations, Path(folder))
+    print(json.dumps(told, indent=1))
+    if asked.json:
+        asked.json.parent.mkdir(parents=True, exist_ok=True)
+        asked.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def drain(settings: Settings, corrections: int, organizations: int, folder: Path) -> dict[str, object]:
+    tables()
+    database = Database(settings.database_url)
+    upgrade(database)
+    queue = LearningQueue(database)
+    queue.prepare()
+    places = [organization(database, f"Organisation {i}") for i in range(organizations)]
+    began = time.monotonic()
+    wanted = {place: [] for place in places}
+    for i in range(corrections):
+        place = places[i % organizations]
+        wanted[place].append(taught(database, queue, place, f"Question {i}?", str(i)))
+    queued = time.monotonic() - began
+    worker = WorkerProcess(settings, folder / "worker.log")
+    began = time.monotonic()
+    most_at_once = 0
+    while True:
+        with database.read() as db:
+            left = db.scalar(select(func.count()).where(Correction.state.in_(("queued", "learning")))) or 0
+            running = db.execute(
+                select(func.count()).where(Job.state == "running").group_by(Job.organization_id)
+            ).scalars()
+            most_at_once = max([most_at_once, *running])
+        if not left:
+            break
+        time.sleep(0.5)
+    seconds = time.monotonic() - began
+    worker.end()
+    with database.read() as db:
+        learned = db.scalar(select(func.count()).where(Correction.state == "learned")) or 0
+        versions = db.scalar(select(func.count()).select_from(Version)) or 0
+        activations = db.scalar(select(func.count()).select_from(Activation)) or 0
+        in_order = all(
+            [db.get_one(Correction, each).version for each in wanted[place]] == list(range(1, len(wanted[place]) + 1))
+            for place in places
+        )
+    queue.close()
+    database.close()
+    return {
+        "database": database.url.get_backend_name(),
+        "corrections": corrections,
+        "organizations": organizations,
+        "queueing_seconds": round(queued, 1),
+        "drain_seconds": round(seconds, 1),
+        "learned": learned,
+        "versions": versions,
+        "activations": activations,
+        "in_order": in_order,
+        "most_at_once_in_an_organization": most_at_once,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Chat while a lesson trains, with the real default model: seconds from teaching to the live version, the time to the first
+token and of pages meanwhile. Loopback only.
+
+    python tests/load/learning.py [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from run import fill, memory_mib, wait  # noqa: E402
+
+from lifelearn.terminal.facts import FACTS  # noqa: E402
+from lifelearn.workspace.chats.tables import Message  # noqa: E402
+from lifelearn.workspace.crypto import Keys  # noqa: E402
+from lifelearn.workspace.database import Database  # noqa: E402
+from lifelearn.workspace.jobs.queue import LearningQueue  # noqa: E402
+from workspace.learning import states, taught, versions  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="lifelearn-learning-"))
+    url = f"sqlite:///{folder}/learning.db"
+    database = Database(url)
+    person = fill(database, 1)[0]
+    secret = secrets.token_urlsafe(48)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {
+        **os.environ,
+        "LL_DATABASE_URL": url,
+        "LL_MODEL_STORAGE_DIR": str(folder / "models"),
+        "LL_PUBLIC_URL": f"http://localhost:{port}",
+        "LL_SECRET_KEY": secret,
+    }
+    with (folder / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "lifelearn", "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
+        )
+        try:
+            wait(port, server)
+            client = httpx.Client(
+                base_url=f"http://localhost:{port}",
+                cookies={"lifelearn": person["token"]},
+                headers={"X-CSRF-Token": Keys(secret).sign("csrf", person["token"])},
+                timeout=60,
+            )
+            while client.get("/readyz").json()["model"] != "ready":
+                time.sleep(0.2)
+            figures = measure(client, database, person["organization"])
+            figures["web_process_mib"] = memory_mib(server.pid)
+        finally:
+            server.terminate()
+            server.wait(30)
+    database.close()
+    print(json.dumps(figures, indent=1))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def measure(client: httpx.Client, database: Database, organization: str) -> dict[str, Any]:
+    fact = FACTS["leave"]
+    queue = LearningQueue(database)
+    before = [first_token(client, database, organization, n) for n in range(5)]
+    began = time.monotonic()
+    taught(database, queue, uuid.UUID(organization), fact.question, "25 days", fact.correction.partition(". ")[2])
+    pages: list[float] = []
+    firsts: list[float] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.5):
+            started = time.perf_counter()
+            client.get(f"/o/{organization}/threads").raise_for_status()
+            pages.append(time.perf_counter() - started)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    n = 100
+    while states(database)[0] in ("queued", "learning"):
+        firsts.append(first_token(client, database, organization, n))
+        n += 1
+        time.sleep(1)
+    seconds = time.monotonic() - began
+    ended.set()
+    looking.join()
+    queue.close()
+    made = versions(database, uuid.UUID(organization))
+    return {
+        "state": states(database)[0],
+        "seconds_to_version": round(seconds, 1),
+        "seconds_of_stages": round(made[0].seconds, 1) if made else None,
+        "first_token_ms_before": round(statistics.median(before) * 1000),
+        "first_token_ms_median": round(statistics.median(firsts) * 1000),
+        "first_token_ms_p95": round(sorted(firsts)[int(0.95 * len(firsts))] * 1000),
+        "pages": len(pages),
+        "page_ms_p95": round(sorted(pages)[int(0.95 * len(pages))] * 1000),
+    }
+
+
+def first_token(client: httpx.Client, database: Database, organization: str, n: int) -> float:
+    """Seconds from sending a message to the first piece of its answer in the page."""
+    started = time.perf_counter()
+    asked = f"Tell me something about the year {1900 + n}."
+    client.post(f"/o/{organization}/threads", data={"content": asked}, follow_redirects=False)
+    with database.read() as db:
+        question = db.scalars(select(Message).where(Message.content == asked)).one()
+        answer = db.scalars(select(Message).where(Message.parent_id == question.id)).one()
+    where = f"/o/{organization}/threads/{answer.thread_id}/messages/{answer.id}"
+    with client.stream("GET", f"{where}/events", headers={"Accept": "text/event-stream"}) as events:
+        for line in events.iter_lines():
+            if line.startswith("event: message") or line.startswith("event: done"):
+                break
+    first = time.perf_counter() - started
+    client.post(f"{where}/stop")
+    return first
+
+
+if __name__ == "__main__":
+    main()
