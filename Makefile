@@ -3,6 +3,7 @@
 PYTHON ?= python3
 FACTS ?= leave hotline price procedure
 SEEDS ?= 0 1 2
+KILLS ?= 100
 ARGS ?=
 
 VENV := .venv
@@ -13,7 +14,7 @@ PAGES := $(VENDOR)/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test lint system load screens bench clean
+.PHONY: help setup demo chat serve test lint system load learning kills screens bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +52,14 @@ system:
 
 load: setup ## 200 people and 300 event streams on a workspace: reports/load.json; ARGS="--database postgresql://…"
 	$(BIN)/python tests/load/run.py --json reports/load.json $(ARGS)
+
+learning: setup ## chat while a lesson trains, 1,000 queued corrections, 50 organisations' versions: reports/*.json
+	$(BIN)/python tests/load/learning.py --keep reports/learned --json reports/learning.json
+	$(BIN)/python tests/load/switching.py --version reports/learned --json reports/switching.json
+	$(BIN)/python tests/load/drain.py --json reports/drain.json $(ARGS)
+
+kills: setup system ## kill -9 of workers and trainers at random, KILLS times on each database
+	LL_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/workspace/test_kills.py
 
 screens: setup system ## pictures of the workspace's pages: docs/screens
 	$(BIN)/python tests/workspace/screens.py 2>/dev/null

@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import secrets
+import shutil
 import socket
 import statistics
 import subprocess
@@ -40,6 +41,7 @@ from workspace.learning import states, taught, versions  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--keep", type=Path, help="where the version that was learned is left")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="lifelearn-learning-"))
     url = f"sqlite:///{folder}/learning.db"
@@ -76,6 +78,9 @@ def main() -> None:
             server.terminate()
             server.wait(30)
     database.close()
+    if options.keep and (made := list((folder / "models").glob("organizations/*/versions/*"))):
+        shutil.rmtree(options.keep, ignore_errors=True)
+        shutil.copytree(made[0], options.keep)
     print(json.dumps(figures, indent=1))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
