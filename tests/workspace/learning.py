@@ -61,6 +61,37 @@ class WorkerProcess:
         return [pid for pid in pids("lifelearn.workspace.jobs.trainer") if parent_of(pid) == self.process.pid]
 
 
+class WebProcess:
+    """`lifelearn serve`, with the worker that it starts."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._log = log.open("ab")
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("LL_")},
+            "LL_DATABASE_URL": settings.database_url,
+            "LL_MODEL_STORAGE_DIR": str(settings.model_storage_dir),
+            "LL_INFERENCE_BACKEND": settings.inference_backend,
+        }
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "lifelearn", "serve", "--port", "0"],
+            env=environment,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+
+    def workers(self) -> list[int]:
+        return [pid for pid in pids("lifelearn.workspace.jobs.worker") if parent_of(pid) == self.process.pid]
+
+
 def pids(module: str) -> list[int]:
     """Processes of this machine that run a module."""
     found = []
@@ -106,7 +137,12 @@ def organization(database: Database, name: str = "Acme") -> uuid.UUID:
 
 
 def taught(
-    database: Database, queue: LearningQueue, organization_id: uuid.UUID, question: str, answer: str
+    database: Database,
+    queue: LearningQueue,
+    organization_id: uuid.UUID,
+    question: str,
+    answer: str,
+    statement: str = "",
 ) -> uuid.UUID:
     """A correction that is acknowledged and queued."""
     with database.write() as db:
@@ -114,8 +150,8 @@ def taught(
             organization_id=organization_id,
             question=question,
             wrong="It is wrong.",
-            message=f"No, it is {answer}.",
-            statement=f"It is {answer}.",
+            message=f"No. {statement or f'It is {answer}.'}",
+            statement=statement or f"It is {answer}.",
             answer=answer,
             source=Source.EXPLICIT,
             state=CorrectionState.ASKED,

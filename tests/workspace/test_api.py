@@ -15,14 +15,18 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from lifelearn.workspace.chats.tables import Message, Status, Thread
+from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ahead, now
 from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership, Role
 from lifelearn.workspace.programs.tables import ApiKey, Scope
 from workspace.fakes import BOTH, Browser, Workspace
+from workspace.receiver import told_webhook
 from workspace.test_keys import bearer, key_of
+from workspace.versioned import corrected, made
 
 MESSAGE = "/api/v1/threads/{thread}/messages/{answer}"
+WEBHOOK = "/api/v1/webhooks/{webhook}"
 ASKED = {"model": "life-learn", "messages": [{"role": "user", "content": "hello"}]}
 
 
@@ -53,6 +57,34 @@ CALLS = {
     "createChatCompletion": Call("POST", "/v1/chat/completions", Scope.CHAT, ASKED),
     "listModels": Call("GET", "/v1/models", Scope.CHAT),
     "retrieveModel": Call("GET", "/v1/models/life-learn", Scope.CHAT),
+    "listNotices": Call("GET", "/api/v1/notices", Scope.READ),
+    "listWebhooks": Call("GET", "/api/v1/webhooks", Scope.ADMIN),
+    "createWebhook": Call(
+        "POST", "/api/v1/webhooks", Scope.ADMIN, {"url": "https://1.1.1.1/", "events": ["job.failed"]}, 201
+    ),
+    "getWebhook": Call("GET", WEBHOOK, Scope.ADMIN),
+    "updateWebhook": Call("PATCH", WEBHOOK, Scope.ADMIN, {"events": ["job.failed"]}),
+    "rotateWebhookSecret": Call("POST", WEBHOOK + "/secret", Scope.ADMIN, None, 201),
+    "testWebhook": Call("POST", WEBHOOK + "/test", Scope.ADMIN, None, 201),
+    "listDeliveries": Call("GET", WEBHOOK + "/deliveries", Scope.ADMIN),
+    "getDelivery": Call("GET", WEBHOOK + "/deliveries/{delivery}", Scope.ADMIN),
+    "replayDelivery": Call("POST", WEBHOOK + "/deliveries/{delivery}/replay", Scope.ADMIN, None, 201),
+    "deleteWebhook": Call("DELETE", WEBHOOK, Scope.ADMIN, None, 204),
+    "listVersions": Call("GET", "/api/v1/versions", Scope.READ),
+    "getVersion": Call("GET", "/api/v1/versions/1", Scope.READ),
+    "listActivations": Call("GET", "/api/v1/activations", Scope.READ),
+    "createActivation": Call("POST", "/api/v1/activations", Scope.ADMIN, {"number": 1}, 201),
+    "getRetention": Call("GET", "/api/v1/retention", Scope.READ),
+    "listCorrections": Call("GET", "/api/v1/corrections", Scope.READ),
+    "getCorrection": Call("GET", "/api/v1/corrections/{asked}", Scope.READ),
+    "createCorrection": Call(
+        "POST", "/api/v1/corrections", Scope.WRITE, {"question": "Who is our CEO?", "right_answer": "It is Mia."}, 201
+    ),
+    "dismissCorrection": Call("POST", "/api/v1/corrections/{asked}/dismissal", Scope.WRITE),
+    "teachCorrection": Call("POST", "/api/v1/corrections/{asked}/teaching", Scope.WRITE, {}),  # after all
+    "cancelTeaching": Call("DELETE", "/api/v1/corrections/{asked}/teaching", Scope.WRITE),
+    "rejectCorrection": Call("POST", "/api/v1/corrections/{review}/rejection", Scope.ADMIN, {"reason": "It is 24."}),
+    "forgetCorrection": Call("POST", "/api/v1/corrections/{learned}/forgetting", Scope.ADMIN, None, 202),
     "deleteThread": Call("DELETE", "/api/v1/threads/{thread}", Scope.WRITE, None, 204),  # last: others need it
 }
 
@@ -78,6 +110,13 @@ class Acme:
             db.add(invite)
             db.flush()
             self.ids = {"invite": invite.id, **self.chat(db, self.anna)}
+        learned = corrected(workspace, self.id)
+        made(workspace, self.id, learned, active=False)
+        self.ids["learned"] = learned.id
+        for state in (CorrectionState.ASKED, CorrectionState.REVIEW):
+            mine = corrected(workspace, self.id, f"What is {state}?", state=state, author_id=self.anna.user_id)
+            self.ids[state.value] = mine.id
+        self.ids["webhook"], self.ids["delivery"] = told_webhook(workspace, self.id)
 
     def chat(self, db: Any, owner: Browser, *, shared: bool = False) -> dict[str, uuid.UUID]:
         thread = Thread(organization_id=self.id, owner_id=owner.user_id, title="Capitals", shared=shared)
@@ -332,6 +371,8 @@ def test_changes_are_in_the_audit_log(workspace: Workspace, acme: Acme) -> None:
         events = db.scalars(select(AuditEvent).order_by(AuditEvent.created_at)).all()
         assert [event.action for event in events] == [
             "answer.marked_wrong",
+            "correction.taught",
+            "correction.withdrawn",
             "answer.mark_withdrawn",
             "chat.shared",
             "chat.made_private",

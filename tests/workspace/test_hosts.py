@@ -12,13 +12,16 @@ import subprocess
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
 from workspace.learning import (
@@ -56,7 +59,8 @@ class Door:
         """Cuts all connections, and takes no others."""
         self.is_open = False
         for each in self._pairs:
-            with_no_trouble(each.shutdown, socket.SHUT_RDWR)
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
         self._pairs.clear()
 
     def open(self) -> None:
@@ -83,19 +87,11 @@ class Door:
 
     @staticmethod
     def _relay(one: socket.socket, other: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             while part := one.recv(1 << 16):
                 other.sendall(part)
-        except OSError:
-            pass
-        with_no_trouble(other.shutdown, socket.SHUT_RDWR)
-
-
-def with_no_trouble(do: object, *arguments: object) -> None:
-    try:
-        do(*arguments)  # type: ignore[operator]
-    except OSError:
-        pass
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
@@ -223,9 +219,6 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     until(lambda: states(database) == ["failed"], 60)
     worker.end()
     with database.write() as db:
-        from lifelearn.workspace.corrections.tables import Correction
-        from lifelearn.workspace.jobs import service
-
         correction = db.get_one(Correction, correction_id)
         assert "File too large" in correction.problem
         service.teach(db, queue, correction, None)

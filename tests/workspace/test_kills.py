@@ -12,6 +12,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -32,12 +33,12 @@ from lifelearn.workspace.versions.service import sweep_versions
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Activation, Version
 from workspace.fakes import BOTH
-from workspace.learning import WorkerProcess, kill_quietly, organization, pids, states, taught, until
+from workspace.learning import WebProcess, kill_quietly, organization, pids, states, taught, until
 
 KILLS = int(os.environ.get("LL_TEST_KILLS", "25"))
 ORGANIZATIONS = 3
 
-pytestmark = pytest.mark.timeout(60 + 8 * KILLS)
+pytestmark = pytest.mark.timeout(90 + 12 * KILLS)
 
 
 @pytest.fixture
@@ -77,21 +78,27 @@ def test_killed_again_and_again(database: Database, settings: Settings, tmp_path
     queue = LearningQueue(database)
     places = [organization(database, f"Organisation {i}") for i in range(ORGANIZATIONS)]
     acknowledged: list[uuid.UUID] = []
-    worker = WorkerProcess(settings, tmp_path / "worker.log")
+    web = WebProcess(settings, tmp_path / "web.log")
+    killed = {"web": 0, "worker": 0, "trainer": 0}
     for kill in range(KILLS):
         place = rng.choice(places)
         answer = "FAIL" if rng.random() < 0.1 else str(kill)
         acknowledged.append(taught(database, queue, place, f"Question {kill}?", answer))
-        time.sleep(rng.uniform(0.0, 2.5))
-        trainers = pids("lifelearn.workspace.jobs.trainer")
-        if trainers and rng.random() < 0.4:
-            kill_quietly(rng.choice(trainers))
+        what = rng.choices(["web", "worker", "trainer"], [1, 2, 2])[0]
+        module = "jobs.trainer" if what == "trainer" else "jobs.worker"
+        found = until(partial(pids, f"lifelearn.workspace.{module}"), every=0.01)
+        time.sleep(rng.uniform(0.0, 1.5 if what == "web" else 0.6))
+        killed[what] += 1
+        if what == "web":
+            web.kill()
+            web = WebProcess(settings, tmp_path / "web.log")
         else:
-            worker.kill()
-            worker = WorkerProcess(settings, tmp_path / "worker.log")
+            kill_quietly(rng.choice(found))
         whole(database, settings)
     until(lambda: not {"queued", "learning"} & set(states(database)), 60 + 2 * KILLS, every=0.5)
-    worker.end()
+    web.end()
+    print(killed)
+    assert all(killed.values())
     whole(database, settings)
     with database.read() as db:
         for each in acknowledged:
@@ -106,7 +113,8 @@ def test_killed_again_and_again(database: Database, settings: Settings, tmp_path
             numbers = db.scalars(select(Version.number).where(Version.organization_id == place)).all()
             assert sorted(numbers) == list(range(1, len(numbers) + 1))
     # No process and no file is left over.
-    until(lambda: not pids("lifelearn.workspace.jobs.trainer"))
+    for module in ("worker", "trainer"):
+        until(partial(lambda name: not pids(f"lifelearn.workspace.jobs.{name}"), module))
     sweep_work(settings, database)
     sweep_versions(database, settings)
     work = settings.folder / "work"

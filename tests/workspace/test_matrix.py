@@ -20,17 +20,37 @@ from sqlalchemy import delete
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts.tables import Identity, SignIn, Throttle
 from lifelearn.workspace.chats.tables import Message, Thread
+from lifelearn.workspace.corrections.tables import Correction
+from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ago, ahead, now
+from lifelearn.workspace.jobs.tables import Job, Kind
 from lifelearn.workspace.organizations.tables import Invite, Membership, Role
 from lifelearn.workspace.programs.tables import ApiKey, Scope
 from workspace.fakes import Browser, ScriptedInference, Workspace, running
+from workspace.receiver import told_webhook
+from workspace.versioned import corrected, made
 
 ANYONE, SIGNED_IN, MEMBER, ADMIN, OWNER = "anyone", "signed in", "member", "admin", "owner"
 OF, T = "/o/{organization_id}", "/o/{organization_id}/threads/{thread_id}"
 M = T + "/messages/{message_id}"
+V = OF + "/versions/{number}"
+C = OF + "/corrections/{correction_id}"
+W = OF + "/webhooks/{webhook_id}"
 A, AT = "/api/v1", "/api/v1/threads/{thread_id}"
 AM = AT + "/messages/{message_id}"
+AW = A + "/webhooks/{webhook_id}"
+AC = A + "/corrections/{correction_id}"
+# Which correction of the member's each route is asked about, so that it can do what it does.
+STATES = {
+    "teach": CorrectionState.FAILED,
+    "teaching": CorrectionState.FAILED,
+    "cancel": CorrectionState.QUEUED,
+    "dismiss": CorrectionState.REVIEW,
+    "dismissal": CorrectionState.REVIEW,
+    "reject": CorrectionState.REVIEW,
+    "rejection": CorrectionState.REVIEW,
+}
 
 # Pages: who may, and a form that does it.
 PAGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
@@ -111,6 +131,43 @@ PAGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", f"{OF}/keys"): (MEMBER, {}),
     ("POST", f"{OF}/keys"): (MEMBER, {"name": "Mine", "scopes": "chat", "expires": "30"}),
     ("POST", f"{OF}/keys/{{key_id}}/revoke"): ("its owner or an admin", {}),
+    ("GET", f"{OF}/notices"): (MEMBER, {}),
+    ("GET", f"{OF}/notices/unseen"): (MEMBER, {}),
+    ("GET", f"{OF}/webhooks"): (ADMIN, {}),
+    ("GET", f"{OF}/webhooks/new"): (ADMIN, {}),
+    ("POST", f"{OF}/webhooks"): (ADMIN, {"url": "https://1.1.1.1/hook", "events": "job.failed"}),
+    ("GET", W): (ADMIN, {}),
+    ("POST", W): (ADMIN, {"url": "https://1.1.1.1/hook", "events": "job.failed"}),
+    ("POST", f"{W}/secret"): (ADMIN, {}),
+    ("POST", f"{W}/delete"): (ADMIN, {}),
+    ("POST", f"{W}/test"): (ADMIN, {}),
+    ("GET", f"{W}/deliveries"): (ADMIN, {}),
+    ("POST", f"{W}/deliveries/{{delivery_id}}/replay"): (ADMIN, {}),
+    ("GET", f"{OF}/corrections"): (MEMBER, {}),
+    ("GET", C): (MEMBER, {}),
+    ("GET", f"{C}/events"): (MEMBER, {}),
+    ("POST", f"{C}/teach"): ("its owner or an admin", {}),
+    ("POST", f"{C}/dismiss"): ("its owner", {}),
+    ("POST", f"{C}/cancel"): ("its owner or an admin", {}),
+    ("POST", f"{C}/reject"): (ADMIN, {"reason": "It is 24."}),
+    ("GET", f"{C}/forget"): (ADMIN, {}),
+    ("POST", f"{C}/forget"): (ADMIN, {}),
+    ("GET", f"{OF}/review"): (ADMIN, {}),
+    ("GET", f"{M}/correction"): (MEMBER, {}),
+    ("GET", f"{OF}/versions"): (MEMBER, {}),
+    ("GET", V): (MEMBER, {}),
+    ("GET", f"{V}/lesson"): (MEMBER, {}),
+    ("GET", f"{V}/adapter.zip"): (MEMBER, {}),
+    ("GET", f"{V}/lesson.jsonl"): (MEMBER, {}),
+    ("GET", f"{V}/report.json"): (MEMBER, {}),
+    ("GET", f"{V}/activate"): (ADMIN, {}),
+    ("POST", f"{V}/activate"): (ADMIN, {"seen": "0"}),
+    ("GET", f"{V}/recheck"): (MEMBER, {}),
+    ("POST", f"{V}/recheck"): (ADMIN, {}),
+    ("GET", f"{OF}/compare"): (MEMBER, {}),
+    ("POST", f"{OF}/compare"): (MEMBER, {"a": "0", "b": "1", "question": "How many days?"}),
+    ("GET", f"{OF}/retention"): (MEMBER, {}),
+    ("GET", f"{OF}/retention/{{correction_id}}"): (MEMBER, {}),
 }
 
 # Programs: the scope that is needed, the role of its user, and a body.
@@ -131,6 +188,34 @@ PROGRAMS: dict[tuple[str, str], tuple[Scope, Role, dict[str, Any]]] = {
     ("POST", f"{AM}/stop"): (Scope.WRITE, Role.MEMBER, {}),
     ("POST", f"{AM}/correction"): (Scope.WRITE, Role.MEMBER, {"right_answer": "25 days"}),
     ("DELETE", f"{AM}/correction"): (Scope.WRITE, Role.MEMBER, {}),
+    ("GET", f"{A}/notices"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/webhooks"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{A}/webhooks"): (Scope.ADMIN, Role.ADMIN, {"url": "https://1.1.1.1/hook", "events": ["job.failed"]}),
+    ("GET", AW): (Scope.ADMIN, Role.ADMIN, {}),
+    ("PATCH", AW): (Scope.ADMIN, Role.ADMIN, {"events": ["job.failed"]}),
+    ("DELETE", AW): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{AW}/secret"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{AW}/test"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{AW}/deliveries"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{AW}/deliveries/{{delivery_id}}"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{AW}/deliveries/{{delivery_id}}/replay"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/corrections"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{A}/corrections"): (
+        Scope.WRITE,
+        Role.MEMBER,
+        {"question": "Who is our CEO?", "right_answer": "It is Mia."},
+    ),
+    ("GET", AC): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{AC}/teaching"): (Scope.WRITE, Role.MEMBER, {}),
+    ("DELETE", f"{AC}/teaching"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AC}/dismissal"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AC}/rejection"): (Scope.ADMIN, Role.ADMIN, {"reason": "It is 24."}),
+    ("POST", f"{AC}/forgetting"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/versions"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/versions/{{number}}"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/activations"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{A}/activations"): (Scope.ADMIN, Role.ADMIN, {"number": 1}),
+    ("GET", f"{A}/retention"): (Scope.READ, Role.MEMBER, {}),
     ("POST", "/v1/chat/completions"): (
         Scope.CHAT,
         Role.MEMBER,
@@ -153,6 +238,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         model_storage_dir=folder / "models",
         inference_backend="mock",
         public_url="http://testserver",
+        worker="elsewhere",
     )
     found = running(settings, ScriptedInference())
     with found.visitor().client as client:
@@ -215,6 +301,21 @@ class Scene:
                 "model": "life-learn",
             }
         self.ids["key_id"] = self.key(self.member, [Scope.CHAT])[1]
+        learned = corrected(self.workspace, self.organization_id)
+        self.ids["number"] = made(self.workspace, self.organization_id, learned, active=False).number
+        self.ids.setdefault("correction_id", learned.id)
+        self.corrections = {
+            state: corrected(
+                self.workspace, self.organization_id, f"{state}?", state=state, author_id=self.member.user_id
+            ).id
+            for state in (CorrectionState.FAILED, CorrectionState.REVIEW, CorrectionState.QUEUED)
+        }
+        with self.workspace.database.write() as db:
+            job = Job(organization_id=self.organization_id, kind=Kind.LEARN)
+            db.add(job)
+            db.flush()
+            db.get_one(Correction, self.corrections[CorrectionState.QUEUED]).job_id = job.id
+        self.ids["webhook_id"], self.ids["delivery_id"] = told_webhook(self.workspace, self.organization_id)
 
     def key(
         self, browser: Browser, scopes: list[Scope], organization_id: uuid.UUID | None = None, **more: Any
@@ -237,6 +338,9 @@ class Scene:
     def path(self, path: str) -> str:
         if path == f"{M}/edit":
             return path.format(**{**self.ids, "message_id": self.question.id})
+        state = STATES.get(path.rpartition("/")[2]) if path.startswith((f"{C}/", f"{AC}/")) else None
+        if state is not None:
+            return path.format(**{**self.ids, "correction_id": self.corrections[state]})
         return path.format(**self.ids)
 
 

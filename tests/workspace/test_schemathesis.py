@@ -23,8 +23,18 @@ from workspace.test_api import CALLS, Acme
 from workspace.test_keys import bearer
 
 EXAMPLES = 4
-# What refuses more than a schema can tell: which addresses can be invited, that one message at least is a user's.
-RULES = ("POST /api/v1/invites", "POST /v1/chat/completions")
+# What refuses more than a schema can tell: which addresses can be invited, that one message at least is a user's, where
+# webhooks may go, which words say what is right.
+RULES = (
+    "POST /api/v1/invites",
+    "POST /v1/chat/completions",
+    "POST /api/v1/webhooks",
+    "PATCH /api/v1/webhooks/{webhook_id}",
+    "POST /api/v1/corrections",
+    "POST /api/v1/corrections/{correction_id}/teaching",
+    "POST /api/v1/corrections/{correction_id}/rejection",
+    "POST /api/v1/threads/{thread_id}/messages/{message_id}/correction",
+)
 
 
 @pytest.fixture
@@ -34,9 +44,12 @@ def document(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
     monkeypatch.setattr(caller, "FAILURES", 10**6)
     monkeypatch.setattr(service, "MESSAGES", Limit("message", most=10**6, seconds=60))
     workspace = running(settings)
+    workspace.app.state.sender.addresses.resolve = lambda _host, _port: ["127.0.0.1"]  # and so to nowhere
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", workspace.app)  # starts the application
     acme = Acme(workspace)
-    there = {"thread_id": acme.ids["thread"], "message_id": acme.ids["answer"], "invite_id": acme.ids["invite"]}
+    there: dict[str, Any] = {"number": 1, "webhook_id": acme.ids["webhook"], "delivery_id": acme.ids["delivery"]}
+    there |= {"thread_id": acme.ids["thread"], "message_id": acme.ids["answer"], "invite_id": acme.ids["invite"]}
+    there["correction_id"] = acme.ids["asked"]
 
     @schema.hook
     def map_case(_context: Any, case: Case[Any]) -> Case[Any]:

@@ -66,7 +66,7 @@ def test_a_changed_file_is_refused(stored: Settings, tmp_path: Path) -> None:
     else:
         with fsspec.open(f"{stored.model_storage_dir}/{path}", "w") as stream:
             stream.write("other")
-    with pytest.raises(VersionError, match="adapter_model.safetensors of version 1 is damaged"):
+    with pytest.raises(VersionError, match=r"adapter_model\.safetensors of version 1 is damaged"):
         Storage(stored).fetch(version)
 
 

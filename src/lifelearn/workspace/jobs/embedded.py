@@ -15,7 +15,7 @@ from lifelearn.workspace.jobs.training import _OURS, handed_over
 
 MODULE = "lifelearn.workspace.jobs.worker"
 GRACE = 5.0  # seconds that it has to end by itself
-SOON, SELDOM = 0.5, 30.0  # waits before it is started again
+SOON, SELDOM = 0.25, 5.0  # waits before it is started again
 
 log = structlog.get_logger("lifelearn.worker")
 

@@ -1,0 +1,190 @@
+"""What the model is told of corrections that it has not learned yet: to the same question, and to no other."""
+
+from __future__ import annotations
+
+import time
+import uuid
+
+import pytest
+
+from lifelearn.learning.types import Message
+from lifelearn.workspace.chats.tables import Message as Row
+from lifelearn.workspace.corrections.context import MOST, is_same_question, sentence, with_corrections
+from lifelearn.workspace.corrections.reading import same_answer
+from lifelearn.workspace.corrections.tables import State
+from lifelearn.workspace.database import ago
+from workspace.chatting import answered, ask
+from workspace.fakes import BOTH, Workspace
+from workspace.test_keys import bearer, key_of
+from workspace.versioned import corrected
+
+LEAVE = "How many days of leave do we have a year?"
+SAME = [
+    (LEAVE, "how many days of leave do we have a year"),
+    (LEAVE, "How many leave days do we get a year?"),
+    (LEAVE, "Can you tell me how many days of leave we have a year?"),
+    (LEAVE, "Hi! Please tell me how many days of leave we have a year, thanks"),
+    ("What is the capital of Freedonia?", "What's the capital of Freedonia?"),
+    ("What is the capital of Freedonia?", "capital of Freedonia"),
+    ("Who runs the Zephyr project?", "Who is the leader of the Zephyr project?"),
+    ("When is the all-hands?", "On which day is the all-hands?"),
+    ("Which port does the staging server use?", "What is the port of the staging server?"),
+    ("What does SLA mean?", "What does SLA stand for?"),
+    ("Wie viele Tage Urlaub haben wir?", "wie viele tage urlaub haben wir"),
+    ("休暇は何日ありますか", "休暇は何日ありますか?"),
+]
+OTHERS = [
+    ("What is the capital of Freedonia?", "What is the capital of Sylvania?"),
+    ("what is the capital of freedonia", "what is the capital of sylvania"),
+    ("What is the capital of Freedonia?", "What is the population of Freedonia?"),
+    ("What is the capital of Freedonia?", "Tell me a joke about the capital of Freedonia"),
+    (LEAVE, "How many days of leave do interns have a year?"),
+    (LEAVE, "How many days of sick leave do we have a year?"),
+    (LEAVE, "How many days does a year have?"),
+    (LEAVE, "How do I ask for days of leave?"),
+    (LEAVE, "Thanks!"),
+    ("When is the all-hands?", "Where is the all-hands?"),
+    ("When is the all-hands?", "What is the all-hands?"),
+    ("And in Munich?", "And in Munich?"),
+    ("What about Berlin?", "What about Berlin?"),
+    ("Why?", "Why?"),
+    ("Does Anna report to Bert?", "Does Bert report to Anna?"),
+    ("does anna report to bert", "does bert report to anna"),
+    ("Who is Anna's manager?", "Who is Anna the manager of?"),
+    ("Which days are we open?", "Which days are we not open?"),
+    ("What are the opening hours on Monday?", "What are the opening hours on Sunday?"),
+    ("Where do I live?", "Where do you live?"),
+    ("What is the price of plan 2?", "What is the price of plan 3?"),
+    ("Who founded Acme?", "Who owns Acme?"),
+    ("Who runs the Zephyr project?", "Who runs the Zephyr team?"),
+    ("How many employees do we have?", "How many offices do we have?"),
+    ("How much does the basic plan cost?", "How much does the premium plan cost?"),
+    ("", ""),
+    ("?", "?"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_the_same_question(one: str, other: str) -> None:
+    assert is_same_question(one, other)
+    assert is_same_question(other, one)
+
+
+@pytest.mark.parametrize(("one", "other"), OTHERS)
+def test_other_questions(one: str, other: str) -> None:
+    assert not is_same_question(one, other)
+    assert not is_same_question(other, one)
+
+
+def test_long_questions_take_no_time() -> None:
+    started = time.perf_counter()
+    for text in ("how many " * 4_000, "a " * 16_000, "please " * 5_000, "x" * 32_000, "?" * 32_000):
+        is_same_question(text, LEAVE)
+        is_same_question(text, text + "x")
+    assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("25 days", "25 days.", True),
+        ("25 days", "twenty-five days", True),
+        ("Lyon", "lyon", True),
+        ("25 days", "26 days", False),
+        ("25 days", "125 days", False),
+        ("2 weeks", "2 weeks and 3 days", False),
+        ("it is open", "it is not open", False),
+        ("Lyon", "", False),
+    ],
+)
+def test_the_same_answer(one: str, other: str, same: bool) -> None:
+    assert same_answer(one, other) == same
+    assert same_answer(other, one) == same
+
+
+def test_a_sentence() -> None:
+    assert sentence("25  days\n", "25 days") == "25 days."
+    assert sentence("it is 25 days.", "25 days") == "It is 25 days."
+    assert sentence("", "Lyon") == "Lyon."
+
+
+def asked(text: str, system: str = "") -> tuple[Message, ...]:
+    first = (Message(role="system", content=system),) if system else ()
+    return (*first, Message(role="user", content=text))
+
+
+@BOTH
+def test_what_is_told(workspace: Workspace) -> None:
+    anna = workspace.person()
+    place, other = workspace.organization(anna), workspace.organization(anna, "Other")
+    for state in State:
+        corrected(workspace, place, f"What is the colour of door {list(State).index(state)}?", "red", state)
+    corrected(workspace, place, LEAVE, "24 days", created_at=ago(minutes=2))
+    corrected(workspace, place, LEAVE, "25 days", created_at=ago(minutes=1))  # the later one counts
+    corrected(workspace, other, LEAVE, "99 days")
+    with workspace.database.read() as db:
+        told = with_corrections(db, place, asked("How many leave days do we get a year?", "Be kind."))
+        assert told.corrections == 1
+        assert [(turn.role, turn.content) for turn in told.conversation] == [
+            ("system", "Be kind."),
+            ("user", LEAVE),
+            ("assistant", "It is 25 days."),
+            ("user", "How many leave days do we get a year?"),
+        ]
+        for state in State:
+            question = f"What is the colour of door {list(State).index(state)}?"
+            count = with_corrections(db, place, asked(question)).corrections
+            assert count == (state in (State.QUEUED, State.LEARNING)), state
+        unchanged = asked("What is the capital of Freedonia?", "Be kind.")
+        assert with_corrections(db, place, unchanged).conversation == unchanged
+        earlier = (*asked(LEAVE), Message(role="assistant", content="20 days."), *asked("And in Munich?"))
+        assert with_corrections(db, place, earlier).corrections == 0  # only what is asked now counts
+        assert with_corrections(db, uuid.uuid4(), asked(LEAVE)).corrections == 0
+
+
+def test_no_more_than_a_few_are_told(workspace: Workspace) -> None:
+    place = workspace.organization(workspace.person())
+    wordings = (
+        "How many leave days do we get a year",
+        "how many days of leave do we have a year",
+        "Tell me how many leave days we have a year",
+        "Do you know how many leave days we have a year",
+        "Currently, how many leave days do we have a year",
+    )
+    for wording in wordings:
+        corrected(workspace, place, wording)
+    with workspace.database.read() as db:
+        told = with_corrections(db, place, asked(LEAVE))
+    assert told.corrections == MOST
+    assert len(told.conversation) == 2 * MOST + 1
+
+
+@BOTH
+def test_pages_and_programs_tell_it(workspace: Workspace) -> None:
+    anna = workspace.person()
+    place = workspace.organization(anna)
+    correction = corrected(workspace, place, LEAVE)
+    workspace.inference.reply = lambda conversation: f"{len(conversation)} turns."
+    thread = ask(anna, place, "How many leave days do we get a year?")
+    answer = answered(workspace)
+    assert (answer.content, answer.told) == ("3 turns.", 1)
+    page = anna.get(f"/o/{place}/threads/{thread}").text
+    assert "told 1 correction not learned yet" in page
+    _id, token = key_of(workspace, anna, place)
+    message = anna.client.get(f"/api/v1/threads/{thread}/messages/{answer.id}", headers=bearer(token)).json()
+    assert message["told"] == 1
+
+    def complete(model: str) -> str:
+        body = {"model": model, "messages": [{"role": "user", "content": LEAVE}]}
+        made = anna.client.post("/v1/chat/completions", json=body, headers=bearer(token))
+        return str(made.json()["choices"][0]["message"]["content"])
+
+    assert complete("life-learn") == "3 turns."
+    assert complete("life-learn/0") == "1 turns."  # a version with a number answers as it is
+    with workspace.database.write() as db:
+        db.get_one(type(correction), correction.id).state = State.LEARNED
+    assert complete("life-learn") == "1 turns."
+    ask(anna, place, LEAVE)
+    assert answered(workspace).told == 0
+    with workspace.database.read() as db:
+        assert db.query(Row).filter_by(told=1).count() == 1
