@@ -14,6 +14,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -35,6 +36,13 @@ HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 def _place(value: Any) -> Any:
     """A folder, or the address of an object store."""
     return value if isinstance(value, str) and "://" in value else Path(value).expanduser()
+
+
+def _networks(value: str | None) -> str | None:
+    for each in (value or "").split(","):
+        if each.strip():
+            ip_network(each.strip(), strict=False)
+    return value
 
 
 class SettingsError(Exception):
@@ -158,6 +166,11 @@ class Settings(BaseSettings):
     )
     corrections_per_hour: int = Field(
         60, ge=1, le=100_000, description="Corrections that a member may have learned in an hour."
+    )
+    webhook_private_networks: Annotated[str | None, AfterValidator(_networks)] = Field(
+        None,
+        description="Networks that webhooks may reach although they are not public, over http too: such as "
+        "10.1.0.0/16,fd12::/16, with commas between them. Unset: webhooks go to public addresses only, over https.",
     )
     log_format: Literal["console", "json"] = Field("console", description="Logs for people, or a JSON object a line.")
 

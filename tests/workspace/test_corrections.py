@@ -622,6 +622,10 @@ def test_learned(team: Team) -> None:
     assert "Forget" not in page
     assert f'href="{team.of(one)}/forget"' in team.ben.get(team.of(one)).text
     assert "✓ yes" in page
+    assert "does not hold it" not in page
+    with team.workspace.database.write() as db:
+        db.execute(update(Organization).values(active_version=0))
+    assert "The active version does not hold it" in team.dora.get(team.of(one)).text
     assert "Learned, in version 1." in page
 
 

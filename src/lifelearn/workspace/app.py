@@ -23,14 +23,26 @@ from starlette.exceptions import HTTPException
 from lifelearn.settings import Settings, load_settings
 from lifelearn.workspace import accounts, chats, operation, organizations, programs
 from lifelearn.workspace.chats.answers import Answers
+from lifelearn.workspace.corrections import api as corrections_api
+from lifelearn.workspace.corrections import routes as corrections
+from lifelearn.workspace.corrections.detection import Detector
+from lifelearn.workspace.corrections.progress import Watch
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.errors import ConflictError, InvalidError, ProgramError, SignedOutError, WorkspaceError
 from lifelearn.workspace.guard import Guard
 from lifelearn.workspace.inference import Inference, ProcessInference
+from lifelearn.workspace.jobs.embedded import EmbeddedWorker
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.pages import HERE, Pages, check_csrf, render, sign_in_path
+from lifelearn.workspace.versions import api as versions_api
+from lifelearn.workspace.versions import routes as versions
+from lifelearn.workspace.versions.compare import Comparisons
+from lifelearn.workspace.versions.rechecks import Rechecks
+from lifelearn.workspace.webhooks import api as webhooks_api
+from lifelearn.workspace.webhooks import routes as webhooks
+from lifelearn.workspace.webhooks.sending import Sender
 
 log = structlog.get_logger("lifelearn")
 
@@ -58,10 +70,24 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
     app.state.answers = Answers(app.state.database, app.state.inference, settings)
     app.state.queue = LearningQueue(app.state.database)
+    app.state.detector = Detector(app.state.database, settings, app.state.queue)
+    app.state.watch = Watch(app.state.database)
+    app.state.worker = EmbeddedWorker(settings)
     app.state.pages = Pages(settings, Keys.of(settings), app.state.database)
-    for router in (accounts.router, organizations.router, chats.router, programs.router):
+    app.state.sender = Sender(app.state.database, settings, app.state.pages.keys)
+    app.state.comparisons = Comparisons()
+    app.state.rechecks = Rechecks(app.state.database, app.state.inference, settings)
+    for router in (
+        accounts.router,
+        organizations.router,
+        chats.router,
+        programs.router,
+        corrections.router,
+        versions.router,
+        webhooks.router,
+    ):
         app.include_router(router, dependencies=[Depends(check_csrf)], include_in_schema=False)
-    for router in (programs.api, programs.completions):
+    for router in (programs.api, programs.completions, corrections_api.api, versions_api.api, webhooks_api.api):
         app.include_router(router)
     app.include_router(operation.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
@@ -89,13 +115,22 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if not await run_in_threadpool(lambda: state.queue.is_prepared):
         await run_in_threadpool(state.queue.prepare)
     await state.answers.start()
+    await state.sender.start()
+    await state.detector.start()
+    await state.rechecks.start()
     await state.inference.start()  # does not wait for the model
+    await state.worker.start()
     try:
         with operation.closing_on_signals(state.closing):
             async with operation.swept(state.database, state.settings):
                 yield
     finally:
         await state.answers.close()
+        await state.sender.stop()
+        await state.watch.close()
+        await state.detector.close()
+        await state.rechecks.close()
+        await state.worker.stop()
         await state.inference.stop()
         state.queue.close()
         state.database.close()

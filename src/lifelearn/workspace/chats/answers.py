@@ -28,6 +28,7 @@ from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace.chats.service import LEFT_SECONDS, cleaned_piece, conversation_of, is_left
 from lifelearn.workspace.chats.tables import Message, Status
+from lifelearn.workspace.corrections.context import with_corrections
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.inference import Inference
@@ -59,9 +60,10 @@ class State:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What the model is asked, with the version that answers."""
+    """What the model is asked, with the version that answers. told: corrections in it that are not learned yet."""
 
     conversation: Conversation
+    told: int
     sampling: Sampling
     weights: Any
     version: int
@@ -75,6 +77,7 @@ class _Writing:
         self.state = State("", Status.STREAMING)
         self.model = ""
         self.version: int | None = None
+        self.told = 0
         self.begun = self.stopping = self.ending = False
         self.saved_text, self.saved_at = "", time.monotonic()
         self.changed = asyncio.Event()
@@ -96,6 +99,7 @@ class _Writing:
             "content": self.state.text,
             "model": self.model,
             "version": self.version,
+            "told": self.told,
             "saved_at": now(),
         }
 
@@ -284,7 +288,7 @@ class Answers:
         asked = await asyncio.to_thread(self._asked, writing.id)
         if asked is None:  # deleted meanwhile
             raise asyncio.CancelledError
-        writing.version = asked.version
+        writing.version, writing.told = asked.version, asked.told
         stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights)
         async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
             async for piece in pieces:
@@ -328,10 +332,12 @@ class Answers:
             temperature = organization.temperature
             if temperature == 0 and _answered_before(db, answer, organization.active_version):
                 temperature = AGAIN_TEMPERATURE
+            told = with_corrections(db, organization.id, conversation_of(db, organization, question))
             return _Asked(
-                conversation_of(db, organization, question),
+                told.conversation,
+                told.corrections,
                 Sampling(organization.max_tokens, temperature, seed=secrets.randbits(31)),
-                weights_of(self._settings, organization),
+                weights_of(db, self._settings, organization),
                 organization.active_version,
             )
 

@@ -78,6 +78,7 @@ def _messages(place: Place, thread_id: uuid.UUID, conversation: Conversation) ->
                 "content": said.content,
                 "model": "ChatGPT" if said.role == "assistant" else "",
                 "created_at": at,
+                "examined_at": now(),  # what was said to another model corrects nothing of ours
             }
         )
     return rows

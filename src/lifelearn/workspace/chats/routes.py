@@ -33,6 +33,10 @@ from lifelearn.workspace.chats.answers import State, answers_of
 from lifelearn.workspace.chats.markdown import render_markdown
 from lifelearn.workspace.chats.service import Turn
 from lifelearn.workspace.chats.tables import Message, Status, Thread
+from lifelearn.workspace.corrections import cards
+from lifelearn.workspace.corrections import service as corrections
+from lifelearn.workspace.corrections.detection import detector_of
+from lifelearn.workspace.corrections.flags import KINDS
 from lifelearn.workspace.database import Database, Db, after_commit, ago, commit, database_of
 from lifelearn.workspace.errors import InvalidError, WorkspaceError
 from lifelearn.workspace.inference import Inference
@@ -199,10 +203,11 @@ def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annot
             raise
         return _thread_page(request, place, db, thread, draft=form.content, error=error)
     after_commit(db, partial(answers_of(request).begin, answer.id))
+    after_commit(db, partial(detector_of(request).begin, question.id))
     if not _by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{question.id}")
     turns = [service.turn_of(db, thread, question), Turn(answer, (answer.id,))]
-    return _list_changed(_fragment(request, place, thread, turns, "chats/posted.html", after=answer.id))
+    return _list_changed(_fragment(request, place, db, thread, turns, "chats/posted.html", after=answer.id))
 
 
 @router.post("/threads/{thread_id}/messages/{message_id}/edit")
@@ -218,6 +223,7 @@ def edit(
     answers_of(request).check_room()
     question, answer = service.edit(db, place, thread, message, form.content)
     after_commit(db, partial(answers_of(request).begin, answer.id))
+    after_commit(db, partial(detector_of(request).begin, question.id))
     return _branch_changed(request, place, db, thread, question)
 
 
@@ -323,14 +329,13 @@ def correct(
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
     if form.withdraw:
-        service.withdraw(message)
+        corrections.withdraw_answer(db, request, place, message)
     else:
-        service.correct(message, form.right_answer)
-    action = "answer.mark_withdrawn" if form.withdraw else "answer.marked_wrong"
-    audit.record(db, request, place.organization.id, place.user, action, str(message.id))
+        corrections.correct_answer(db, request, place, thread, message, form.right_answer)
     if not _by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{message.id}")
-    return _fragment(request, place, thread, [service.turn_of(db, thread, message)], "chats/turns.html")
+    db.flush()
+    return _fragment(request, place, db, thread, [service.turn_of(db, thread, message)], "chats/turns.html")
 
 
 @router.post("/threads/{thread_id}/rename")
@@ -433,7 +438,7 @@ def _thread_page(
 ) -> HTMLResponse:
     turns, earlier = service.last_turns(db, thread, most, through)
     context = {
-        **_about(request, place, thread, turns),
+        **_about(place, db, thread, turns),
         "inference": _inference(request),
         "after": turns[-1].message.id if turns else "",
         "earlier": earlier,
@@ -454,17 +459,20 @@ def _branch_changed(request: Request, place: Place, db: Session, thread: Thread,
     turns, earlier = service.last_turns(db, thread, TURNS)
     after = turns[-1].message.id if turns else ""
     more = {"after": after, "earlier": earlier, "earlier_turns": 3 * TURNS}
-    return _fragment(request, place, thread, turns, "chats/branch.html", **more)
+    return _fragment(request, place, db, thread, turns, "chats/branch.html", **more)
 
 
 def _fragment(
-    request: Request, place: Place, thread: Thread, turns: list[Turn], template: str, **more: Any
+    request: Request, place: Place, db: Session, thread: Thread, turns: list[Turn], template: str, **more: Any
 ) -> HTMLResponse:
-    return render(request, template, {**_about(request, place, thread, turns), **more})
+    return render(request, template, {**_about(place, db, thread, turns), **more})
 
 
-def _about(request: Request, place: Place, thread: Thread, turns: list[Turn]) -> dict[str, Any]:
+def _about(place: Place, db: Session, thread: Thread, turns: list[Turn]) -> dict[str, Any]:
     return {
+        "cards": cards.below_messages(db, place, (turn.message for turn in turns)),
+        "is_pending": cards.is_pending,
+        "kinds": KINDS,
         "place": place,
         "thread": thread,
         "turns": turns,
@@ -530,5 +538,5 @@ def _ended(request: Request, database: Database, reader: Reader) -> str:
         except WorkspaceError:
             return f'<li id="m-{reader.message_id}"><p class="problem">This message is gone.</p></li>'
         turns = [service.turn_of(db, thread, message)]
-        page = _fragment(request, reader.place, thread, turns, "chats/done.html")
+        page = _fragment(request, reader.place, db, thread, turns, "chats/done.html")
     return bytes(page.body).decode()

@@ -82,9 +82,9 @@ def visible_threads(
 ) -> list[Thread]:
     """What the visitor sees, latest first. search: words in the title or in a message. before: see `cursor_of`."""
     query = _visible(place)
-    for word in _words(search):
-        said = exists().where(Message.thread_id == Thread.id, _contains(Message.content, word))
-        query = query.where(or_(_contains(Thread.title, word), said))
+    for word in words_of(search):
+        said = exists().where(Message.thread_id == Thread.id, contains(Message.content, word))
+        query = query.where(or_(contains(Thread.title, word), said))
     if before:
         query = query.where(tuple_(Thread.updated_at, Thread.id) < cursor(before))
     query = query.order_by(Thread.updated_at.desc(), Thread.id.desc()).limit(limit)
@@ -162,16 +162,16 @@ def everything(db: Session, thread: Thread) -> list[Message]:
 
 def search_messages(db: Session, place: Place, search: str, limit: int = 50) -> list[Hit]:
     """Messages and titles with all the words, latest first; titles before messages."""
-    words = _words(search)
+    words = words_of(search)
     if not words:
         return []
-    titled = _visible(place).where(*(_contains(Thread.title, word) for word in words))
+    titled = _visible(place).where(*(contains(Thread.title, word) for word in words))
     titled = titled.order_by(Thread.updated_at.desc(), Thread.id).limit(limit)
     hits = [Hit(thread, None, _excerpt(thread.title, words)) for thread in db.scalars(titled)]
     said = (
         _visible(place)
         .join(Message, Message.thread_id == Thread.id)
-        .where(*(_contains(Message.content, word) for word in words))
+        .where(*(contains(Message.content, word) for word in words))
         .order_by(Message.created_at.desc(), Message.id)
         .limit(limit - len(hits))
     )
@@ -492,11 +492,11 @@ def _answer_to(db: Session, place: Place, thread: Thread, question: Message) -> 
 # Searching
 
 
-def _words(search: str) -> list[str]:
+def words_of(search: str) -> list[str]:
     return cleaned(search, one_line=True)[:SEARCH_CHARS].split()[:SEARCH_WORDS]
 
 
-def _contains(column: InstrumentedAttribute[str], word: str) -> ColumnElement[bool]:
+def contains(column: InstrumentedAttribute[str], word: str) -> ColumnElement[bool]:
     """Whether a text has the word, large or small. SQLite knows the case of ASCII only, so it is told the others."""
     forms = {word} if word.isascii() else {word, word.lower(), word.upper(), word.capitalize()}
     return or_(*(column.icontains(form, autoescape=True) for form in sorted(forms)))

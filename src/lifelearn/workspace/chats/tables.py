@@ -6,11 +6,13 @@ import uuid
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import ForeignKey, Index
+from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Base, Identified, now
+
+UNEXAMINED = text("role = 'user' AND examined_at IS NULL")
 
 
 class Status(StrEnum):
@@ -59,9 +61,13 @@ class Message(Identified, Base):
     version: Mapped[int | None]
     model: Mapped[str] = mapped_column(default="")
     saved_at: Mapped[datetime | None]
+    examined_at: Mapped[datetime | None]  # of a user's message: when it was looked at whether it corrects an answer
     told: Mapped[int] = mapped_column(default=0)  # corrections that were not learned yet, and were told to the model
     marked_wrong_at: Mapped[datetime | None]
     right_answer: Mapped[str] = mapped_column(default="")  # what the user says is right, once it is marked
     author: Mapped[User | None] = relationship()
 
-    __table_args__ = (Index("ix_messages_author_id_created_at", "author_id", "created_at"),)
+    __table_args__ = (
+        Index("ix_messages_author_id_created_at", "author_id", "created_at"),
+        Index("ix_messages_unexamined", "created_at", sqlite_where=UNEXAMINED, postgresql_where=UNEXAMINED),
+    )

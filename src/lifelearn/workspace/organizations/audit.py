@@ -49,14 +49,17 @@ class Filter(BaseModel):
 
 def record(
     db: Session,
-    request: Request,
+    request: Request | None,
     organization_id: uuid.UUID,
     actor: User,
     action: str,
     target: str = "",
     **details: Any,
 ) -> None:
-    """Adds an event. action: noun.verb in the past tense, "member.removed". details: JSON; never a secret."""
+    """Adds an event. action: noun.verb in the past tense, "member.removed". details: JSON; never a secret.
+
+    request: None for what follows from something that the actor did before.
+    """
     db.add(
         AuditEvent(
             organization_id=organization_id,
@@ -65,7 +68,7 @@ def record(
             action=action,
             target=target[:200],
             details=details,
-            address=address_of(request),
+            address="" if request is None else address_of(request),
         )
     )
 

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.tables import User
+from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import ForbiddenError, NotFoundError
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
@@ -29,6 +30,7 @@ class Place:
     user: User
     role: Role
     memberships: tuple[Membership, ...] = ()  # all of the user's, for the switcher
+    reviews: int = 0  # corrections that wait for an admin, where the visitor is one
 
     @property
     def url(self) -> str:
@@ -64,8 +66,15 @@ def _place(request: Request, organization_id: uuid.UUID, sign_in: SignedIn, db: 
     if here is None:
         raise NotFoundError
     place = Place(here.organization, sign_in.user, Role(here.role), memberships)
+    if place.may_admin and request.method == "GET":
+        place = replace(place, reviews=_reviews(db, organization_id))
     request.state.place = place
     return place
+
+
+def _reviews(db: Session, organization_id: uuid.UUID) -> int:
+    waiting = (Correction.organization_id == organization_id, Correction.state == State.REVIEW)
+    return db.scalar(select(func.count()).select_from(Correction).where(*waiting)) or 0
 
 
 Here = Annotated[Place, Depends(_place)]

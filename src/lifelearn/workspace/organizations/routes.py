@@ -56,6 +56,7 @@ class SettingsForm(NameForm):
     instructions: LongText = ""
     temperature: Text = ""
     max_tokens: Text = ""
+    correction_policy: Text = ""
 
 
 # A new organisation
@@ -204,7 +205,8 @@ def _members(db: Db, place: Place, email: str = "", role: str = Role.MEMBER, **m
 @router.get("/o/{organization_id}/settings")
 def settings_page(request: Request, place: Here) -> Response:
     organization = place.organization
-    form = {key: getattr(organization, key) for key in ("name", "instructions", "temperature", "max_tokens")}
+    keys = ("name", "instructions", "temperature", "max_tokens", "correction_policy")
+    form = {key: getattr(organization, key) for key in keys}
     return _settings(request, form)
 
 
@@ -221,6 +223,7 @@ def save_settings(request: Request, place: HereAsAdmin, db: Db, form: Annotated[
             instructions=form.instructions,
             temperature=_number(form.temperature),
             max_tokens=int(form.max_tokens) if form.max_tokens.isdecimal() else 0,
+            correction_policy=form.correction_policy or place.organization.correction_policy,
         )
     except InvalidError as error:
         return _settings(request, values, errors=error.fields, revision=form.revision, status=error.status)
@@ -228,7 +231,7 @@ def save_settings(request: Request, place: HereAsAdmin, db: Db, form: Annotated[
         names = {"name": "Name", "instructions": "Instructions", "temperature": "Temperature"}
         theirs = {
             label: getattr(place.organization, key)
-            for key, label in (names | {"max_tokens": "Longest answer"}).items()
+            for key, label in (names | {"max_tokens": "Longest answer", "correction_policy": "Corrections"}).items()
             if str(getattr(place.organization, key)) != str(values[key])
         }
         return _settings(request, values, conflict=error.message, theirs=theirs, status=error.status)

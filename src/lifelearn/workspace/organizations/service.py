@@ -21,6 +21,7 @@ from lifelearn.settings import Settings
 from lifelearn.workspace import mail
 from lifelearn.workspace.accounts.fields import clean_email, clean_name
 from lifelearn.workspace.accounts.tables import User
+from lifelearn.workspace.corrections.tables import Policy
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database, after_commit, ago, ahead, now
 from lifelearn.workspace.errors import (
@@ -385,6 +386,7 @@ def change_settings(
     instructions: str,
     temperature: float,
     max_tokens: int,
+    correction_policy: str,
 ) -> None:
     """Changes the settings. revision: of those that the visitor saw; ConflictError where they are others by now.
 
@@ -404,6 +406,8 @@ def change_settings(
         wrong["temperature"] = "Choose a number from 0 to 2."
     if not 1 <= max_tokens <= MOST_TOKENS:
         wrong["max_tokens"] = f"Choose a whole number from 1 to {MOST_TOKENS}."
+    if correction_policy not in list(Policy):
+        wrong["correction_policy"] = "Choose one of these."
     if wrong:
         raise InvalidError("; ".join(wrong.values()), wrong)
     if organization.revision != revision:
@@ -411,6 +415,7 @@ def change_settings(
             "Somebody else changed these settings meanwhile. Compare yours with theirs, then save again."
         )
     new = {"name": name, "instructions": instructions, "temperature": temperature, "max_tokens": max_tokens}
+    new["correction_policy"] = correction_policy
     changed = {key: value for key, value in new.items() if getattr(organization, key) != value}
     if not changed:
         return

@@ -19,6 +19,8 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.chats import service as chats
 from lifelearn.workspace.chats.answers import answers_of
 from lifelearn.workspace.chats.tables import Message, Thread
+from lifelearn.workspace.corrections import service as corrections
+from lifelearn.workspace.corrections.detection import detector_of
 from lifelearn.workspace.database import Db, after_commit, commit, database_of
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.organizations import audit, service
@@ -237,6 +239,7 @@ def create_message(request: Request, place: Writes, db: Db, thread_id: uuid.UUID
     answers_of(request).check_room()
     found = chats.thread_of(db, place, thread_id)
     _thread, question, answer = chats.post(db, place, found, asked.content, asked.parent_id)
+    after_commit(db, partial(detector_of(request).begin, question.id))
     return _begun(request, db, found, question, answer, asked.wait)
 
 
@@ -269,15 +272,15 @@ def stop(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_
     "/threads/{thread_id}/messages/{message_id}/correction",
     operation_id="correctMessage",
     tags=["Chats"],
-    responses=problems(*BODY, 404),
+    responses=problems(*BODY, 404, 409),
 )
 def correct(
     request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID, asked: CorrectionAsked
 ) -> MessageTold:
-    """Marks an answer as wrong, with what is right instead. Again replaces what was said before."""
+    """Marks an answer as wrong, with what is right instead, which is a correction. Again replaces what was said
+    before, unless that is learned."""
     found = _message(db, place, thread_id, message_id)
-    chats.correct(found, asked.right_answer)
-    audit.record(db, request, place.organization.id, place.user, "answer.marked_wrong", str(message_id))
+    corrections.correct_answer(db, request, place, chats.thread_of(db, place, thread_id), found, asked.right_answer)
     return MessageTold.model_validate(found)
 
 
@@ -285,14 +288,13 @@ def correct(
     "/threads/{thread_id}/messages/{message_id}/correction",
     operation_id="withdrawCorrection",
     tags=["Chats"],
-    responses=problems(404, 422),
+    responses=problems(404, 409, 422),
 )
 def withdraw(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -> MessageTold:
-    """Takes the mark back. Does nothing to an answer that has none."""
+    """Takes the mark back, and the correction with it unless it is learned. Does nothing to an answer that has none."""
     found = _message(db, place, thread_id, message_id)
     if found.marked_wrong_at is not None:
-        chats.withdraw(found)
-        audit.record(db, request, place.organization.id, place.user, "answer.mark_withdrawn", str(message_id))
+        corrections.withdraw_answer(db, request, place, found)
     return MessageTold.model_validate(found)
 
 

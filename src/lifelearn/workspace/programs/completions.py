@@ -24,6 +24,7 @@ from starlette.types import Scope as Connection
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.learning.version import VersionError
+from lifelearn.workspace.corrections.context import with_corrections
 from lifelearn.workspace.database import database_of
 from lifelearn.workspace.errors import ProgramError, UnavailableError
 from lifelearn.workspace.guard import BODY_BYTES
@@ -245,6 +246,9 @@ def complete(request: Request, caller: Chats, asked: ChatCompletionRequest) -> R
         raise ProgramError("messages: one of them at least must be the user's.", "messages")
     if organization.instructions and not any(turn.role == "system" for turn in conversation):
         conversation = (Message(role="system", content=organization.instructions), *conversation)
+    if asked.model == MODEL:  # a version with a number answers as it is
+        with database_of(request).read() as db:
+            conversation = with_corrections(db, organization.id, conversation).conversation
     inference: Inference = request.app.state.inference
     pieces = inference.stream(conversation, asked.sampling(organization), weights)
     assert isinstance(pieces, AsyncGenerator)  # so that it can be closed

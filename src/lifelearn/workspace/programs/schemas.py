@@ -161,6 +161,7 @@ class MessageTold(Told):
     version: int | None = Field(description="The version that answered; 0 is the base model.")
     model: str = Field(description="The name of the model that answered.")
     created_at: datetime
+    told: int = Field(description="How many corrections that are not learned yet the model was told for it.")
     marked_wrong_at: datetime | None
     right_answer: str = Field(description="What is right instead, if somebody said so.")
 
@@ -206,5 +207,5 @@ class ThreadChange(Taken):
 
 class CorrectionAsked(Taken):
     right_answer: Annotated[str, Field(max_length=RIGHT_CHARS)] = Field(
-        "", description="What is right instead. Without it the answer is marked as wrong and no more."
+        "", description="What is right instead; it is learned. Without it the answer is marked as wrong and no more."
     )

@@ -9,6 +9,8 @@
 //   data-follow             a scrolling element that stays at its end while it grows, unless the reader scrolled up
 //   data-key="new-chat"     reached by a keyboard shortcut
 //   data-print, data-dialog="ID"   prints; opens that <dialog>
+//   data-quiet              what this element asks for by itself may fail without a word
+//   data-compare="ID"       a form whose two answers are shown in that element as they come
 "use strict";
 
 const one = (selector, within = document) => within.querySelector(selector);
@@ -186,11 +188,98 @@ document.addEventListener("htmx:afterRequest", (event) => {
   one("textarea[data-send]", form)?.focus();
 });
 
-document.addEventListener("htmx:sendError", () => {
+document.addEventListener("htmx:sendError", (event) => {
+  if (event.detail.elt.closest?.("[data-quiet]")) return;
   const notices = document.getElementById("notices");
   if (!notices) return;
   const said = document.createElement("p");
   said.className = "problem";
   said.textContent = "The server could not be reached. What you wrote is still there; try again.";
   notices.replaceChildren(said);
+});
+
+// Versions: two answers side by side while they are written (form[data-compare="ID"], where they go)
+
+let comparing = null;
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("form[data-compare]")) return;
+  event.preventDefault();
+  comparing?.abort();
+  comparing = new AbortController();
+  compareVersions(form, document.getElementById(form.dataset.compare), comparing.signal);
+});
+
+async function compareVersions(form, into, signal) {
+  const sides = document.createElement("div");
+  sides.className = "sides";
+  const texts = {};
+  for (const name of ["a", "b"]) {
+    const side = document.createElement("section");
+    const heading = document.createElement("h2");
+    heading.textContent = form.elements[name].selectedOptions[0].text;
+    texts[name] = document.createElement("p");
+    texts[name].className = "said";
+    texts[name].setAttribute("aria-busy", "true");
+    side.append(heading, texts[name]);
+    sides.append(side);
+  }
+  into.removeAttribute("aria-live"); // read out when it is complete, and not word by word
+  into.replaceChildren(sides);
+  try {
+    const answer = await fetch(form.action, {
+      method: "POST",
+      body: new URLSearchParams(new FormData(form)),
+      headers: { Accept: "text/event-stream", "HX-Request": "true" },
+      signal,
+    });
+    if (!answer.headers.get("content-type")?.startsWith("text/event-stream")) {
+      if (answer.headers.get("HX-Redirect")) return location.assign(answer.headers.get("HX-Redirect"));
+      into.innerHTML = await answer.text(); // an error as the server words it
+      return;
+    }
+    let complete = false;
+    for await (const [name, data] of eventsOf(answer.body)) {
+      if (name === "done") {
+        complete = true;
+        into.setAttribute("aria-live", "polite");
+        into.innerHTML = data;
+      } else {
+        texts[name].textContent += JSON.parse(data);
+      }
+    }
+    if (!complete) throw new Error("ended early");
+  } catch (error) {
+    if (error.name === "AbortError") return;
+    const said = document.createElement("p");
+    said.className = "problem";
+    said.setAttribute("role", "alert");
+    said.textContent = "The connection was lost before both were complete. Ask again.";
+    for (const text of Object.values(texts)) text.removeAttribute("aria-busy");
+    into.append(said);
+  }
+}
+
+async function* eventsOf(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let buffer = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    buffer += value;
+    let end;
+    while ((end = buffer.indexOf("\n\n")) >= 0) {
+      const lines = buffer.slice(0, end).split("\n");
+      buffer = buffer.slice(end + 2);
+      const name = lines.find((line) => line.startsWith("event: "))?.slice(7) ?? "message";
+      yield [name, lines.filter((line) => line.startsWith("data: ")).map((line) => line.slice(6)).join("\n")];
+    }
+  }
+}
+
+// What a page asks for by itself, in an element with data-quiet, fails unseen: the next time may do better
+
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  if (event.detail.xhr.status >= 400 && event.detail.elt.closest?.("[data-quiet]")) event.preventDefault();
 });

@@ -294,6 +294,16 @@ def upgrade() -> None:
 
     with op.batch_alter_table("messages", schema=None) as batch_op:
         batch_op.add_column(sa.Column("told", sa.Integer(), server_default="0", nullable=False))
+        batch_op.add_column(sa.Column("examined_at", sa.DateTime(timezone=True), nullable=True))
+        unexamined = sa.text("role = 'user' AND examined_at IS NULL")
+        batch_op.create_index(
+            "ix_messages_unexamined",
+            ["created_at"],
+            unique=False,
+            sqlite_where=unexamined,
+            postgresql_where=unexamined,
+        )
+    op.execute("UPDATE messages SET examined_at = created_at WHERE role = 'user'")  # nobody waits for these
 
     with op.batch_alter_table("organizations", schema=None) as batch_op:
         batch_op.add_column(sa.Column("correction_policy", sa.String(), server_default="auto", nullable=False))
