@@ -1,4 +1,4 @@
-"""Queued corrections of many organisations, drained by a worker with the scripted model: none lost, none doubled, in order.
+"""Queued corrections of many organisations, drained by a worker with the scripted model, in order.
 
 python tests/load/drain.py [--corrections 1000] [--organizations 50] [--jobs 4] [--database URL] [--json FILE]
 """
@@ -10,6 +10,7 @@ import json
 import sys
 import tempfile
 import time
+import uuid
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -56,7 +57,7 @@ def drain(settings: Settings, corrections: int, organizations: int, folder: Path
     queue.prepare()
     places = [organization(database, f"Organisation {i}") for i in range(organizations)]
     began = time.monotonic()
-    wanted = {place: [] for place in places}
+    wanted: dict[uuid.UUID, list[uuid.UUID]] = {place: [] for place in places}
     for i in range(corrections):
         place = places[i % organizations]
         wanted[place].append(taught(database, queue, place, f"Question {i}?", str(i)))

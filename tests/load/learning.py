@@ -1,5 +1,5 @@
-"""Chat while a lesson trains, with the real default model: seconds from teaching to the live version, the time to the first
-token and of pages meanwhile. Loopback only.
+"""Chat while a lesson trains, with the real default model: seconds from teaching to the live version, and meanwhile the
+time to the first token and of pages. Loopback only.
 
     python tests/load/learning.py [--json FILE]
 """

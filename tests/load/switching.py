@@ -2,8 +2,8 @@
 
     python tests/load/switching.py --version FOLDER [--json FILE]
 
-FOLDER: a version of the bundled model, such as life_learn_models/versions/0001; it is copied 250 times. Switching is the
-first answer's extra time with another organisation's version than the one before: fresh from the disk, and kept.
+FOLDER: a version of the bundled model, such as life_learn_models/versions/0001; it is copied 250 times. Switching is
+the first answer's extra time with another organisation's version than the one before: fresh from the disk, and kept.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def main() -> None:
         fresh = [answer(place[-1]) - base for place in places]
         kept = [answer(place[-1]) - base for place in places[-KEPT:]]
         after = mib()
-        for version in range(VERSIONS - 1):  # the others, too: only the last ones stay
+        for number in range(VERSIONS - 1):  # the others, too: only the last ones stay
             for place in places:
-                answer(place[version])
+                answer(place[number])
         told = {
             "organizations": ORGANIZATIONS,
             "versions": ORGANIZATIONS * VERSIONS,

@@ -506,7 +506,7 @@ def test_the_model_page_says_how_the_model_is(workspace: Workspace) -> None:
         organization = db.get(Organization, here)
         assert organization is not None
         organization.active_version = 7
-    assert "<dd>7</dd>" in anna.get(f"/o/{here}/model").text
+    assert f"/o/{here}/versions/7" in anna.get(f"/o/{here}/model").text
 
 
 # Deleted

@@ -55,10 +55,10 @@ class LearningQueue:
     @property
     def is_prepared(self) -> bool:
         """A quick look at whether its tables are there."""
-        table = "workflow_status" if self._database.is_sqlite else "dbos.workflow_status"
+        sqlite, postgresql = "SELECT 1 FROM workflow_status LIMIT 1", "SELECT 1 FROM dbos.workflow_status LIMIT 1"
         try:
             with self._database.read() as db:
-                db.execute(text(f"SELECT 1 FROM {table} LIMIT 1"))  # noqa: S608
+                db.execute(text(sqlite if self._database.is_sqlite else postgresql))
         except SQLAlchemyError:
             return False
         return True
