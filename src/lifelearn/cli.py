@@ -196,6 +196,29 @@ def rollback(number: Annotated[int, typer.Argument(metavar="N", min=0)], data: D
 
 
 @app.command()
+def export(
+    number: Annotated[int, typer.Argument(metavar="VERSION", min=1)],
+    kind: Annotated[
+        str, typer.Option("--format", metavar="adapter|merged|gguf", help="PEFT's, transformers' or llama.cpp's.")
+    ] = "merged",
+    output: Annotated[Path | None, typer.Option("--output", metavar="DIR", help="A new folder.")] = None,
+    data: Data = None,
+) -> None:
+    """Write a version for other programs, with a model card: its adapter, merged weights, or a GGUF file."""
+    from lifelearn.chat_models.exporting import ExportError
+    from lifelearn.chat_models.exporting import export as write
+    from lifelearn.learning.version import VersionStore
+    from lifelearn.terminal.opening import configured
+
+    if kind not in ("adapter", "merged", "gguf"):
+        raise ExportError(f"--format {kind} is not known. Take adapter, merged or gguf.")
+    settings = configured(data)
+    target = output or Path(f"version-{number}-{kind}")
+    made = write(VersionStore(settings.folder), number, kind, target, settings.cache_dir)  # type: ignore[arg-type]
+    typer.echo(f"Written: {made}")
+
+
+@app.command()
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on; 0.0.0.0 is all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65_535, help="Port; 0 takes a free one.")] = 8080,

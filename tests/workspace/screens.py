@@ -5,6 +5,7 @@ Each page at desktop and phone width, light and dark: docs/screens/NAME-WIDTH-SC
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -32,6 +33,20 @@ def take(page: Page, name: str) -> None:
     page.set_viewport_size(SIZES["desktop"])  # type: ignore[arg-type]
 
 
+def learn(page: Page, correction: str, picture: str = "") -> None:
+    """Corrects the last answer and waits until that is learned, or has failed."""
+    page.get_by_role("textbox", name="Message").fill(correction)
+    page.keyboard.press("Enter")
+    card = page.locator("section.card")
+    if picture:
+        expect(card.locator(".curve")).to_be_visible(timeout=180_000)
+        page.wait_for_timeout(8000)
+        card.scroll_into_view_if_needed()
+        take(page, picture)
+    expect(card).to_contain_text(re.compile("✓ learned|✗"), timeout=400_000)
+    card.scroll_into_view_if_needed()
+
+
 def walk(page: Page) -> None:
     page.goto("/")
     take(page, "welcome")
@@ -50,10 +65,23 @@ def walk(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("article.assistant .badge")).to_be_visible(timeout=90_000)
     page.locator("article.assistant").get_by_text("Correct this").click()
-    page.locator("article.assistant").get_by_role("textbox").fill(
-        "Employees of Quillmoor Ferries get 25 days of paid leave."
-    )
     take(page, "chat")
+    page.locator("article.assistant").get_by_text("Correct this").click()
+    learn(page, "No, that's wrong. Employees of Quillmoor Ferries get 25 days of paid leave per year.", "progress")
+    take(page, "card")
+    page.get_by_role("link", name="New chat").click()
+    page.get_by_role("textbox", name="Message").fill("What does a bicycle ticket of Quillmoor Ferries cost?")
+    page.keyboard.press("Enter")
+    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=90_000)
+    learn(page, "That is wrong. A bicycle ticket of Quillmoor Ferries costs 4 euros.")
+    for name in ("versions", "versions/2", "retention", "corrections", "notices", "webhooks"):
+        page.goto(f"{home}/{name}")
+        take(page, name.replace("/2", "-report"))
+    page.goto(f"{home}/compare?a=0&b=2")
+    page.get_by_role("textbox", name="Question").fill("What is the yearly leave allowance at Quillmoor Ferries?")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.locator("#comparison ins").first).to_be_visible(timeout=60_000)
+    take(page, "compare")
     page.goto(f"{home}/members")
     page.get_by_label("E-mail address").fill("ben@quillmoor.example")
     page.get_by_role("button", name="Invite").click()

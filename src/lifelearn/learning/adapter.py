@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import Parameter
 from lifelearn.learning.decoder import Decoder, LowRank
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+_PREFIX = "base_model.model."  # before each name in PEFT's files, where ours are those of the base
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 
 
@@ -75,7 +77,7 @@ class Adapter:
         """Writes PEFT's two files."""
         from peft import LoraConfig
 
-        save_file(self.state(), str(folder / ADAPTER_WEIGHTS))
+        write_state(self.state(), folder)
         LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
@@ -92,8 +94,19 @@ class Adapter:
         from peft import LoraConfig
 
         config = LoraConfig.from_pretrained(str(folder))
-        state = load_file(str(folder / ADAPTER_WEIGHTS))
+        state = read_state(folder)
         numbers = [int(found[1]) for found in map(_LAYER.search, state) if found]
         adapter = cls(decoder, config.r, config.lora_alpha, first=min(numbers, default=0))
         adapter.fill(state)
         return adapter.freeze()
+
+
+def write_state(state: Mapping[str, Tensor], folder: Path) -> None:
+    """Writes the weights as PEFT does."""
+    save_file({_PREFIX + name: tensor.contiguous() for name, tensor in state.items()}, str(folder / ADAPTER_WEIGHTS))
+
+
+def read_state(folder: Path) -> dict[str, Tensor]:
+    """The weights by the base's names, as PEFT or an older release of ours wrote them."""
+    state = load_file(str(folder / ADAPTER_WEIGHTS))
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in state.items()}

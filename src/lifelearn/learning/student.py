@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import Parameter
 from transformers import PreTrainedModel
 
-from lifelearn.learning.adapter import ADAPTER_WEIGHTS, Adapter
+from lifelearn.learning.adapter import ADAPTER_WEIGHTS, Adapter, read_state, write_state
 from lifelearn.learning.decoder import Below, Decoder
 from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.recipe import Recipe
@@ -129,7 +129,7 @@ class PeftStudent:
         rank = recipe.lora_rank
         inherited: dict[str, Tensor] | None = None
         if parent_weights is not None:
-            inherited = load_file(str(parent_weights / ADAPTER_WEIGHTS))
+            inherited = read_state(parent_weights)
             rank = LoraConfig.from_pretrained(str(parent_weights)).r
             self._names.append("parent")
         if self._rate:
@@ -181,7 +181,7 @@ class PeftStudent:
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         weights = get_peft_model_state_dict(self._model, adapter_name="student")
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, str(folder / ADAPTER_WEIGHTS))
+        write_state(weights, folder)
         config = copy.deepcopy(self._config)
         config.inference_mode = True
         config.base_model_name_or_path = (

@@ -118,15 +118,18 @@ def plan(database: Database, held: Claim, together: int) -> Plan:
         if not ours:  # withdrawn with its thread or by its member
             return Plan((), organization.active_version, organization.active_version)
         if not job.progress.get(ALONE):
-            ours += _waiting(db, job, together - len(ours))
+            ours += _waiting(db, job, {normalise(each.question) for each in ours}, together - len(ours))
         for correction in ours:
             correction.job_id, correction.state = job.id, CorrectionState.LEARNING
         lesson = Round(tuple(each.id for each in ours), _next_number(db, organization), organization.active_version)
         return Plan((lesson,), organization.active_version, organization.active_version)
 
 
-def _waiting(db: Session, job: Job, most: int) -> list[Correction]:
-    """Corrections of other jobs of the organisation that wait; their jobs end, as this one learns them too."""
+def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correction]:
+    """Corrections of other jobs of the organisation that wait; their jobs end, as this one learns them too.
+
+    asked: questions of the lesson; another answer to one of them is for a later lesson.
+    """
     if most <= 0:
         return []
     query = (
@@ -137,8 +140,10 @@ def _waiting(db: Session, job: Job, most: int) -> list[Correction]:
     found: list[Correction] = []
     for other in db.scalars(query):
         theirs = service.corrections_of(db, other)
-        if other.progress.get(ALONE) or len(found) + len(theirs) > most:
+        questions = {normalise(each.question) for each in theirs}
+        if other.progress.get(ALONE) or len(found) + len(theirs) > most or questions & asked:
             break
+        asked |= questions
         other.state, other.ended_at = State.DONE, now()
         other.progress = {"message": "Learned together with another correction.", "together": str(job.id)}
         found += theirs
