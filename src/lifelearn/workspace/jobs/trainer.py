@@ -28,7 +28,7 @@ from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.jobs.orders import Order, Run, Said
 
-PRIORITY = 15  # as `nice` counts: people's answers and pages come first
+PRIORITY = 19  # as `nice` counts: people's answers and pages come first
 PROGRESS_SECONDS = 0.25
 
 log = structlog.get_logger("lifelearn.trainer")
@@ -40,8 +40,7 @@ Hear = Callable[[], str]
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which closes our input when it is done
         signal.signal(number, signal.SIG_IGN)
-    with suppress(OSError):
-        os.nice(PRIORITY)
+    _step_back()
     say, hear = _say(_own_output()), _lines()
     settings = Settings(**json.loads(hear()))
     logs.configure(settings.log_format)
@@ -55,6 +54,19 @@ def main() -> None:
             say(Said(version=version, folder=folder))
         except Exception as error:
             say(_told(error))
+
+
+def _step_back() -> None:
+    """Leaves the processor to whoever answers people.
+
+    Linux gives each session of processes an equal share where it groups them (autogroup), and counts a priority only
+    among the processes of one: so the group steps back, too. Without that a product of small matrices beside a lesson
+    took 4 ms instead of 0.2.
+    """
+    with suppress(OSError):
+        os.nice(PRIORITY)
+    with suppress(OSError):
+        Path("/proc/self/autogroup").write_text(str(PRIORITY))
 
 
 def _learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:
