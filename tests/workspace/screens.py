@@ -78,7 +78,7 @@ def walk(page: Page) -> None:
         page.goto(f"{home}/{name}")
         take(page, name.replace("/2", "-report"))
     page.goto(f"{home}/compare?a=0&b=2")
-    page.get_by_role("textbox", name="Question").fill("What is the yearly leave allowance at Quillmoor Ferries?")
+    page.get_by_role("textbox", name="Question").fill(QUESTION)
     page.get_by_role("button", name="Ask both").click()
     expect(page.locator("#comparison ins").first).to_be_visible(timeout=60_000)
     take(page, "compare")

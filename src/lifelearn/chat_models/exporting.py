@@ -15,7 +15,6 @@ from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 Format = Literal["adapter", "merged", "gguf"]
@@ -156,8 +155,8 @@ def write_gguf(weights: dict[str, Tensor], heads: int, kv_heads: int, target: Pa
     partial.replace(target)
 
 
-def _interleaved(values: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
-    """Rows of a query or key matrix as llama.cpp rotates them: pairs next to each other, not halves apart."""
+def _interleaved(values: Any, heads: int) -> Any:
+    """Rows of a query or key matrix [R, C] as llama.cpp rotates them: pairs next to each other, not halves apart."""
     rows, columns = values.shape
     return values.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
