@@ -138,6 +138,10 @@ class SDFTConfig(BaseModel):
     gradient_checkpointing: bool = Field(
         False, description="Less memory for activations, about a third more time. Default: off."
     )
+    fsdp: bool | None = Field(
+        None,
+        description="Spread all weights over the devices. Unset: where `accelerate launch` is told to (--use_fsdp).",
+    )
     tokens_per_pass: int = Field(
         2048, ge=1, description="Tokens of rows computed at once, about: what bounds the memory. A longer row is alone."
     )
