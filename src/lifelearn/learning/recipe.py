@@ -11,12 +11,6 @@ from lifelearn.learning.types import Value
 
 Divergence = Literal["forward", "reverse", "js"]
 
-# What the paper's teacher sees instead of the prompt.
-PAPER_CONTEXT = (
-    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
-    "Now answer with a response of your own, including the thinking process."
-)
-
 
 class Thresholds(Value):
     """What verification asks of a version before it goes live; shares of 1, drift in nats per token."""
