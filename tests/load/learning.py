@@ -22,7 +22,7 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from sqlalchemy import select
 
 HERE = Path(__file__).parent
@@ -64,7 +64,7 @@ def main() -> None:
         )
         try:
             wait(port, server)
-            client = httpx.Client(
+            client = httpx2.Client(
                 base_url=f"http://localhost:{port}",
                 cookies={"lifelearn": person["token"]},
                 headers={"X-CSRF-Token": Keys(secret).sign("csrf", person["token"])},
@@ -87,7 +87,7 @@ def main() -> None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def measure(client: httpx.Client, database: Database, organization: str) -> dict[str, Any]:
+def measure(client: httpx2.Client, database: Database, organization: str) -> dict[str, Any]:
     fact = FACTS["leave"]
     queue = LearningQueue(database)
     before = [first_token(client, database, organization, n) for n in range(5)]
@@ -127,7 +127,7 @@ def measure(client: httpx.Client, database: Database, organization: str) -> dict
     }
 
 
-def first_token(client: httpx.Client, database: Database, organization: str, n: int) -> float:
+def first_token(client: httpx2.Client, database: Database, organization: str, n: int) -> float:
     """Seconds from sending a message to the first piece of its answer in the page."""
     started = time.perf_counter()
     asked = f"Tell me something about the year {1900 + n}."
