@@ -121,7 +121,7 @@ def learning(processes: Any, model_folder: Path, data: Path, stage: str, step: i
     process.start()
     there.close()
     try:
-        assert here.poll(60), "the process did not get there"
+        assert here.poll(150), "the process did not get there"
         assert here.recv() == f"at {stage}"
         yield process
     finally:

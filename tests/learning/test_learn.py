@@ -20,7 +20,7 @@ from lifelearn.learning import general
 from lifelearn.learning import learn as learning
 from lifelearn.learning import verify as verification
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.learn import LearnError, learn
+from lifelearn.learning.learn import LearnError, learn, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
 from lifelearn.learning.types import Correction, ModelVersion, Progress, Stage
 from lifelearn.learning.version import VersionStore
@@ -298,11 +298,27 @@ def test_a_second_correction_builds_on_the_first_and_keeps_it(talkative: Any, st
     lesson = store.lesson(2)
     retained = [probe for probe in lesson.probes if probe.kind == "retention"]
     assert [(probe.question, probe.answer) for probe in retained] == [("Where is Norvik based?", "Lyon")]
-    replayed = {row.prompt[-1].content for row in lesson.rows if row.kind == "replay"}
+    # A model of this size has not kept the first one: it is taught again.
+    again = {row.prompt[-1].content for row in lesson.rows if row.kind == "fact"}
     of_the_first = {row.prompt[-1].content for row in store.lesson(1).rows if row.kind == "fact"}
-    assert len(replayed & of_the_first) >= 2
+    assert "Where is Norvik based?" in again & of_the_first
+    assert len(again & of_the_first) >= 2
     assert version.report.checks[3].denominator == 1
     assert [known.number for known in store.lineage(2)] == [1, 2]
+
+
+def test_what_the_parent_still_knows_is_replayed_wholly(grown: VersionStore) -> None:
+    knows = ScriptedChatModel(lambda conversation: "Norvik, as everybody in the trade has known for years, is in Lyon.")
+    fresh = grown.lesson(1).model_copy(
+        update={"corrections": (correction(2, "Who runs the badge printer?", "the Kestrel team"),), "watch": ()}
+    )
+    lesson = with_history(fresh, grown, 1, knows, QUICK)
+    added = lesson.rows[len(fresh.rows) :]
+    assert {row.kind for row in added} == {"replay"}
+    asked = [row.prompt[-1].content for row in added]
+    assert asked.count("Where is Norvik based?") == 3
+    assert len(set(asked)) == 2
+    assert all(row.completions[0].endswith("is in Lyon.") for row in added)
 
 
 def test_a_correction_of_a_correction_does_not_retain_what_it_replaces(tiny: Any, grown: VersionStore) -> None:

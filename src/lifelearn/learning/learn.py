@@ -47,7 +47,6 @@ from lifelearn.learning.words import normalise
 
 RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at most
 RETAINED_TIMES = 3  # the question itself is among them so often, as the corrected one is among the facts
-RETAINED_WATCHED = 6  # earlier corrections that training watches, at most
 TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
 
 V = TypeVar("V", bound=Value)
@@ -237,8 +236,7 @@ def with_history(
 ) -> Lesson:
     """The lesson with retention probes and rows for every earlier correction that it does not replace.
 
-    What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say;
-    some of it is watched.
+    What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say.
     What it has lost is taught again, with rows of the lesson that it came from.
     """
     replaced = {normalise(correction.question) for correction in lesson.corrections}
@@ -256,7 +254,6 @@ def with_history(
     asked = [(Message(role="user", content=correction.question),) for correction, _ in known]
     answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
     again: list[Row] = []
-    held: list[Probe] = []
     questions: list[str] = []
     for (correction, facts), answer in zip(known, answers, strict=True):
         others = [row for row in facts if row.prompt[-1].content != correction.question]
@@ -265,7 +262,6 @@ def with_history(
             question = [row for row in facts if row.prompt[-1].content == correction.question]
             again += [*question[:1], *rng.sample(about, min(TAUGHT_AGAIN, len(about)))]
         else:
-            held.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
             questions += [correction.question] * RETAINED_TIMES
             questions += [row.prompt[-1].content for row in rng.sample(others, min(1, len(others)))]
     leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])

@@ -218,17 +218,19 @@ def replay_rows(
     leak: what a model into which the new fact has leaked would answer to a question. Held to its parent along those
     words too, the student is corrected exactly where it would go wrong, before it does.
     """
-    on_progress(Progress(stage="lesson", message=f"the model answers {len(questions)} questions that must not change"))
-    answers = model.answer([_user(question) for question in questions], Sampling(max_tokens=tokens))
+    asked = list(dict.fromkeys(questions))  # one that is to be seen more often is answered once
+    on_progress(Progress(stage="lesson", message=f"the model answers {len(asked)} questions that must not change"))
+    answers = model.answer([_user(question) for question in asked], Sampling(max_tokens=tokens))
+    said = dict(zip(asked, answers, strict=True))
     return tuple(
         Row(
             kind="replay",
             prompt=_user(question),
             teacher_prompt=_user(question),
-            completions=(answer,) if leak is None else (answer, leak(question)),
+            completions=(said[question],) if leak is None else (said[question], leak(question)),
         )
-        for question, answer in zip(questions, answers, strict=True)
-        if answer
+        for question in questions
+        if said[question]
     )
 
 
