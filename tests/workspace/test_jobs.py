@@ -39,7 +39,7 @@ from workspace.learning import (
     versions,
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_a_frozen_worker_is_replaced_and_does_not_count(
     until(lambda: states(database) == ["learning"], every=0.005)
     freeze(frozen, database)
     other = WorkerProcess(settings, tmp_path / "other.log")
-    until(lambda: states(database) == ["learned"], 60)
+    until(lambda: states(database) == ["learned"], 100)  # a lock that it holds is let go of after a while
     os.kill(frozen.process.pid, signal.SIGCONT)
     until(lambda: frozen.process.poll() is not None)
     other.end()

@@ -23,6 +23,7 @@ from sqlalchemy.types import TypeDecorator
 
 SQLITE_BUSY_SECONDS = 30
 CONNECT_SECONDS = 10
+IDLE_SECONDS = 20  # that a transaction may do nothing, PostgreSQL
 READERS, WRITERS = 20, 10  # requests with a session at a time, in one process
 POOL_SIZE, POOL_MORE = READERS + WRITERS, 30  # more, as some open a second session for a moment
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -148,7 +149,11 @@ class Database:
                 max_overflow=POOL_MORE,
                 pool_pre_ping=True,
                 hide_parameters=True,  # errors are logged, values may be secret
-                connect_args={"connect_timeout": CONNECT_SECONDS},
+                connect_args={
+                    "connect_timeout": CONNECT_SECONDS,
+                    # A process that stands still in the middle of a transaction must not hold its locks for ever.
+                    "options": f"-c idle_in_transaction_session_timeout={IDLE_SECONDS}s",
+                },
             )
         engine = create_engine(
             self.url,

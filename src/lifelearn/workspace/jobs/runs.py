@@ -23,7 +23,7 @@ from sqlalchemy.exc import DBAPIError
 from lifelearn.learning.types import Progress
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
-from lifelearn.workspace.database import Database
+from lifelearn.workspace.database import IDLE_SECONDS, Database
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import (
@@ -86,6 +86,7 @@ def launch(bench: Bench) -> None:
         "application_version": APPLICATION_VERSION,
         "executor_id": str(bench.worker_id),
         "log_level": "WARNING",
+        "sys_db_idle_transaction_timeout_sec": IDLE_SECONDS,
         "sys_db_pool_size": 4 + 2 * bench.settings.worker_jobs,
     }
     DBOS(config=config)
