@@ -5,8 +5,13 @@ Imports what it needs when it needs it: a mock or a server's model is had withou
 
 from __future__ import annotations
 
-from lifelearn.learning.chat_model import ChatModel, TrainableModel
+from typing import TYPE_CHECKING
+
+from lifelearn.learning.chat_model import ChatModel
 from lifelearn.settings import Settings
+
+if TYPE_CHECKING:
+    from lifelearn.chat_models.local import LocalChatModel
 
 MOCK_NAME = "mock (scripted answers, no real model)"
 
@@ -19,12 +24,10 @@ def chat_model(settings: Settings) -> ChatModel:
         return ScriptedChatModel(name=MOCK_NAME)
     if settings.inference_backend == "openai":
         return _served(settings)
-    from lifelearn.chat_models.local import LocalChatModel
-
-    return LocalChatModel.load(settings.base_model_name, settings.cache_dir)
+    return trainable_model(settings)
 
 
-def trainable_model(settings: Settings) -> TrainableModel:
+def trainable_model(settings: Settings) -> LocalChatModel:
     """The model that corrections are learned into: a local one."""
     from lifelearn.chat_models.local import LocalChatModel
 

@@ -16,6 +16,9 @@ import psycopg
 import pytest
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.migrations import upgrade
 from workspace.fakes import Workspace, running
 
 
@@ -78,3 +81,20 @@ def workspace(settings: Settings) -> Iterator[Workspace]:
     with found.visitor().client as client:  # start-up and shutdown
         found.portal = client.portal
         yield found
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """The workspace's, made ready, without an application on it."""
+    made = Database(settings.database_url)
+    upgrade(made)
+    LearningQueue(made).prepare()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def queue(database: Database) -> Iterator[LearningQueue]:
+    made = LearningQueue(database)
+    yield made
+    made.close()

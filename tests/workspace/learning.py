@@ -17,13 +17,13 @@ from typing import Any
 from sqlalchemy import select
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.children import handed_over
 from lifelearn.workspace.corrections.tables import Correction, Source
 from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.jobs.training import handed_over
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.tables import Activation, Version
 

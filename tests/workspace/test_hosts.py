@@ -23,7 +23,6 @@ from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.migrations import upgrade
 from workspace.learning import (
     WorkerProcess,
     activations,
@@ -92,22 +91,6 @@ class Door:
                 other.sendall(part)
         with suppress(OSError):
             other.shutdown(socket.SHUT_RDWR)
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    made = Database(settings.database_url)
-    upgrade(made)
-    LearningQueue(made).prepare()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def queue(database: Database) -> Iterator[LearningQueue]:
-    made = LearningQueue(database)
-    yield made
-    made.close()
 
 
 def through(settings: Settings, address: str, port: int) -> Settings:

@@ -19,7 +19,6 @@ from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import activate
 from lifelearn.workspace.versions.storage import Storage
@@ -40,22 +39,6 @@ from workspace.learning import (
 )
 
 pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    made = Database(settings.database_url)
-    upgrade(made)
-    LearningQueue(made).prepare()
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def queue(database: Database) -> Iterator[LearningQueue]:
-    made = LearningQueue(database)
-    yield made
-    made.close()
 
 
 @pytest.fixture

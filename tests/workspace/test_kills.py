@@ -11,7 +11,6 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +26,6 @@ from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import APPLICATION, LearningQueue, engine_url
 from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.jobs.worker import sweep_work
-from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import sweep_versions
 from lifelearn.workspace.versions.storage import Storage
@@ -39,15 +37,6 @@ KILLS = int(os.environ.get("LL_TEST_KILLS", "25"))
 ORGANIZATIONS = 3
 
 pytestmark = pytest.mark.timeout(90 + 12 * KILLS)
-
-
-@pytest.fixture
-def database(settings: Settings) -> Iterator[Database]:
-    made = Database(settings.database_url)
-    upgrade(made)
-    LearningQueue(made).prepare()
-    yield made
-    made.close()
 
 
 def whole(database: Database, settings: Settings) -> None:

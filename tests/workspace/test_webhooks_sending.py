@@ -28,9 +28,9 @@ from sqlalchemy import select, update
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.accounts.tables import User
+from lifelearn.workspace.children import handed_over
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database, ago, now
-from lifelearn.workspace.jobs.training import handed_over
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
 from lifelearn.workspace.webhooks import sending

@@ -35,7 +35,7 @@ from lifelearn.workspace.inference import Inference, ProcessInference
 from lifelearn.workspace.jobs.embedded import EmbeddedWorker
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
-from lifelearn.workspace.pages import HERE, Pages, check_csrf, render, sign_in_path
+from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
 from lifelearn.workspace.versions import api as versions_api
 from lifelearn.workspace.versions import routes as versions
 from lifelearn.workspace.versions.compare import Comparisons
@@ -156,7 +156,7 @@ def _shown(request: Request, error: WorkspaceError, **more: object) -> Response:
         response = problem(error.status, error.title, error.message, **more)
     else:
         response = render(request, "error.html", {"error": error}, error.status)
-        if request.headers.get("hx-request") == "true":  # beside what is there, instead of in its place
+        if by_htmx(request):  # beside what is there, instead of in its place
             response.headers.update({"HX-Retarget": "#notices", "HX-Reswap": "innerHTML", "HX-Push-Url": "false"})
     response.headers.update(error.headers)
     return response
@@ -167,7 +167,7 @@ async def _expected(request: Request, error: Exception) -> Response:
     browses = not request.url.path.startswith(("/api/", "/v1/"))
     if isinstance(error, SignedOutError) and browses:
         where = sign_in_path(request)
-        if request.headers.get("hx-request") == "true":
+        if by_htmx(request):
             return Response(status_code=401, headers={"HX-Redirect": where})
         if request.method == "GET" and "text/event-stream" not in request.headers.get("accept", ""):
             return RedirectResponse(where, 303)

@@ -68,6 +68,14 @@ class Identified:
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
+def as_id(text: str) -> uuid.UUID | None:
+    """The id that a text is; None for any other text."""
+    try:
+        return uuid.UUID(text)
+    except ValueError:
+        return None
+
+
 def ago(**parts: float) -> datetime:
     return now() - timedelta(**parts)
 

@@ -9,10 +9,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import os
-import re
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -24,6 +20,7 @@ import structlog
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.settings import Settings
+from lifelearn.workspace.children import command, ended, environment, handed_over
 
 log = structlog.get_logger("lifelearn.model")
 
@@ -32,7 +29,9 @@ LINE_BYTES = 16 << 20  # of one line from it, at most
 GRACE = 5.0  # seconds that it has to end by itself
 SOON, SELDOM = 0.5, 60.0  # waits before it is started again, in seconds
 LASTS = 60.0  # a process that lived so long was well
-_OURS = re.compile(r"LL_|OPENAI_API_KEY$", re.IGNORECASE)  # not in its environment: settings are handed over
+NEEDED = frozenset(
+    {"inference_backend", "base_model_name", "cache_dir", "openai_model", "openai_base_url", "log_format"}
+)  # settings
 
 State = Literal["loading", "ready", "failed"]
 
@@ -74,7 +73,7 @@ class ProcessInference:
         self.state: State = "loading"
         self.name = ""
         self.problem = ""
-        self._first_line = _handed_over(settings)
+        self._first_line = json.dumps(handed_over(settings, NEEDED)).encode() + b"\n"
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # the model is ready, or cannot be had
@@ -101,18 +100,18 @@ class ProcessInference:
         self._answers[number] = pieces
         turns = [turn.model_dump() for turn in conversation]
         asked = {"conversation": turns, "sampling": asdict(sampling), "weights": str(weights) if weights else None}
-        ended = False
+        complete = False
         try:
             self._send({"id": number, **asked})
             while (piece := await pieces.get()) is not None:
                 if isinstance(piece, ChatModelError):
-                    ended = True
+                    complete = True
                     raise piece
                 yield piece
-            ended = True
+            complete = True
         finally:
             del self._answers[number]
-            if not ended:
+            if not complete:
                 self._send({"id": number, "stop": True})
 
     async def _keep(self) -> None:
@@ -132,10 +131,10 @@ class ProcessInference:
     async def _run(self) -> None:
         """One life of the process."""
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", MODULE),
+            *command(MODULE),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not _OURS.match(name)},
+            env=environment(),
             start_new_session=True,  # Ctrl-C is for this process, which saves what was answered before it ends that one
             limit=LINE_BYTES,
         )
@@ -148,7 +147,7 @@ class ProcessInference:
                 self._heard(json.loads(line))
         finally:
             self._process = None
-            how = await _ended(process)
+            how = await ended(process, GRACE)
             if self.state == "ready":
                 log.error("the model's process ended", how=how)
                 self._is("loading")
@@ -181,28 +180,3 @@ class ProcessInference:
     def _send(self, line: dict[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.write(json.dumps(line).encode() + b"\n")
-
-
-def _handed_over(settings: Settings) -> bytes:
-    """What the model's process needs of the settings. They are written to it: others see arguments."""
-    needed = {"inference_backend", "base_model_name", "cache_dir", "openai_model", "openai_base_url", "log_format"}
-    values = settings.model_dump(mode="json", include=needed)
-    if settings.expert_key:
-        values["OPENAI_API_KEY"] = settings.expert_key
-    return json.dumps(values).encode() + b"\n"
-
-
-async def _ended(process: asyncio.subprocess.Process) -> str:
-    """Ends the process, as it likes or else by force; says how it ended."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        async with asyncio.timeout(GRACE):
-            status = await process.wait()
-    except TimeoutError:
-        process.kill()
-        status = await process.wait()
-    if status >= 0:
-        return f"status {status}"
-    name = signal.Signals(-status).name
-    return f"{name}, often for want of memory" if name == "SIGKILL" else name

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -31,6 +31,7 @@ from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
+from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import ANSWERS
 
 if TYPE_CHECKING:
@@ -47,14 +48,16 @@ Inbox = queue.SimpleQueue[Line]
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the web process, which closes our input when it is done
         signal.signal(number, signal.SIG_IGN)
-    send = _sender(_own_output())
+    write = sender(own_output())
+
+    def send(line: Line) -> None:
+        write(json.dumps(line).encode())
+
     first = sys.stdin.buffer.readline()
     if first:
         settings = Settings(**json.loads(first))
         logs.configure(settings.log_format)
-        inbox: Inbox = queue.SimpleQueue()
-        threading.Thread(target=_read, args=(inbox,), daemon=True).start()
-        _serve(settings, inbox, send)
+        _serve(settings, inbox(json.loads), send)
     os._exit(0)  # not waiting for the thread that reads
 
 
@@ -162,34 +165,6 @@ def _told(error: Exception) -> str:
 def _line(error: Exception) -> str:
     line = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return line if line.endswith(".") else f"{line}."
-
-
-def _own_output() -> BinaryIO:
-    """Standard output for our lines alone: whatever else is printed, by libraries too, goes to standard error."""
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return own
-
-
-def _sender(stream: BinaryIO) -> Send:
-    lock = threading.Lock()
-
-    def send(line: Line) -> None:
-        try:
-            with lock:
-                stream.write(json.dumps(line).encode() + b"\n")
-                stream.flush()
-        except OSError:  # nobody is left to read it
-            os._exit(0)
-
-    return send
-
-
-def _read(inbox: Inbox) -> None:
-    """Passes lines on; where they end, so does the process, whatever it is doing."""
-    for line in sys.stdin.buffer:
-        inbox.put(json.loads(line))
-    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from fastapi import Depends, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from lifelearn.settings import Settings
@@ -196,12 +197,25 @@ NOTICES = {
 }
 
 
+def by_htmx(request: Request) -> bool:
+    """Whether a part of a page asks, and not a browser for a page."""
+    return request.headers.get("hx-request") == "true"
+
+
+class Sent(BaseModel):
+    """What a form may hold: the token, checked above, and what it adds; anything else is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    csrf: str = Field("", max_length=200)
+
+
 def go(request: Request, where: str, notice: str = "") -> Response:
     """On to another page after a form; htmx is told in its own way, so that the address changes too."""
     assert not notice or notice in NOTICES
     if notice:
         where += f"{'&' if '?' in where else '?'}notice={notice}"
-    if request.headers.get("hx-request") == "true":
+    if by_htmx(request):
         return Response(status_code=204, headers={"HX-Redirect": where})
     return RedirectResponse(where, 303)
 

@@ -22,8 +22,7 @@ from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from markupsafe import Markup
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import select
+from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.tables import SignIn
@@ -41,9 +40,8 @@ from lifelearn.workspace.database import Database, Db, after_commit, ago, commit
 from lifelearn.workspace.errors import InvalidError, WorkspaceError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations import audit
-from lifelearn.workspace.organizations.place import Here, Place
-from lifelearn.workspace.organizations.tables import Membership
-from lifelearn.workspace.pages import SignedIn, go, render
+from lifelearn.workspace.organizations.place import Here, Place, is_still_here
+from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 
 router = APIRouter(prefix="/o/{organization_id}")
 
@@ -64,10 +62,8 @@ _THREAD = re.compile(r"/threads/([0-9a-f-]{36})(?:[/?#]|$)")
 Bounded = Annotated[str, Field(max_length=200_000)]  # what is shorter is refused with the form, below
 
 
-class CsrfForm(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    csrf: str = Field("", max_length=200)
+class CsrfForm(Sent):
+    model_config = ConfigDict(str_strip_whitespace=True)
 
 
 class MessageForm(CsrfForm):
@@ -131,7 +127,7 @@ def listed(request: Request, place: Here, db: Db, q: Bounded = "", before: str =
         "more": urlencode(last) if more else "",
         "here": here[1] if here else "",
     }
-    fragment = _by_htmx(request) and request.headers.get("hx-history-restore-request") != "true"
+    fragment = by_htmx(request) and request.headers.get("hx-history-restore-request") != "true"
     return render(request, "chats/threads.html" if fragment else "chats/threads_page.html", context)
 
 
@@ -180,12 +176,12 @@ def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Fo
         answers_of(request).check_room()
         thread, _question, answer = service.post(db, place, None, form.content)
     except InvalidError as error:
-        if _by_htmx(request):
+        if by_htmx(request):
             raise
         return _new_page(request, place, form.content, error)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     url = _url(place, thread)
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return go(request, url)
     response = _thread_page(request, place, db, thread, template="chats/started.html")
     response.headers["HX-Push-Url"] = url
@@ -199,12 +195,12 @@ def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annot
         answers_of(request).check_room()
         thread, question, answer = service.post(db, place, thread, form.content, form.after, alone=True)
     except InvalidError as error:
-        if _by_htmx(request):
+        if by_htmx(request):
             raise
         return _thread_page(request, place, db, thread, draft=form.content, error=error)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     after_commit(db, partial(detector_of(request).begin, question.id))
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{question.id}")
     turns = [service.turn_of(db, thread, question), Turn(answer, (answer.id,))]
     return _list_changed(_fragment(request, place, db, thread, turns, "chats/posted.html", after=answer.id))
@@ -255,7 +251,7 @@ def stop(
     """The end is shown by the stream of events, which htmx follows."""
     thread, message = _found(db, place, thread_id, message_id)
     after_commit(db, partial(answers_of(request).stop, message.id))
-    if _by_htmx(request):
+    if by_htmx(request):
         return Response(status_code=204)
     return go(request, f"{_url(place, thread)}#m-{message.id}")
 
@@ -332,7 +328,7 @@ def correct(
         corrections.withdraw_answer(db, request, place, message)
     else:
         corrections.correct_answer(db, request, place, thread, message, form.right_answer)
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{message.id}")
     db.flush()
     return _fragment(request, place, db, thread, [service.turn_of(db, thread, message)], "chats/turns.html")
@@ -344,7 +340,7 @@ def rename(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: An
     try:
         service.rename(db, place, thread, form.title)
     except InvalidError as error:
-        if _by_htmx(request):
+        if by_htmx(request):
             raise
         return _thread_page(request, place, db, thread, error=error, title_draft=form.title)
     return go(request, _url(place, thread), "saved")
@@ -399,10 +395,6 @@ def _inference(request: Request) -> Inference:
     return inference
 
 
-def _by_htmx(request: Request) -> bool:
-    return request.headers.get("hx-request") == "true"
-
-
 def _url(place: Place, thread: Thread) -> str:
     return f"{place.url}/threads/{thread.id}"
 
@@ -454,7 +446,7 @@ def _thread_page(
 
 def _branch_changed(request: Request, place: Place, db: Session, thread: Thread, message: Message) -> Response:
     """All messages again: behind the changed one others follow now."""
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{message.id}")
     turns, earlier = service.last_turns(db, thread, TURNS)
     after = turns[-1].message.id if turns else ""
@@ -520,10 +512,7 @@ def _text_so_far(request: Request, state: State) -> str:
 def _may_still_read(database: Database, reader: Reader) -> bool:
     """Whether the reader is still signed in, a member, and sees the thread."""
     with database.read() as db:
-        member = select(Membership.user_id).where(
-            Membership.organization_id == reader.place.organization.id, Membership.user_id == reader.place.user.id
-        )
-        if db.get(SignIn, reader.sign_in.id) is None or db.scalar(member) is None:
+        if not is_still_here(db, reader.place.organization.id, reader.place.user.id, reader.sign_in.id):
             return False
         with suppress(WorkspaceError):
             return bool(service.thread_of(db, reader.place, reader.thread_id))

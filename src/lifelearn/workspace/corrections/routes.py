@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from fastapi import APIRouter, Depends, Form, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -30,9 +30,9 @@ from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import Database, Db, database_of
 from lifelearn.workspace.errors import InvalidError, NotFoundError, WorkspaceError
 from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership
-from lifelearn.workspace.pages import SignedIn, go, render
+from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place, is_still_here
+from lifelearn.workspace.organizations.tables import AuditEvent
+from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.versions.tables import Verdict
 
 router = APIRouter(prefix="/o/{organization_id}")
@@ -58,10 +58,8 @@ EVENTS = {
 Bounded = Annotated[str, Field(max_length=200_000)]  # what is shorter is refused with the form
 
 
-class CsrfForm(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
-
-    csrf: str = Field("", max_length=200)
+class CsrfForm(Sent):
+    model_config = ConfigDict(str_strip_whitespace=True)
 
 
 class TeachForm(CsrfForm):
@@ -235,13 +233,9 @@ def forget(
 # What the routes share
 
 
-def _by_htmx(request: Request) -> bool:
-    return request.headers.get("hx-request") == "true"
-
-
 def _said(request: Request, place: Place, db: Session, correction_id: uuid.UUID) -> Response:
     """The card as it is now."""
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return go(request, f"{place.url}/corrections/{correction_id}")
     db.flush()
     return _fragment(request, place, cards.card_of(db, place, correction_id))
@@ -253,7 +247,7 @@ def _again(
     """The card with what is wrong with the form, and what was entered."""
     card = cards.card_of(db, place, correction_id)
     card.errors, card.word = error.fields or {"form": error.message}, word
-    if not _by_htmx(request):
+    if not by_htmx(request):
         return _page(request, place, db, card, error.status)
     return _fragment(request, place, card, error.status)
 
@@ -342,12 +336,8 @@ def _ended(request: Request, database: Database, reader: Reader) -> str:
 
 def _may_still_read(database: Database, reader: Reader) -> bool:
     """Whether the reader is still signed in, a member, and sees the correction."""
-    organization_id, user_id = reader.place.organization.id, reader.place.user.id
     with database.read() as db:
-        member = select(Membership.user_id).where(
-            Membership.organization_id == organization_id, Membership.user_id == user_id
-        )
-        if db.get(SignIn, reader.sign_in.id) is None or db.scalar(member) is None:
+        if not is_still_here(db, reader.place.organization.id, reader.place.user.id, reader.sign_in.id):
             return False
         with suppress(WorkspaceError):
             return bool(service.correction_of(db, reader.place, reader.correction_id))

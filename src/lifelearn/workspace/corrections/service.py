@@ -34,6 +34,7 @@ from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.service import family_of
 from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
 
@@ -195,13 +196,7 @@ def rival(db: Session, correction: Correction) -> Correction | None:
 def lineage(db: Session, organization_id: uuid.UUID) -> list[int]:
     """The active version and its ancestors, the latest first."""
     number = db.scalar(select(Organization.active_version).where(Organization.id == organization_id)) or 0
-    rows = select(Version.number, Version.parent).where(Version.organization_id == organization_id)
-    parents = {row.number: row.parent for row in db.execute(rows)}
-    line: list[int] = []
-    while number and number not in line:
-        line.append(number)
-        number = parents.get(number, 0)
-    return line
+    return family_of(db, organization_id).line(number)
 
 
 def forgetting(db: Session, correction: Correction) -> Job | None:

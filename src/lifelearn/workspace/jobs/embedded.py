@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import sys
 from contextlib import suppress
 
 import structlog
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.jobs.training import _OURS, handed_over
+from lifelearn.workspace.children import command, ended, environment, handed_over
 
 MODULE = "lifelearn.workspace.jobs.worker"
 GRACE = 5.0  # seconds that it has to end by itself
@@ -55,9 +53,9 @@ class EmbeddedWorker:
 
     async def _run(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-m", MODULE),
+            *command(MODULE),
             stdin=asyncio.subprocess.PIPE,
-            env={name: value for name, value in os.environ.items() if not _OURS.match(name)},
+            env=environment(),
             start_new_session=True,
         )
         assert process.stdin is not None
@@ -66,11 +64,5 @@ class EmbeddedWorker:
             await process.stdin.drain()
             await process.wait()
         finally:
-            process.stdin.close()
             with suppress(ProcessLookupError):
-                try:
-                    async with asyncio.timeout(GRACE):
-                        await process.wait()
-                except TimeoutError:
-                    process.kill()
-                    await process.wait()
+                await ended(process, GRACE)

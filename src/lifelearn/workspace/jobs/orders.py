@@ -36,8 +36,7 @@ class Run(Value):
 class Said(Value):
     """A line of the trainer's; one of these is set.
 
-    stage: asked for. result: of a stage that was run. version, folder: the end. error: the end, in a sentence;
-    expected: whether it is one that a user can do something about, and not a bug.
+    stage: asked for. result: of a stage that was run. version, folder: the end. error: the end, in a sentence.
     """
 
     stage: str = ""
@@ -46,4 +45,3 @@ class Said(Value):
     version: ModelVersion | None = None
     folder: Path | None = None
     error: str = ""
-    expected: bool = True

@@ -5,6 +5,7 @@ The only module beside runs.py that knows the engine (DBOS). The web process enq
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -27,8 +28,8 @@ WORKFLOW = "learn"
 APPLICATION_VERSION = "1"
 
 
-def workflow_id(job: Job) -> str:
-    return f"learn:{job.id}"
+def workflow_id(job_id: uuid.UUID) -> str:
+    return f"learn:{job_id}"
 
 
 class LearningQueue:
@@ -78,7 +79,7 @@ class LearningQueue:
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": QUEUE,
-            "workflow_id": workflow_id(job),
+            "workflow_id": workflow_id(job.id),
             "app_version": APPLICATION_VERSION,
             "queue_partition_key": str(job.organization_id),
             "priority": before + 1,  # the engine's own times are by the second on SQLite, and clocks jump

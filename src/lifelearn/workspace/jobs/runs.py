@@ -33,6 +33,7 @@ from lifelearn.workspace.jobs.queue import (
     WORKFLOW,
     LearningQueue,
     engine_url,
+    workflow_id,
 )
 from lifelearn.workspace.jobs.settlement import CancelledError, Claim, LostError, Made, Plan, Round
 from lifelearn.workspace.jobs.training import Trainer, TrainingError
@@ -100,11 +101,6 @@ def launch(bench: Bench) -> None:
     )
 
 
-def close() -> None:
-    """Stops taking jobs. Those that run are left to the next worker."""
-    DBOS.destroy(workflow_completion_timeout_sec=0)
-
-
 def adopt(executors: list[str]) -> None:
     """Has the runs of workers that are gone taken by those that are there."""
     DBOS._recover_pending_workflows(executors)
@@ -112,7 +108,7 @@ def adopt(executors: list[str]) -> None:
 
 def is_over(job_id: uuid.UUID) -> bool:
     """Whether the engine will do nothing more for a job: its run has ended, was given up, or never was."""
-    found = DBOS.list_workflows(workflow_ids=[f"learn:{job_id}"], load_input=False, load_output=False)
+    found = DBOS.list_workflows(workflow_ids=[workflow_id(job_id)], load_input=False, load_output=False)
     return not found or found[0].status not in ("ENQUEUED", "PENDING", "DELAYED")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning.types import Check, ModelVersion, Probe
@@ -23,7 +23,7 @@ from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, Kind, State
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.service import activate
+from lifelearn.workspace.versions.service import activate, family_of, latest_number
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from lifelearn.workspace.webhooks.service import tell
 
@@ -121,8 +121,8 @@ def plan(database: Database, held: Claim, together: int) -> Plan:
             ours += _waiting(db, job, {normalise(each.question) for each in ours}, together - len(ours))
         for correction in ours:
             correction.job_id, correction.state = job.id, CorrectionState.LEARNING
-        lesson = Round(tuple(each.id for each in ours), _next_number(db, organization), organization.active_version)
-        return Plan((lesson,), organization.active_version, organization.active_version)
+        active, number = organization.active_version, latest_number(db, organization.id) + 1
+        return Plan((Round(tuple(each.id for each in ours), number, active),), active, active)
 
 
 def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correction]:
@@ -160,7 +160,7 @@ def _plan_to_forget(db: Session, job: Job, organization: Organization) -> Plan:
         return Plan((), active, active)
     base = line[at].parent
     rounds: list[Round] = []
-    parent, number = base, _next_number(db, organization)
+    parent, number = base, latest_number(db, organization.id) + 1
     for version in line[at:]:
         learned = db.scalars(
             select(Correction)
@@ -176,17 +176,10 @@ def _plan_to_forget(db: Session, job: Job, organization: Organization) -> Plan:
 
 def lineage(db: Session, organization_id: uuid.UUID, number: int) -> list[Version]:
     """A version and its ancestors, oldest first."""
-    found = {
-        version.number: version
-        for version in db.scalars(
-            select(Version).where(Version.organization_id == organization_id, Version.number <= number)
-        )
-    }
-    line: list[Version] = []
-    while number:
-        line.append(found[number])
-        number = found[number].parent
-    return line[::-1]
+    line = family_of(db, organization_id).line(number)
+    query = select(Version).where(Version.organization_id == organization_id, Version.number.in_(line))
+    found = {version.number: version for version in db.scalars(query)}
+    return [found[each] for each in reversed(line)]
 
 
 def corrections(db: Session, ids: Sequence[uuid.UUID]) -> list[Correction]:
@@ -391,11 +384,6 @@ def _path(correction: Correction | None) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def _next_number(db: Session, organization: Organization) -> int:
-    query = select(func.max(Version.number)).where(Version.organization_id == organization.id)
-    return (db.scalar(query) or 0) + 1
 
 
 def _mine(db: Session, held: Claim, cancelled_too: bool = False) -> Job:

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
-import sys
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,6 +23,7 @@ from lifelearn.learning.types import ModelVersion, Progress, Value
 from lifelearn.learning.version import VersionError, VersionStore, replace_file
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
+from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import Order, Run, Said
 
 PRIORITY = 19  # as `nice` counts: people's answers and pages come first
@@ -41,7 +39,11 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which closes our input when it is done
         signal.signal(number, signal.SIG_IGN)
     _step_back()
-    say, hear = _say(_own_output()), _lines()
+    write, hear = sender(own_output()), inbox(bytes.decode).get
+
+    def say(said: Said) -> None:
+        write(said.model_dump_json(exclude_defaults=True).encode())
+
     settings = Settings(**json.loads(hear()))
     logs.configure(settings.log_format)
     learner: Any = None
@@ -171,38 +173,7 @@ def _told(error: Exception) -> Said:
         return Said(error=f"{error.strerror or error}: {error.filename or 'the work folder'}.")
     log.error("training broke off", exc_info=error)
     first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-    return Said(error=f"Training broke off by a fault of the program: {first}. The log says more.", expected=False)
-
-
-def _own_output() -> Any:
-    """Standard output for our lines alone: whatever else is printed, by libraries too, goes to standard error."""
-    own = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return own
-
-
-def _say(stream: Any) -> Say:
-    def say(said: Said) -> None:
-        try:
-            stream.write(said.model_dump_json(exclude_defaults=True).encode() + b"\n")
-            stream.flush()
-        except OSError:  # nobody is left to hear it
-            os._exit(0)
-
-    return say
-
-
-def _lines() -> Hear:
-    """Gives the lines of standard input; where it ends, so does the process, whatever it is doing."""
-    inbox: queue.SimpleQueue[str] = queue.SimpleQueue()
-
-    def read() -> None:
-        for line in sys.stdin.buffer:
-            inbox.put(line.decode())
-        os._exit(0)
-
-    threading.Thread(target=read, daemon=True).start()
-    return inbox.get
+    return Said(error=f"Training broke off by a fault of the program: {first}. The log says more.")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import re
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,12 +12,12 @@ from pathlib import Path
 
 from lifelearn.learning.types import ModelVersion, Progress
 from lifelearn.settings import Settings
+from lifelearn.workspace.children import command, environment, handed_over, how_ended
 from lifelearn.workspace.jobs.orders import Order, Run, Said
 
 MODULE = "lifelearn.workspace.jobs.trainer"
 GRACE = 3.0  # seconds that it has to end by itself
 TICK = 0.5  # seconds between two looks at whether the job is still wanted
-_OURS = re.compile(r"LL_|OPENAI_API_KEY$", re.IGNORECASE)  # not in its environment: settings are handed over
 
 # Threads of a matrix product that wait for the slowest one, whose core is busy with a chat, sleep instead of spinning:
 # measured with one of two cores busy, training goes on 1.5 times as fast; with none busy, as fast as ever.
@@ -39,25 +35,19 @@ class TrainingError(Exception):
 
 
 class Trainer:
-    """One process; use it as a context, so that it never outlives the job."""
+    """One process; who starts it ends it, so that it never outlives the job."""
 
     def __init__(self, settings: Settings) -> None:
         self._process = subprocess.Popen(  # noqa: S603  # our own module, by a list
-            [sys.executable, "-P", "-m", MODULE],
+            command(MODULE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**WAITING, **{name: value for name, value in os.environ.items() if not _OURS.match(name)}},
+            env={**WAITING, **environment()},
             start_new_session=True,  # Ctrl-C is for the worker, which ends it
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
         self._send(json.dumps(handed_over(settings)))
-
-    def __enter__(self) -> Trainer:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.end()
 
     def learn(self, order: Order, record: Record, tick: Callable[[Progress | None], None]) -> tuple[ModelVersion, Path]:
         """Has a lesson learned. tick: called with what is new, or twice a second with None; what it raises ends it.
@@ -109,18 +99,13 @@ class Trainer:
                 tick(None)
                 continue
             if line is None:
-                raise TrainingError(f"The trainer ended in the middle: {self._how()}.", again=True)
+                raise TrainingError(
+                    f"The trainer ended in the middle: {how_ended(self._process.wait(GRACE))}.", again=True
+                )
             said = Said.model_validate_json(line)
             if said.progress is None:
                 return said
             tick(said.progress)
-
-    def _how(self) -> str:
-        status = self._process.wait(GRACE)
-        if status >= 0:
-            return f"status {status}"
-        name = signal.Signals(-status).name
-        return f"{name}, often for want of memory" if name == "SIGKILL" else name
 
     def _send(self, line: str) -> None:
         assert self._process.stdin is not None
@@ -133,12 +118,3 @@ class Trainer:
         for line in self._process.stdout:
             self._lines.put(line.decode())
         self._lines.put(None)
-
-
-def handed_over(settings: Settings) -> dict[str, object]:
-    """The settings for a child process. They are written to it: others see arguments and environments."""
-    values = settings.model_dump(mode="json", exclude={"openai_api_key", "secret_key", "smtp_url", "metrics_token"})
-    values.pop("oidc_client_secret", None)
-    if settings.expert_key:
-        values["OPENAI_API_KEY"] = settings.expert_key
-    return values

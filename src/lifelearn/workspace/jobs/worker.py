@@ -23,12 +23,12 @@ from pathlib import Path
 
 import structlog
 from filelock import FileLock, Timeout
-from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy import Connection, delete, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace import logs
-from lifelearn.workspace.database import Database, ago
+from lifelearn.workspace.database import Database, ago, as_id
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, State, Worker
@@ -90,7 +90,8 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
     with _alive(database, worker_id) as beating:
         runs.launch(runs.Bench(settings, database, queue, worker_id))
         log.info("worker ready", worker_id=str(worker_id), jobs=settings.worker_jobs)
-        say(f"Learning from {_shown(settings)}, {settings.worker_jobs} job at a time. Ctrl-C ends it.")
+        where = make_url(settings.database_url).render_as_string(hide_password=True)
+        say(f"Learning from {where}, {settings.worker_jobs} job at a time. Ctrl-C ends it.")
         reaper = Reaper(database, worker_id)
         next_sweep = time.monotonic() + SWEEP_SECONDS
         while not stopping.wait(REAP_SECONDS) and beating():
@@ -119,9 +120,12 @@ class Reaper:
         with _turn(self._database) as ours:
             if not ours:
                 return
-            dead = self._dead()
-            living = self._living()
-            stray = {each for each in runs.executors_with_runs() if _id(each) not in living}
+            running = runs.executors_with_runs()  # before the workers are read: who runs something is among them
+            with self._database.read() as db:
+                workers = list(db.scalars(select(Worker)))
+            dead = {worker.id for worker in workers if self._is_dead(worker)}
+            living = {worker.id for worker in workers} - dead | {self._me}
+            stray = {each for each in running if as_id(each) not in living}
             if stray:
                 log.info("taking over", workers=sorted(stray))
                 runs.adopt(sorted(stray))
@@ -130,25 +134,16 @@ class Reaper:
                     db.execute(delete(Worker).where(Worker.id.in_(dead)))
             self._fail_given_up()
 
-    def _living(self) -> set[uuid.UUID]:
-        with self._database.read() as db:
-            known = set(db.scalars(select(Worker.id)))
-        return (known - self._dead()) | {self._me}
-
-    def _dead(self) -> set[uuid.UUID]:
-        """Workers of this host that have let go of their lock, and others whose count stands still."""
-        with self._database.read() as db:
-            workers = list(db.scalars(select(Worker).where(Worker.id != self._me)))
-        gone = set()
-        for worker in workers:
-            beat, since = self._seen.get(worker.id, (-1, 0.0))
-            if beat != worker.beat:
-                since = time.monotonic()
-                self._seen[worker.id] = (worker.beat, since)
-            here = worker.host == socket.gethostname() and _lock_file(worker.id).exists()
-            if (here and not _is_held(worker.id)) or time.monotonic() - since > DEAD_SECONDS:
-                gone.add(worker.id)
-        return gone
+    def _is_dead(self, worker: Worker) -> bool:
+        """Of this host, one that has let go of its lock; of any, one whose count stands still."""
+        if worker.id == self._me:
+            return False
+        beat, since = self._seen.get(worker.id, (-1, 0.0))
+        if beat != worker.beat:
+            since = time.monotonic()
+            self._seen[worker.id] = (worker.beat, since)
+        here = worker.host == socket.gethostname() and _lock_file(worker.id).exists()
+        return (here and not _is_held(worker.id)) or time.monotonic() - since > DEAD_SECONDS
 
     def _fail_given_up(self) -> None:
         """Jobs that the engine will do nothing more for, and whose end nobody wrote: they fail, in plain words."""
@@ -228,12 +223,13 @@ def sweep_work(settings: Settings, database: Database) -> int:
     from lifelearn.workspace.jobs.runs import work_root
 
     root = work_root(settings)
-    folders = {folder.name: folder for folder in root.iterdir() if _id(folder.name)} if root.is_dir() else {}
+    folders = {folder.name: folder for folder in root.iterdir() if as_id(folder.name)} if root.is_dir() else {}
     with database.read() as db:
         running = {str(each) for each in db.scalars(select(Job.id).where(Job.state.in_((State.QUEUED, State.RUNNING))))}
-    for name in folders.keys() - running:
+    left = folders.keys() - running
+    for name in left:
         shutil.rmtree(folders[name], ignore_errors=True)
-    return len(folders.keys() - running)
+    return len(left)
 
 
 def check(settings: Settings) -> None:
@@ -250,12 +246,6 @@ def check(settings: Settings) -> None:
         )
 
 
-def _shown(settings: Settings) -> str:
-    from sqlalchemy import make_url
-
-    return make_url(settings.database_url).render_as_string(hide_password=True)
-
-
 def _lock_file(worker_id: uuid.UUID) -> Path:
     folder = Path(tempfile.gettempdir()) / f"life-learn-workers-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -270,13 +260,6 @@ def _is_held(worker_id: uuid.UUID) -> bool:
             return False
     except Timeout:
         return True
-
-
-def _id(text_: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text_)
-    except ValueError:
-        return None
 
 
 if __name__ == "__main__":

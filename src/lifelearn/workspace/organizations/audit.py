@@ -16,14 +16,14 @@ from typing import Annotated, Any
 
 from fastapi import Request
 from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.tables import AuditEvent
 from lifelearn.workspace.pages import address_of
+from lifelearn.workspace.paging import paged
 
 PAGE = 50
 BATCH = 500  # of an export
@@ -86,14 +86,7 @@ def page(
         query = query.where(AuditEvent.created_at >= _start(wanted.since))
     if wanted.until:
         query = query.where(AuditEvent.created_at < _start(wanted.until + timedelta(days=1)))
-    if before:
-        moment, event_id = _read(before)
-        earlier = and_(AuditEvent.created_at == moment, AuditEvent.id < event_id)
-        query = query.where(or_(AuditEvent.created_at < moment, earlier))
-    query = query.order_by(AuditEvent.created_at.desc(), AuditEvent.id.desc()).limit(most + 1)
-    found = db.scalars(query).all()
-    shown = found[:most]
-    return shown, f"{shown[-1].created_at.isoformat()}_{shown[-1].id}" if len(found) > most else ""
+    return paged(db, query, AuditEvent, before, most, "That page of the log does not exist. Start at the newest.")
 
 
 def choices(db: Session, organization_id: uuid.UUID) -> tuple[Sequence[str], Sequence[str]]:
@@ -164,14 +157,3 @@ def _harmless(text: str) -> str:
 
 def _start(day: date) -> datetime:
     return datetime.combine(day, time(), UTC)
-
-
-def _read(cursor: str) -> tuple[datetime, uuid.UUID]:
-    moment, _, event_id = cursor.partition("_")
-    try:
-        at = datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            raise ValueError(moment)
-        return at.astimezone(UTC), uuid.UUID(event_id)
-    except (ValueError, OverflowError):
-        raise InvalidError("That page of the log does not exist. Start at the newest.") from None

@@ -14,7 +14,7 @@ from fastapi import Depends, Request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.tables import User
+from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import ForbiddenError, NotFoundError
@@ -75,6 +75,14 @@ def _place(request: Request, organization_id: uuid.UUID, sign_in: SignedIn, db: 
 def _reviews(db: Session, organization_id: uuid.UUID) -> int:
     waiting = (Correction.organization_id == organization_id, Correction.state == State.REVIEW)
     return db.scalar(select(func.count()).select_from(Correction).where(*waiting)) or 0
+
+
+def is_still_here(db: Session, organization_id: uuid.UUID, user_id: uuid.UUID, sign_in_id: uuid.UUID) -> bool:
+    """Whether who reads a stream is still signed in, and a member."""
+    member = select(Membership.user_id).where(
+        Membership.organization_id == organization_id, Membership.user_id == user_id
+    )
+    return db.get(SignIn, sign_in_id) is not None and db.scalar(member) is not None
 
 
 Here = Annotated[Place, Depends(_place)]

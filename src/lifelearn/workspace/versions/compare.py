@@ -19,19 +19,18 @@ from typing import cast
 
 import structlog
 from fastapi import Response
-from sqlalchemy import select
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Scope, Send
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
-from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats.service import cleaned_piece
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.inference import Inference
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.organizations.place import is_still_here
+from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.leaving import until_gone
 
 log = structlog.get_logger("lifelearn.compare")
@@ -190,10 +189,7 @@ class Comparison(Response):
 
     def _may_still_read(self) -> bool:
         with self.database.read() as db:
-            member = select(Membership.user_id).where(
-                Membership.organization_id == self.reader.organization_id, Membership.user_id == self.reader.user_id
-            )
-            return db.get(SignIn, self.reader.sign_in_id) is not None and db.scalar(member) is not None
+            return is_still_here(db, self.reader.organization_id, self.reader.user_id, self.reader.sign_in_id)
 
     def _unfinished(self, why: str) -> None:
         for side in self.sides:

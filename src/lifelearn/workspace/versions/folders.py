@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.storage import folder_of
+from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
 
 
@@ -22,4 +22,4 @@ def weights_of(db: Session, settings: Settings, organization: Organization, numb
     version = db.scalar(select(Version).where(Version.organization_id == organization.id, Version.number == wanted))
     if version is None:
         raise VersionError(f"There is no version {wanted}.")
-    return folder_of(settings, version)
+    return Storage(settings).fetch(version)

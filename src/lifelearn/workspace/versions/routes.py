@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Form, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -27,7 +27,7 @@ from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Db, database_of
 from lifelearn.workspace.errors import InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
-from lifelearn.workspace.pages import SignedIn, go, render
+from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.versions import compare, downloads, matrix, rechecks, report, service, timeline
 from lifelearn.workspace.versions.compare import Comparison, Part, Reader, Side
 from lifelearn.workspace.versions.curves import curve
@@ -49,14 +49,6 @@ Made = Annotated[int, Path(ge=1, le=MOST_NUMBER)]  # 0, the base, has no report 
 Page = Annotated[int, Query(ge=1, le=MOST_PAGES)]
 Until = Annotated[int | None, Query(ge=0, le=MOST_NUMBER)]
 Cursor = Annotated[str, Query(max_length=100)]
-
-
-class Sent(BaseModel):
-    """What a form may hold; anything else is refused."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    csrf: str = Field("", max_length=200)
 
 
 class ActivateForm(Sent):
@@ -199,7 +191,7 @@ def recheck(
     request: Request, place: HereAsAdmin, db: Db, number: Number, form: Annotated[RecheckForm, Form()]
 ) -> Response:
     rechecks.ask_again(db, request, place, number, form.resume)
-    if request.headers.get("hx-request") == "true":
+    if by_htmx(request):
         return _progress(request, place, db, number)
     return go(request, f"{place.url}/versions/{number}#recheck")
 

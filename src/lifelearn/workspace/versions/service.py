@@ -19,7 +19,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from lifelearn.learning.types import Check
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
-from lifelearn.workspace.database import Database
+from lifelearn.workspace.database import Database, as_id
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.jobs.tables import ENDED, Job
 from lifelearn.workspace.organizations import audit
@@ -232,7 +232,7 @@ def checks_of(db: Session, version: Version) -> tuple[Check, ...]:
 def learned_of(corrections: Iterable[Mapping[str, Any]]) -> tuple[Learned, ...]:
     """Corrections as a manifest tells them, without the message, which may be from a private chat."""
     return tuple(
-        Learned(_id(each["id"]), each["question"], each["wrong"], each["statement"], each["answer"])
+        Learned(as_id(each["id"]), each["question"], each["wrong"], each["statement"], each["answer"])
         for each in corrections
     )
 
@@ -284,13 +284,6 @@ def failure(checks: Iterable[Check]) -> str:
 
 def _checks(told: Iterable[Mapping[str, Any]]) -> tuple[Check, ...]:
     return tuple(Check.model_validate({**each, "answers": ()}) for each in told)
-
-
-def _id(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:  # of a version that was not made here
-        return None
 
 
 def sweep_versions(database: Database, settings: Settings) -> int:

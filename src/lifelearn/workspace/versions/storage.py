@@ -17,6 +17,7 @@ from typing import Any
 
 from lifelearn.learning.version import VersionError, sha256, sync
 from lifelearn.settings import Settings
+from lifelearn.workspace.database import as_id
 from lifelearn.workspace.versions.tables import Version
 
 ORGANIZATIONS = "organizations"  # a folder for each, named by its id
@@ -131,11 +132,6 @@ class Storage:
         return system, str(root).rstrip("/")
 
 
-def folder_of(settings: Settings, version: Version) -> Path:
-    """A local folder with all files of a version, checked."""
-    return Storage(settings).fetch(version)
-
-
 def _path(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
     return f"{_versions(organization_id)}/{version_id}"
 
@@ -145,13 +141,8 @@ def _versions(organization_id: uuid.UUID) -> str:
 
 
 def _ids(names: Iterable[str]) -> set[uuid.UUID]:
-    found = set()
-    for name in names:
-        try:
-            found.add(uuid.UUID(name))
-        except ValueError:  # not ours
-            continue
-    return found
+    """Those of the names that are ids: the others are not ours."""
+    return {found for name in names if (found := as_id(name))}
 
 
 def _check(file: Path, known: str, number: int) -> None:

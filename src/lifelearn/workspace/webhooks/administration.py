@@ -9,12 +9,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any
 
 from fastapi import Request
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.throttle import Limit
@@ -24,6 +23,7 @@ from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundErro
 from lifelearn.workspace.organizations.audit import record
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
+from lifelearn.workspace.paging import paged
 from lifelearn.workspace.webhooks import signing
 from lifelearn.workspace.webhooks.addresses import RefusedError, Url
 from lifelearn.workspace.webhooks.service import EVENTS, EVERYTHING, TEST, deliver, origin, switch_off
@@ -33,8 +33,6 @@ MOST_WEBHOOKS = 10  # of an organisation
 SENT = Limit("webhook-sent", most=60, seconds=3600)  # tests and repetitions, of an organisation
 CHECKED = Limit("webhook-checked", most=60, seconds=3600)  # URLs, by a user
 PAGE = 50
-
-Row = TypeVar("Row", Delivery, Happening)
 
 
 class State(StrEnum):
@@ -223,32 +221,6 @@ def delivery_of(db: Session, webhook: Webhook, delivery_id: uuid.UUID) -> Sendin
     if found is None:
         raise NotFoundError
     return Sending(found[0], found[1])
-
-
-# What others of this package use
-
-
-def paged(db: Session, query: Select[Row], table: type[Row], before: str, most: int) -> tuple[list[Row], str]:
-    """Rows, newest first, and the cursor of the next page."""
-    if before:
-        moment, row_id = _read(before)
-        query = query.where(
-            or_(table.created_at < moment, and_(table.created_at == moment, table.id < row_id)),
-        )
-    found = db.scalars(query.order_by(table.created_at.desc(), table.id.desc()).limit(most + 1)).all()
-    shown = list(found[:most])
-    return shown, f"{shown[-1].created_at.isoformat()}_{shown[-1].id}" if len(found) > most else ""
-
-
-def _read(cursor: str) -> tuple[datetime, uuid.UUID]:
-    moment, _, row_id = cursor.partition("_")
-    try:
-        at = datetime.fromisoformat(moment)
-        if at.tzinfo is None:
-            raise ValueError(moment)
-        return at.astimezone(UTC), uuid.UUID(row_id)
-    except (ValueError, OverflowError):
-        raise InvalidError("This page of the list does not exist. Start at its beginning.") from None
 
 
 def _changeable(db: Session, place: Place, webhook_id: uuid.UUID) -> Webhook:

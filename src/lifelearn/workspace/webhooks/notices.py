@@ -13,7 +13,8 @@ from sqlalchemy.orm import Session
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Membership
-from lifelearn.workspace.webhooks.administration import PAGE, paged
+from lifelearn.workspace.paging import paged
+from lifelearn.workspace.webhooks.administration import PAGE
 from lifelearn.workspace.webhooks.service import TEST
 from lifelearn.workspace.webhooks.tables import Happening, Seen
 

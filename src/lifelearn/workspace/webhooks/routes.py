@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints
 
 from lifelearn.workspace.database import Db, commit, database_of
 from lifelearn.workspace.errors import ConflictError, InvalidError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin
-from lifelearn.workspace.pages import go, pages_of, render
+from lifelearn.workspace.pages import Sent, go, pages_of, render
 from lifelearn.workspace.webhooks import administration, notices, signing
 from lifelearn.workspace.webhooks.addresses import URL_CHARS
 from lifelearn.workspace.webhooks.administration import check_url
@@ -24,12 +24,6 @@ from lifelearn.workspace.webhooks.tables import Webhook
 router = APIRouter(prefix="/o/{organization_id}")
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2 * URL_CHARS)]  # the rules explain more
-
-
-class Sent(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    csrf: str = Field("", max_length=200)
 
 
 class WebhookForm(Sent):
