@@ -11,6 +11,8 @@ from lifelearn.learning.chat_model import ChatModel
 from lifelearn.settings import Settings
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from lifelearn.chat_models.local import LocalChatModel
 
 MOCK_NAME = "mock (scripted answers, no real model)"
@@ -43,3 +45,10 @@ def _served(settings: Settings) -> ChatModel:
     from lifelearn.chat_models.openai import OpenAIChatModel
 
     return OpenAIChatModel(settings.openai_model, settings.openai_base_url, settings.expert_key)
+
+
+def named_model(settings: Settings) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+    """The configured model as transformers has it, not on its device yet, its tokenizer, and what others know it by."""
+    from lifelearn.chat_models.local import LocalChatModel
+
+    return LocalChatModel.parts(settings.base_model_name, settings.cache_dir, place="cpu")

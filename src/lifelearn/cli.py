@@ -1,4 +1,4 @@
-"""The command line: `lifelearn chat`, `demo`, `learn`, `versions`, `rollback`, `serve`, `models`.
+"""The command line: `lifelearn chat`, `demo`, `learn`, `train`, `versions`, `rollback`, `serve`, `models`.
 
 Commands are thin: they read the settings, open a session and hand over to `terminal/`. Nothing heavy
 is imported before a command needs it. Every expected fault is one sentence on standard error and
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lifelearn.bench.command import bench
+from lifelearn.terminal.train import train
 
 if TYPE_CHECKING:
     from lifelearn.learning.types import Conversation, Correction
@@ -50,6 +51,7 @@ Model = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 app.add_typer(bench)
+app.command()(train)
 
 
 class CommandError(Exception):

@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import save_file
 
 from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
-from lifelearn.learning.lesson import PAPER_CONTEXT
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.sdft_config import PAPER_CONTEXT
 from lifelearn.learning.student import FULL_WEIGHTS, make_student
 from lifelearn.learning.train import encode, row_logits, schedule, train
 from lifelearn.learning.types import Lesson, Message, ModelVersion

@@ -20,6 +20,7 @@ from lifelearn.learning.chat_model import ChatModelError
 
 BUNDLED = "bundled"
 BUNDLED_NAME = "SmolLM2-135M-Instruct"
+BUNDLED_HUB_NAME = f"HuggingFaceTB/{BUNDLED_NAME}"  # by which other programs find it
 _GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 

@@ -19,10 +19,10 @@ import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
 from peft import LoraConfig
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, resolve
+from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, resolve
 from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.decoder import Decoder
@@ -61,6 +61,21 @@ class LocalChatModel:
 
         Raises ChatModelError, with what to do, when it can't be had.
         """
+        base, tokenizer, _ = cls.parts(name, cache_dir, on_message, device)
+        return cls(base, Codec(tokenizer, base), BUNDLED_NAME if name == BUNDLED else name)
+
+    @staticmethod
+    def parts(
+        name: str,
+        cache_dir: Path,
+        on_message: Callable[[str], None] | None = None,
+        device: str | None = None,
+        place: str | None = None,
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, str]:
+        """The model, frozen, its tokenizer, and the hub's name or the folder of it. Raises as `load`.
+
+        place: where to put it for now, in the number type of `device`.
+        """
         path = resolve(name, cache_dir, on_message)
         logging.disable_progress_bar()  # loading takes a second; the caller says what is going on
         logging.set_verbosity_error()
@@ -69,13 +84,14 @@ class LocalChatModel:
         try:
             local = not _to_be_downloaded(path)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
-            base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=local).to(device).eval()
+            base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=local)
+            base = base.to(place or device).eval()
         except Exception as error:  # transformers raises many kinds for a bad folder or an unknown id
             raise ChatModelError(_why(name, path, error)) from error
         if not tokenizer("a", add_special_tokens=False)["input_ids"]:  # without its file it loads, but empty
             raise ChatModelError(_why(name, path, ValueError("its tokenizer has no vocabulary (tokenizer.json)")))
         base.requires_grad_(False)
-        return cls(base, Codec(tokenizer, base), BUNDLED_NAME if name == BUNDLED else name)
+        return base, tokenizer, BUNDLED_HUB_NAME if name in (BUNDLED, BUNDLED_NAME) else path
 
     @property
     def name(self) -> str:

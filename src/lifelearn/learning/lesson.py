@@ -20,6 +20,7 @@ from lifelearn.learning.augment import find_subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
 from lifelearn.learning.demonstrate import restated
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.sdft_config import PAPER_CONTEXT
 from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
@@ -35,10 +36,6 @@ from lifelearn.learning.types import (
 )
 from lifelearn.learning.words import normalise, stems
 
-PAPER_CONTEXT = (
-    "{prompt}\n\nThis is an example for a response to the question:\n{demonstration}\n\n"
-    "Now answer with a response of your own, including the thinking process."
-)
 # {said} is the answer in the prompt's own words, where it can be given in them, else the demonstration.
 # What the teacher sees instead of the prompt: turns of user and assistant, the user first. The first context shows the
 # question and the prompt answered before it is asked again: a small model repeats what it has just said far more

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ def token_divergence(
     *,
     js_beta: float = 0.5,
     top_k: int | None = None,
+    top_k_of: Literal["teacher", "student"] = "teacher",
+    rest: bool = True,
 ) -> Tensor:
     """The divergence at each token: float32 [N], nats.
 
@@ -34,14 +36,16 @@ def token_divergence(
     kind: "forward" KL(teacher ‖ student), "reverse" KL(student ‖ teacher), or "js", the generalised
         Jensen-Shannon divergence: js_beta · KL(teacher ‖ mix) + (1 - js_beta) · KL(student ‖ mix) with
         mix = js_beta · teacher + (1 - js_beta) · student (Agarwal et al., arXiv 2306.13649).
-    top_k: compares the teacher's k likeliest tokens and the mass of all others as one more token.
+    top_k: compares the k likeliest tokens only; the student is normalised over all tokens first.
+    top_k_of: whose likeliest they are.
+    rest: whether the mass of all other tokens counts as one more token. If not, both are normalised to the k.
     """
     if kind == "forward" and top_k is None:
         divergence_N: Tensor = _ForwardKL.apply(student_logits_NV, teacher_logprobs_NV)  # type: ignore[no-untyped-call]
         return divergence_N
     student_NV, teacher_NV = student_logits_NV.float().log_softmax(-1), teacher_logprobs_NV.float()
     if top_k is not None and top_k < student_NV.shape[-1]:
-        student_NV, teacher_NV = _top_k(student_NV, teacher_NV, top_k)
+        student_NV, teacher_NV = _top_k(student_NV, teacher_NV, top_k, top_k_of, rest)
     if kind == "forward":
         return _kl(teacher_NV, student_NV)
     if kind == "reverse":
@@ -84,6 +88,30 @@ class _ForwardKL(torch.autograd.Function):
         return gradient_NV * grad_outputs[0][:, None].to(gradient_NV.dtype), None
 
 
+def sampled_token_loss(student_logits_NV: Tensor, teacher_logprobs_NV: Tensor, tokens_N: Tensor) -> Tensor:
+    """The reverse KL's gradient estimated from the sampled tokens alone: [N].
+
+    Its gradient is log(student / teacher) · ∇ log student at each token, in expectation over the student's own samples
+    that of KL(student ‖ teacher); its value is no divergence and may be negative.
+    """
+    student_N = picked(student_logits_NV.float().log_softmax(-1), tokens_N)
+    return (student_N - picked(teacher_logprobs_NV.float(), tokens_N)).detach() * student_N
+
+
+def importance_ratio(student_logprobs_N: Tensor, sampled_logprobs_N: Tensor, clip: float) -> Tensor:
+    """How much likelier each token is to the student than to the engine that sampled it, at most `clip`: [N].
+
+    Another engine's rounding makes its rollouts slightly off-policy; the ratio weighs them as the student's own. It
+    takes no gradient.
+    """
+    return (student_logprobs_N - sampled_logprobs_N).detach().clamp(-20, 20).exp().clamp_max(clip)
+
+
+def picked(logprobs_NV: Tensor, tokens_N: Tensor) -> Tensor:
+    """The log-probability of each token: [N]."""
+    return logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
+
+
 def row_means(values_N: Tensor, lengths: Sequence[int], skips: Sequence[int]) -> Tensor:
     """Each row's mean over its tokens, without its first `skips`: [rows].
 
@@ -101,10 +129,14 @@ def _kl(p_logprobs_NV: Tensor, q_logprobs_NV: Tensor) -> Tensor:
     return torch.where(p_NV > 0, terms_NV, 0.0).sum(-1)
 
 
-def _top_k(student_NV: Tensor, teacher_NV: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    top_Nk, index_Nk = teacher_NV.topk(k, -1)
-    student_Nk = student_NV.gather(-1, index_Nk)
-    return _with_rest(student_Nk), _with_rest(top_Nk)
+def _top_k(
+    student_NV: Tensor, teacher_NV: Tensor, k: int, of: Literal["teacher", "student"], rest: bool
+) -> tuple[Tensor, Tensor]:
+    index_Nk = (teacher_NV if of == "teacher" else student_NV.detach()).topk(k, -1).indices
+    student_Nk, teacher_Nk = student_NV.gather(-1, index_Nk), teacher_NV.gather(-1, index_Nk)
+    if rest:
+        return _with_rest(student_Nk), _with_rest(teacher_Nk)
+    return student_Nk.log_softmax(-1), teacher_Nk.log_softmax(-1)
 
 
 def _with_rest(logprobs_Nk: Tensor) -> Tensor:

@@ -6,12 +6,14 @@ causal model of transformers, rows packed as tries (packing.py). Knows nothing o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.decoder import Below, Cache, Decoder
@@ -87,10 +89,14 @@ class HubState:
 
 
 class HubNetwork:
-    """A model of transformers, as it is."""
+    """A model of transformers, as it is.
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    checkpointing: keeps no activations within a layer for the backward pass, but computes them again.
+    """
+
+    def __init__(self, model: PreTrainedModel, checkpointing: bool = False) -> None:
         self._model = model
+        self._checkpointing = checkpointing
 
     @property
     def device(self) -> torch.device:
@@ -101,7 +107,8 @@ class HubNetwork:
         for group in chunks(rows, PACK_TOKENS):
             packed = pack(group, self.device)
             nodes = [path[-count:] for path, count in zip(packed.paths, keep[start:], strict=False)]
-            found.append(packed_logits(self._model, packed, torch.cat(nodes)))
+            with _checkpointed(self._model) if self._checkpointing else nullcontext():
+                found.append(packed_logits(self._model, packed, torch.cat(nodes)))
             start += len(group)
         return torch.cat(found) if len(found) > 1 else found[0]
 
@@ -149,3 +156,20 @@ class HubNetwork:
         )
         logits_BV: Tensor = output.logits[:, -1]
         return logits_BV
+
+
+@contextmanager
+def _checkpointed(model: PreTrainedModel) -> Iterator[None]:
+    """The layers in training mode, which is when they compute again; what is in them (dropout) is not."""
+    layers = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not any(layer.gradient_checkpointing for layer in layers):
+        # transformers renames it on the way to its sixth release
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
+    for layer in layers:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.training = False

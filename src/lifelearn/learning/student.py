@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,24 @@ from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
 from lifelearn.learning.recipe import Recipe
 
 FULL_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How a model of transformers is computed.
+
+    mixed: matrix products in bfloat16 on float32 masters; None is where the device has them in hardware.
+    checkpointing: see network.py.
+    """
+
+    mixed: bool | None = None
+    checkpointing: bool = False
+
+    def context(self, model: PreTrainedModel) -> Any:
+        """In which to compute."""
+        device = model.device.type
+        mixed = has_bfloat16(device) if self.mixed is None else self.mixed
+        return torch.autocast(device, dtype=torch.bfloat16) if mixed else nullcontext()
 
 
 class Student(Protocol):
@@ -51,12 +70,21 @@ class Student(Protocol):
         """Context in which the yielded network answers as the teacher: the parent, or the student's average."""
         ...
 
+    @property
+    def averages(self) -> list[Tensor]:
+        """The weights of an averaging teacher, in the order of `parameters`; none where it is frozen."""
+        ...
+
     def update_teacher(self) -> None:
         """Moves an averaging teacher towards the student: teacher += rate · (student - teacher)."""
         ...
 
     def save(self, folder: Path) -> Path:
         """Writes the student's weights into `folder`; the path of the weights file."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All of a full student's weights by their names, for another engine; an adapter is saved instead."""
         ...
 
     def close(self) -> None:
@@ -79,6 +107,10 @@ class AdapterStudent:
     def parameters(self) -> list[Parameter]:
         return self._student.parameters
 
+    @property
+    def averages(self) -> list[Tensor]:
+        return list(self._teacher.parameters) if self._rate and self._teacher is not None else []
+
     @contextmanager
     def student(self) -> Iterator[Network]:
         self._student.refresh()
@@ -91,20 +123,23 @@ class AdapterStudent:
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:
+        if self._rate and self._teacher is not None:
+            self._teacher.refresh()
         with torch.no_grad():
             yield DecoderNetwork(self._decoder, self._teacher)
 
     @torch.no_grad()
     def update_teacher(self) -> None:
-        if self._rate and self._teacher is not None:
-            for slow, fast in zip(self._teacher.parameters, self._student.parameters, strict=True):
-                slow.lerp_(fast, self._rate)
-            self._teacher.refresh()
+        for slow, fast in zip(self.averages, self.parameters, strict=bool(self._rate)):
+            slow.lerp_(fast, self._rate)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         self._student.save(folder)
         return folder / ADAPTER_WEIGHTS
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        raise NotImplementedError("an adapter is saved, not named")
 
     def close(self) -> None:
         pass
@@ -122,8 +157,11 @@ class AdapterStudent:
 class PeftStudent:
     """Adapters of PEFT on a shared base: "student", "parent" (none for the base itself), "teacher" if it moves."""
 
-    def __init__(self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None, numbers: Numbers = Numbers()
+    ) -> None:
         self._model = model
+        self._numbers = numbers
         self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
         self._names = ["student"]
         rank = recipe.lora_rank
@@ -153,10 +191,14 @@ class PeftStudent:
     def parameters(self) -> list[Parameter]:
         return self._masters
 
+    @property
+    def averages(self) -> list[Tensor]:
+        return list(self._of("teacher")) if self._rate else []
+
     @contextmanager
     def student(self) -> Iterator[Network]:
-        with _mixed_precision(self._model):
-            yield HubNetwork(self._model)
+        with self._numbers.context(self._model):
+            yield HubNetwork(self._model, self._numbers.checkpointing)
 
     @contextmanager
     def parent(self) -> Iterator[Network]:
@@ -174,9 +216,8 @@ class PeftStudent:
 
     @torch.no_grad()
     def update_teacher(self) -> None:
-        if self._rate:
-            for slow, fast in zip(self._of("teacher"), self._masters, strict=True):
-                slow.lerp_(fast, self._rate)
+        for slow, fast in zip(self.averages, self.parameters, strict=bool(self._rate)):
+            slow.lerp_(fast, self._rate)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,6 +232,9 @@ class PeftStudent:
         config.save_pretrained(str(folder))
         return folder / ADAPTER_WEIGHTS
 
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        raise NotImplementedError("an adapter is saved, not named")
+
     def close(self) -> None:
         for name in self._names:
             self._model.delete_adapter(name)
@@ -203,7 +247,7 @@ class PeftStudent:
         else:
             self._use(name)
         try:
-            with torch.no_grad(), _mixed_precision(self._model):
+            with torch.no_grad(), self._numbers.context(self._model):
                 yield self._model
         finally:
             if name is None:
@@ -222,7 +266,10 @@ class PeftStudent:
 class FullStudent:
     """A float32 copy of all weights. The parent stays as it is; an averaging teacher is a second copy."""
 
-    def __init__(self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None) -> None:
+    def __init__(
+        self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None, numbers: Numbers = Numbers()
+    ) -> None:
+        self._numbers = numbers
         self._parent = model
         if parent_weights is not None:
             self._parent = copy.deepcopy(model)
@@ -236,10 +283,14 @@ class FullStudent:
     def parameters(self) -> list[Parameter]:
         return [p for p in self._student.parameters() if p.requires_grad]
 
+    @property
+    def averages(self) -> list[Tensor]:
+        return list(self._teacher.parameters()) if self._rate else []
+
     @contextmanager
     def student(self) -> Iterator[Network]:
-        with _mixed_precision(self._student):
-            yield HubNetwork(self._student)
+        with self._numbers.context(self._student):
+            yield HubNetwork(self._student, self._numbers.checkpointing)
 
     @contextmanager
     def parent(self) -> Iterator[Network]:
@@ -248,47 +299,51 @@ class FullStudent:
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:
-        with torch.no_grad(), _mixed_precision(self._teacher):
+        with torch.no_grad(), self._numbers.context(self._teacher):
             yield HubNetwork(self._teacher)
 
     @torch.no_grad()
     def update_teacher(self) -> None:
-        if self._rate:
-            for slow, fast in zip(self._teacher.parameters(), self._student.parameters(), strict=True):
-                slow.lerp_(fast, self._rate)
+        for slow, fast in zip(self.averages, self.parameters, strict=bool(self._rate)):
+            slow.lerp_(fast, self._rate)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
-        dtype = self._parent.dtype
-        state = {name: tensor.to(dtype) for name, tensor in self._student.state_dict().items()}
-        tied = set(self._student._tied_weights_keys or ()) if self._student.config.tie_word_embeddings else set()
-        save_file(
-            {name: tensor.contiguous() for name, tensor in state.items() if name not in tied},
-            str(folder / FULL_WEIGHTS),
-        )
+        save_file({name: tensor.contiguous() for name, tensor in self.weights()}, str(folder / FULL_WEIGHTS))
         return folder / FULL_WEIGHTS
+
+    def weights(self) -> Iterator[tuple[str, Tensor]]:
+        tied = set(self._student._tied_weights_keys or ()) if self._student.config.tie_word_embeddings else set()
+        for name, tensor in self._student.state_dict().items():
+            if name not in tied:
+                yield name, tensor.to(self._parent.dtype)
 
     def close(self) -> None:
         del self._student, self._teacher
 
 
 def make_student(
-    model: PreTrainedModel, decoder: Decoder | None, recipe: Recipe, parent_weights: Path | None
+    model: PreTrainedModel,
+    decoder: Decoder | None,
+    recipe: Recipe,
+    parent_weights: Path | None,
+    numbers: Numbers = Numbers(),
 ) -> Student:
     """A student of `model`, the base, that starts as the version in `parent_weights` (None: the base itself).
 
-    decoder: of that base, where there is one.
+    decoder: of that base, where there is one; it computes in the base's own type, whatever `numbers` says, and keeps
+    all activations, so it is not used with checkpointing.
     """
     full_parent = parent_weights is not None and (parent_weights / FULL_WEIGHTS).exists()
     if recipe.method == "full":
         if parent_weights is not None and not full_parent:
             raise ValueError("a full fine-tuning version cannot be trained on top of a LoRA version")
-        return FullStudent(model, recipe, parent_weights)
+        return FullStudent(model, recipe, parent_weights, numbers)
     if full_parent:
         raise ValueError("a LoRA version cannot be trained on top of a full fine-tuning version")
-    if decoder is not None:
+    if decoder is not None and not numbers.checkpointing:
         return AdapterStudent(decoder, recipe, parent_weights)
-    return PeftStudent(model, recipe, parent_weights)
+    return PeftStudent(model, recipe, parent_weights, numbers)
 
 
 def load_full(model: PreTrainedModel, folder: Path) -> None:
@@ -297,12 +352,6 @@ def load_full(model: PreTrainedModel, folder: Path) -> None:
     tied = set(model._tied_weights_keys or ())
     if unexpected or set(missing) - tied:
         raise ValueError(f"the weights in {folder} are not of this model")
-
-
-def _mixed_precision(model: PreTrainedModel) -> Any:
-    """Matrix products in bfloat16 where the device has them, on float32 masters."""
-    device = model.device.type
-    return torch.autocast(device, dtype=torch.bfloat16) if has_bfloat16(device) else nullcontext()
 
 
 def has_bfloat16(device: str) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,12 +39,20 @@ class TrainingError(Exception):
 
 @dataclass(frozen=True)
 class EncodedRow:
-    """Token ids of one row and completion; the completion ends with the model's end-of-turn token."""
+    """Token ids of one row and completion; the completion ends with the model's end-of-turn token.
+
+    logprobs: of the completion's tokens by the engine that sampled them, where it was not the student itself.
+    """
 
     prompt: list[int]
     teacher_prompt: list[int]
     completion: list[int]
     replay: bool
+    logprobs: list[float] | None = None
+
+
+# The loss at each token, [N], of rows by the student's logits and the teacher's log-probabilities, both [N, V].
+Objective = Callable[[Tensor, Tensor, Sequence[EncodedRow]], Tensor]
 
 
 def train(
@@ -76,6 +84,10 @@ def train(
     with student.parent() as parent:
         replay.targets = targets(parent, replay.rows)
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
+
+    def objective(logits_NV: Tensor, wanted_NV: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
+        return token_divergence(logits_NV, wanted_NV, recipe.divergence, js_beta=recipe.js_beta, top_k=recipe.top_k)
+
     losses: list[float] = []
     tokens, failing = 0, list(lesson.watch)
     corrected = {correction.question for correction in lesson.corrections}
@@ -95,7 +107,9 @@ def train(
         kept, kept_wanted = replay.draw(recipe.replay_per_step)
         weights = [1 / len(rows)] * len(rows) + [recipe.replay_weight / max(len(kept), 1)] * len(kept)
         with student.student() as network:
-            divergences = _backward(network, [*rows, *kept], [*wanted, *kept_wanted], weights, recipe)
+            both = [*rows, *kept]
+            skips = [0 if row.replay else recipe.skip_tokens for row in both]
+            divergences = backward(network, both, [*wanted, *kept_wanted], weights, objective, skips)
         loss = sum(divergences[: len(rows)]) / len(rows)
         norm = torch.nn.utils.clip_grad_norm_(student.parameters, recipe.grad_clip)
         if not torch.isfinite(norm):
@@ -202,16 +216,48 @@ def encode(codec: Codec, row: Row, recipe: Recipe) -> list[EncodedRow]:
 
 
 @torch.no_grad()
-def targets(teacher: Network, rows: Sequence[EncodedRow]) -> list[Tensor]:
+def targets(
+    teacher: Network, rows: Sequence[EncodedRow], temperature: float = 1.0, dtype: torch.dtype = torch.bfloat16
+) -> list[Tensor]:
     """The teacher's log-probabilities at each completion token: per row [L, V], in bfloat16 to save memory."""
     found: list[Tensor] = []
     for group in grouped(rows, teacher_side=True):
         logits_NV, lengths = row_logits(teacher, group, teacher_side=True)
         # Half the memory; float32 is used while normalising, a chunk at a time.
-        parts = logits_NV.split(chunk(logits_NV.device))
-        logprobs = [part.log_softmax(-1, dtype=torch.float32).to(torch.bfloat16) for part in parts]
+        parts = (logits_NV if temperature == 1 else logits_NV / temperature).split(chunk(logits_NV.device))
+        logprobs = [part.log_softmax(-1, dtype=torch.float32).to(dtype) for part in parts]
         found += torch.cat(logprobs).split(lengths)
     return found
+
+
+def backward(
+    network: Network,
+    rows: Sequence[EncodedRow],
+    wanted: Sequence[Tensor],
+    weights: Sequence[float],
+    objective: Objective,
+    skips: Sequence[int],
+) -> list[float]:
+    """Adds the gradient of the rows' weighted losses, a group of rows at a time; gives each row's mean."""
+    found: list[float] = []
+    for group in grouped(rows, teacher_side=False):
+        part = slice(len(found), len(found) + len(group))
+        means = losses(network, group, wanted[part], objective, skips[part])
+        (means * means.new_tensor(weights[part])).sum().backward()
+        found += means.tolist()
+    return found
+
+
+def losses(
+    network: Network,
+    rows: Sequence[EncodedRow],
+    wanted: Sequence[Tensor],
+    objective: Objective,
+    skips: Sequence[int],
+) -> Tensor:
+    """Each row's mean loss over its tokens, without its first `skips`: [rows]. All rows in one pass."""
+    logits_NV, lengths = row_logits(network, rows, teacher_side=False)
+    return row_means(objective(logits_NV, torch.cat(list(wanted)), rows), lengths, skips)
 
 
 def row_logits(network: Network, rows: Sequence[EncodedRow], *, teacher_side: bool) -> tuple[Tensor, list[int]]:
@@ -275,32 +321,6 @@ def _not_finite(step: int, recipe: Recipe) -> str:
         f"The loss is not finite at step {step}. Lower the learning rate (LL_TRAIN_LR, now "
         f"{recipe.learning_rate:g}) and try again; the active version is unchanged."
     )
-
-
-def _backward(
-    network: Network,
-    rows: Sequence[EncodedRow],
-    wanted: Sequence[Tensor],
-    weights: Sequence[float],
-    recipe: Recipe,
-) -> list[float]:
-    """Adds the gradient of the rows' weighted divergences, a group of rows at a time; gives each row's mean."""
-    found: list[float] = []
-    for group in grouped(rows, teacher_side=False):
-        part = slice(len(found), len(found) + len(group))
-        logits_NV, lengths = row_logits(network, group, teacher_side=False)
-        divergence_N = token_divergence(
-            logits_NV,
-            torch.cat(list(wanted[part])),
-            recipe.divergence,
-            js_beta=recipe.js_beta,
-            top_k=recipe.top_k,
-        )
-        skips = [0 if row.replay else recipe.skip_tokens for row in group]
-        means = row_means(divergence_N, lengths, skips)
-        (means * means.new_tensor(weights[part])).sum().backward()
-        found += means.tolist()
-    return found
 
 
 def _as_row(probe: Probe, rows: Sequence[Row]) -> Row:
