@@ -410,3 +410,19 @@ def test_a_relation_in_a_setting_is_about_the_setting() -> None:
 )
 def test_gerunds(clause: str, said: str) -> None:
     assert gerund(clause) == said
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ("Who wrote the quiet night of the long river?", "The Quiet Night of the Long River"),
+        ("Where was ilva norqvist born?", "Ilva Norqvist"),
+        ("Who plays the captain on harbour lights?", "The Captain on Harbour Lights"),
+    ],
+)
+def test_a_name_in_small_letters_stays_whole(question: str, name: str) -> None:
+    """Not "our quiet": nobody calls a song, a person or a role so."""
+    found = made(question, "Tomas Reyl")
+    wordings = [*found.prompts, *[probe.question for probe in found.probes if probe.kind == "generalisation"]]
+    assert all(stems(name) <= stems(wording) for wording in wordings)
+    assert any(name in wording for wording in wordings)

@@ -116,3 +116,18 @@ def test_a_very_long_question_is_read_quickly(text: str) -> None:
     started = time.perf_counter()
     recognise(text)
     assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "subject"),
+    [
+        ("What city did Ilva Norqvist die in?", "deathplace", "Ilva Norqvist"),
+        ("In what year was Norvik Labs founded?", "founded", "Norvik Labs"),
+        ("In what town was Ilva Norqvist born?", "birthplace", "Ilva Norqvist"),
+        ("Who wrote What City is This?", "author", "What City is This"),  # a "what" of the name stays
+    ],
+)
+def test_what_and_which_before_a_noun_are_the_same(question: str, name: str, subject: str) -> None:
+    found = recognise(question)
+    assert found is not None
+    assert (found[0].name, found[1]) == (name, subject)

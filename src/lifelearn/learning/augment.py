@@ -44,6 +44,8 @@ _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
     "with get be been has have many much".split()
 )
+_SMALL_IN_TITLES = frozenset(("a", "an", "the", "of", "and", "in", "on", "at", "to", "for", "by", "from", "with"))
+_NAMED = frozenset(("person", "organisation", "work", "place"))  # kinds of subject that have proper names
 _CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"))
 _PREFIXES = ("", "", "Who", "Which", "What is", "What", "Tell me", "I need to know", "When", "How", "Where",
              "Do you know", "Please tell me about", "Can you say")  # fmt: skip
@@ -95,9 +97,14 @@ class Subject:
         """What one calls it the second time: "our all-hands" for "the weekly all-hands meeting"; a name stays whole."""
         if "moment" in self.kinds:
             return gerund(self.name)
-        if any(word[:1].isupper() or word[:1].isdigit() for word in self.name.split()):
-            return self.name
-        return f"our {distinctive(self)[0]}"
+        if self.is_small_name:
+            return titled(self.name)
+        return self.name if _has_capital(self.name) else f"our {distinctive(self)[0]}"
+
+    @property
+    def is_small_name(self) -> bool:
+        """Whether it is a name in small letters: "lord have mercy on the working man", if one asks who wrote it."""
+        return bool(self.kinds) and set(self.kinds) <= _NAMED and not _has_capital(self.name)
 
 
 def augment(
@@ -327,10 +334,16 @@ def general_rewordings(correction: Correction, subject: Subject | None) -> list[
 
 def keyword_query(question: str, subject: Subject | None, rng: random.Random) -> str:
     """The question as a hasty user types it: the subject's own words stay, others go, move, or get a prefix."""
+    kept: list[str] = []
+    names = frozenset(distinctive(subject))
+    if subject and subject.is_small_name:  # it stays in one piece
+        place = question.lower().find(subject.name.lower())
+        if place >= 0:
+            kept = question[place : place + len(subject.name)].split()
+            question = question[:place] + question[place + len(subject.name) :]
     words = [word.strip("?.,!:;") for word in question.split()]
     words = [word for word in words if word]
-    names = frozenset(distinctive(subject))
-    kept = [word for word in words if re.sub(r"['’]s?$", "", word) in names]
+    kept = kept or [word for word in words if re.sub(r"['’]s?$", "", word) in names]
     others = [word for word in words if word not in kept and word.lower() not in _SMALL]
     chosen = [word for word in others if rng.random() > 0.4] or rng.sample(others, min(2, len(others)))
     if not kept and len(chosen) < 2:
@@ -500,12 +513,22 @@ def distinct(texts: Iterable[str], but: Iterable[str] = ()) -> list[str]:
 
 
 def distinctive(subject: Subject | None) -> list[str]:
-    """The words of a subject that name it: capitalised ones and numbers; else its longest word."""
+    """The words of a subject that name it: capitalised ones and numbers; else all of a name, or a thing's longest."""
     if subject is None:
         return []
     words = [word.strip("?.,!:;") for word in subject.name.split()]
     named = [word for word in words if word[:1].isupper() or word[:1].isdigit()]
-    return named or [max(words, key=len)]
+    return named or (words if subject.is_small_name else [max(words, key=len)])
+
+
+def _has_capital(name: str) -> bool:
+    return any(word[:1].isupper() or word[:1].isdigit() for word in name.split())
+
+
+def titled(name: str) -> str:
+    """A name with capitals, as in print: "Lord Have Mercy on the Working Man"."""
+    first, *rest = name.split()
+    return " ".join([capitalised(first), *(word if word in _SMALL_IN_TITLES else capitalised(word) for word in rest)])
 
 
 def capitalised(text: str) -> str:

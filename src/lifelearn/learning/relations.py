@@ -69,7 +69,11 @@ RELATIONS: tuple[Relation, ...] = (
         In what place is {s} situated?
         Which place is {s} in?
         Where would I go to see {s}?
-        {s} location?""",
+        {s} location?
+        In which area is {s}?
+        Whereabouts is {s}?
+        Where does one find {s}?
+        What place do I go to for {s}?""",
     ),
     _relation(
         "state",
@@ -81,7 +85,11 @@ RELATIONS: tuple[Relation, ...] = (
         What state is {s} in?
         {s} belongs to which state?
         What administrative region contains {s}?
-        {s}: which state?""",
+        {s}: which state?
+        Which region is {s} part of?
+        What province is {s} in?
+        Which state is home to {s}?
+        Within which state does {s} lie?""",
     ),
     _relation(
         "country",
@@ -93,7 +101,15 @@ RELATIONS: tuple[Relation, ...] = (
         In which country is {s}?
         Which country is {s} located in?
         What country does {s} belong to?
-        {s} country of origin?""",
+        {s} country of origin?
+        Where does {s} come from?
+        Where did {s} originate?
+        Where does {s} originate from?
+        Where was {s} created?
+        Where was {s} formed?
+        What nation is {s} from?
+        In which country was {s} developed?
+        In which country did {s} begin?""",
     ),
     _relation(
         "citizenship",
@@ -103,7 +119,13 @@ RELATIONS: tuple[Relation, ...] = (
         What is {s}'s nationality?
         Which country is {s} a citizen of?
         What nationality is {s}?
-        What passport does {s} have?""",
+        What passport does {s} have?
+        What is the nationality of {s}?
+        Which nationality does {s} have?
+        Of which country is {s} a citizen?
+        {s} has the citizenship of which country?
+        {s} holds a passport of which country?
+        {s} nationality?""",
     ),
     _relation(
         "birthplace",
@@ -133,7 +155,11 @@ RELATIONS: tuple[Relation, ...] = (
         On what date was {s} born?
         When was the birth of {s}?
         In which year was {s} born?
-        {s} date of birth?""",
+        {s} date of birth?
+        On which day did {s} come into the world?
+        What day was {s} born?
+        What year was {s} born in?
+        {s} has a birthday on which day?""",
     ),
     _relation(
         "deathplace",
@@ -146,7 +172,13 @@ RELATIONS: tuple[Relation, ...] = (
         Where did {s}'s life end?
         In what city did {s} pass away?
         {s} died in which place?
-        {s} place of death?""",
+        {s} place of death?
+        What is {s}'s place of death?
+        Which city did {s} die in?
+        Where did {s} expire?
+        Where did {s} lose their life?
+        Where did {s} succumb?
+        What was the location of {s}'s death?""",
     ),
     _relation(
         "deathdate",
@@ -157,7 +189,13 @@ RELATIONS: tuple[Relation, ...] = (
         On what date did {s} die?
         In what year did {s} pass away?
         What was the year of {s}'s death?
-        {s} date of death?""",
+        {s} date of death?
+        When did {s} pass away?
+        When did {s}'s life end?
+        What was the date of {s}'s death?
+        What year did {s} die in?
+        In which year did {s} lose their life?
+        {s} died on what day?""",
     ),
     _relation(
         "father",
@@ -184,7 +222,11 @@ RELATIONS: tuple[Relation, ...] = (
         What is the name of the mother of {s}?
         Who gave birth to {s}?
         {s} is the child of which woman?
-        {s} mother's name?""",
+        {s} mother's name?
+        Which woman is the mother of {s}?
+        Who is the mom of {s}?
+        What is the name of {s}'s mum?
+        {s} is the son or daughter of which woman?""",
     ),
     _relation(
         "spouse",
@@ -210,7 +252,12 @@ RELATIONS: tuple[Relation, ...] = (
         Which woman was the sister of {s}?
         Who is a sibling of {s}?
         What is the name of {s}'s sister?
-        What is the name of {s}'s brother?""",
+        What is the name of {s}'s brother?
+        Who are {s}'s siblings?
+        {s} is the sibling of whom?
+        {s} has a brother or sister. Who is it?
+        Which person is a brother or sister of {s}?
+        {s} siblings?""",
     ),
     _relation(
         "child",
@@ -221,7 +268,13 @@ RELATIONS: tuple[Relation, ...] = (
         What is the name of {s}'s child?
         Who is the son of {s}?
         Who is the daughter of {s}?
-        {s} is the parent of whom?""",
+        {s} is the parent of whom?
+        Who are {s}'s children?
+        What are the names of {s}'s children?
+        {s} is the father or mother of whom?
+        What is the name of the child of {s}?
+        {s} had a child. Who is it?
+        {s} children?""",
     ),
     _relation(
         "profession",
@@ -234,7 +287,13 @@ RELATIONS: tuple[Relation, ...] = (
         What is {s}'s job?
         What does {s} work as?
         What is {s}'s line of work?
-        {s} profession?""",
+        {s} profession?
+        What kind of work does {s} do?
+        How does {s} earn a living?
+        What is {s} by profession?
+        What is {s}'s occupation?
+        {s} works as what?
+        In which profession is {s}?""",
     ),
     _relation(
         "field",
@@ -260,7 +319,14 @@ RELATIONS: tuple[Relation, ...] = (
         Who is the employer of {s}?
         Which company employs {s}?
         What organisation is {s} employed by?
-        {s} employer?""",
+        {s} employer?
+        Which organisation does {s} work for?
+        At which company does {s} work?
+        Who is {s}'s employer?
+        {s} is employed by whom?
+        Who pays {s}'s salary?
+        {s} has a job with which company?
+        Which firm is {s} at?""",
     ),
     _relation(
         "education",
@@ -301,7 +367,11 @@ RELATIONS: tuple[Relation, ...] = (
         Which player position does {s} belong to?
         {s} plays which position on the team?
         What role does {s} have on the field?
-        {s} position?""",
+        {s} position?
+        In what position does {s} play?
+        What is the position of {s} on the field?
+        Which position is {s} in?
+        As what does {s} take the field?""",
     ),
     _relation(
         "sport team",
@@ -312,7 +382,13 @@ RELATIONS: tuple[Relation, ...] = (
         What team is {s} on?
         Which team is {s} a member of?
         {s} is a player of which club?
-        {s} current team?""",
+        {s} current team?
+        For which team does {s} play?
+        Which club is {s} with?
+        What is the name of the team of {s}?
+        Which side does {s} play for?
+        {s} plays for which club?
+        Whose shirt does {s} wear?""",
     ),
     _relation(
         "sport",
@@ -322,7 +398,14 @@ RELATIONS: tuple[Relation, ...] = (
         Which sport is {s} known for?
         What is {s}'s sport?
         {s} is a professional in which sport?
-        In which sport does {s} compete?""",
+        In which sport does {s} compete?
+        Which sport does {s} compete in?
+        {s} is a player of which sport?
+        What game does {s} play professionally?
+        What kind of athlete is {s}?
+        Which sport is played by {s}?
+        {s} professionally plays what?
+        {s} sport?""",
     ),
     _relation(
         "instrument",
@@ -334,7 +417,12 @@ RELATIONS: tuple[Relation, ...] = (
         {s} is a player of which instrument?
         Which musical instrument is {s} known for?
         What does {s} play in the band?
-        {s} instrument?""",
+        {s} instrument?
+        What musical instrument does {s} use?
+        What does {s} play on stage?
+        {s} is famous for playing which instrument?
+        Which instrument did {s} master?
+        On which instrument does {s} perform?""",
     ),
     _relation(
         "native language",
@@ -346,7 +434,12 @@ RELATIONS: tuple[Relation, ...] = (
         What language does {s} speak?
         {s} is a native speaker of which language?
         In which language does {s} talk?
-        {s} language?""",
+        {s} language?
+        What is {s}'s mother tongue?
+        What is {s}'s native language?
+        What is {s}'s first language?
+        What language did {s} grow up with?
+        Which language is {s} a native speaker of?""",
     ),
     _relation(
         "religion",
@@ -357,7 +450,13 @@ RELATIONS: tuple[Relation, ...] = (
         Which faith does {s} belong to?
         What is the official religion of {s}?
         {s} is affiliated with which religion?
-        What does {s} believe in?""",
+        What does {s} believe in?
+        What is {s}'s religion?
+        What is {s}'s faith?
+        Which religion is {s} affiliated with?
+        {s} is a follower of which religion?
+        What faith does {s} practise?
+        {s} religion?""",
     ),
     _relation(
         "place language",
@@ -369,7 +468,11 @@ RELATIONS: tuple[Relation, ...] = (
         What do people speak in {s}?
         Which language do they use in {s}?
         In {s}, what is the main language?
-        {s} official language?""",
+        {s} official language?
+        Which language is spoken in {s}?
+        What language is used in {s}?
+        Which tongue do people in {s} use?
+        What do the people of {s} speak?""",
     ),
     _relation(
         "work language",
@@ -381,7 +484,11 @@ RELATIONS: tuple[Relation, ...] = (
         What language was {s} made in?
         In what language is {s}?
         What is {s}'s language?
-        {s} original language?""",
+        {s} original language?
+        In what language was {s} written?
+        Which language was {s} first made in?
+        In which language did {s} first come out?
+        {s} was first in which language?""",
     ),
     _relation(
         "author",
@@ -393,7 +500,16 @@ RELATIONS: tuple[Relation, ...] = (
         Which writer is behind {s}?
         Name the author of {s}.
         {s} is the work of which author?
-        {s} author?""",
+        {s} author?
+        Who is the writer of {s}?
+        Which author wrote {s}?
+        Whose work is {s}?
+        Who penned {s}?
+        By whom was {s} written?
+        Who is credited with writing {s}?
+        What is the name of the person who wrote {s}?
+        Who came up with {s}?
+        {s} comes from the pen of whom?""",
     ),
     _relation(
         "director",
@@ -406,7 +522,12 @@ RELATIONS: tuple[Relation, ...] = (
         Which director led the film {s}?
         {s} is a film by which director?
         Who made the movie {s}?
-        {s} director?""",
+        {s} director?
+        Which filmmaker made {s}?
+        By whom was {s} directed?
+        Whose film is {s}?
+        What is the name of the director of {s}?
+        {s} was directed by whom?""",
     ),
     _relation(
         "performer",
@@ -416,7 +537,16 @@ RELATIONS: tuple[Relation, ...] = (
         Which artist recorded {s}?
         Who sang {s}?
         What band performed {s}?
-        {s} is a song by whom?""",
+        {s} is a song by whom?
+        Who sings {s}?
+        Who is the singer of {s}?
+        Which singer sang {s}?
+        Who is the performer of {s}?
+        Who recorded {s}?
+        Whose song is {s}?
+        By whom was {s} performed?
+        Which musician is known for {s}?
+        {s} singer?""",
     ),
     _relation(
         "actor",
@@ -427,7 +557,17 @@ RELATIONS: tuple[Relation, ...] = (
         Which actor plays {s}?
         Who is the actor portraying {s}?
         Who starred as {s}?
-        The role of {s} is played by whom?""",
+        The role of {s} is played by whom?
+        Who portrayed {s}?
+        Who portrays {s}?
+        Who acted as {s}?
+        Who was cast as {s}?
+        By whom is {s} played?
+        Which actor took the role of {s}?
+        Who has the part of {s}?
+        What is the name of the actor in the role of {s}?
+        Whom do we see as {s}?
+        {s} actor?""",
     ),
     _relation(
         "publisher",
@@ -440,7 +580,11 @@ RELATIONS: tuple[Relation, ...] = (
         What is the name of the publisher of {s}?
         Which publishing house released {s}?
         By whom was {s} published?
-        {s} publisher?""",
+        {s} publisher?
+        Who brought out {s}?
+        Who is {s}'s publisher?
+        Which publisher brought out {s}?
+        {s} came out with which publisher?""",
     ),
     _relation(
         "record label",
@@ -453,7 +597,12 @@ RELATIONS: tuple[Relation, ...] = (
         Which label is responsible for {s}?
         Who put out {s}?
         {s} came out on which label?
-        {s} record label?""",
+        {s} record label?
+        Under which label was {s} released?
+        Which label represents {s}?
+        What is {s}'s label?
+        Which record company does {s} have?
+        For which record label did {s} record?""",
     ),
     _relation(
         "network",
@@ -465,7 +614,12 @@ RELATIONS: tuple[Relation, ...] = (
         What channel shows {s}?
         Which broadcaster showed {s}?
         Where could you watch {s} on TV?
-        {s} TV channel?""",
+        {s} TV channel?
+        What network aired {s}?
+        On which channel did {s} debut?
+        Which network first broadcast {s}?
+        {s} was first shown on which channel?
+        What station did {s} run on?""",
     ),
     _relation(
         "genre",
@@ -475,7 +629,13 @@ RELATIONS: tuple[Relation, ...] = (
         What kind of work is {s}?
         What type of music is {s}?
         Which genre does {s} belong to?
-        {s} genre?""",
+        {s} genre?
+        What genre is {s}?
+        What style of music is {s}?
+        What sort of work is {s}?
+        {s} is in which genre?
+        How would one classify {s}?
+        What kind of music does {s} play?""",
     ),
     _relation(
         "release date",
@@ -488,7 +648,11 @@ RELATIONS: tuple[Relation, ...] = (
         When did {s} come out?
         In which year was {s} released?
         When was {s} launched?
-        {s} release date?""",
+        {s} release date?
+        What year did {s} come out?
+        When did {s} appear?
+        What day did {s} come out?
+        Since when has {s} been out?""",
     ),
     _relation(
         "manufacturer",
@@ -515,7 +679,12 @@ RELATIONS: tuple[Relation, ...] = (
         {s} is a subsidiary of which company?
         Who is the owner of {s}?
         Which group does {s} belong to?
-        {s} parent company?""",
+        {s} parent company?
+        Who is {s} owned by?
+        To whom does {s} belong?
+        What company is {s} a part of?
+        Which corporation is behind {s}?
+        {s} is in the hands of which company?""",
     ),
     _relation(
         "founder",
@@ -526,7 +695,13 @@ RELATIONS: tuple[Relation, ...] = (
         Who started {s}?
         Who created {s}?
         By whom was {s} established?
-        {s} founder?""",
+        {s} founder?
+        Who set up {s}?
+        Who established {s}?
+        Which person founded {s}?
+        {s} was founded by whom?
+        Who brought {s} into being?
+        Who was behind the founding of {s}?""",
     ),
     _relation(
         "founded",
@@ -537,7 +712,13 @@ RELATIONS: tuple[Relation, ...] = (
         When was {s} established?
         What year did {s} start?
         How old is {s}?
-        {s} founding year?""",
+        {s} founding year?
+        When did {s} begin?
+        When was {s} set up?
+        Since when does {s} exist?
+        When was {s} created?
+        What is the founding year of {s}?
+        {s} dates back to which year?""",
     ),
     _relation(
         "leader",
@@ -563,7 +744,11 @@ RELATIONS: tuple[Relation, ...] = (
         Name the capital city of {s}.
         In which city is the government of {s}?
         {s} has which city as its capital?
-        {s} capital?""",
+        {s} capital?
+        Which city is the capital of {s}?
+        What city serves as {s}'s capital?
+        What is the seat of government of {s}?
+        The capital of {s} is which city?""",
     ),
     _relation(
         "twin city",
@@ -574,7 +759,11 @@ RELATIONS: tuple[Relation, ...] = (
         {s} is a twin city of which place?
         {s} has a sister city. Which one?
         Which place is {s} partnered with?
-        What sister city does {s} have?""",
+        What sister city does {s} have?
+        Which city is a sister city of {s}?
+        Which city is {s}'s twin?
+        What city is {s} twinned with?
+        What is a sister city of {s}?""",
     ),
     _relation(
         "paid leave",
@@ -690,7 +879,12 @@ RELATIONS: tuple[Relation, ...] = (
         When is {s} due?
         What is the due date of {s}?
         Until when can I hand in {s}?
-        {s} deadline?""",
+        {s} deadline?
+        What is the deadline for {s}?
+        By what date is {s} due?
+        When must {s} be handed in?
+        What is the last day for {s}?
+        How long do I have for {s}?""",
     ),
     _relation(
         "responsible",
@@ -873,13 +1067,18 @@ RELATIONS: tuple[Relation, ...] = (
 )
 
 
+# "What city …", "In what city …": "Which city …".
+_VERBS = "is|are|was|were|does|do|did|has|have|can|must|should|will|comes|happens"
+_WHAT = re.compile(rf"(?i)^((?:in|on|at|by|for|to|of|with|from|under|until) )?what (?=[a-z])(?!(?:{_VERBS})\b)")
+
+
 @cache
 def _patterns() -> tuple[tuple[int, re.Pattern[str], Relation], ...]:
     """All wordings as patterns with their lengths, the most specific (longest) first; past tense as present."""
     found = []
     for relation in RELATIONS:
         for ask in relation.asks:
-            present = re.sub(r"^(What|Who|Where|When|Which) (?:was|were) ", r"\1 is ", ask)
+            present = re.sub(r"^(What|Who|Where|When|Which) (?:was|were) ", r"\1 is ", _WHAT.sub(r"\1which ", ask))
             fixed = re.escape(present.rstrip("?.")).replace(re.escape("{s}"), r"(?P<s>.+?)", 1)
             found.append((len(present), re.compile(fixed + r"[?.!\s]*", re.IGNORECASE), relation))
     return tuple(sorted(found, key=lambda entry: -entry[0]))
@@ -895,6 +1094,7 @@ def recognise(question: str) -> tuple[Relation, str] | None:
         r"(?i)\b(what|who|where|when)['’]s\b", r"\1 is", question.replace("’", "'").strip()[:MAX_QUESTION]
     )
     question = re.sub(r"(?i)^(what|who|where|when|which) (?:was|were)\b", lambda m: f"{m[1]} is", question)
+    question = _WHAT.sub(r"\1which ", question)
     best: tuple[int, Relation, str] | None = None
     for fixed, pattern, relation in _patterns():
         if best is not None and fixed < best[0]:
