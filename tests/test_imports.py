@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -137,3 +139,16 @@ def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     assert imported <= declared, f"add to pyproject.toml: {', '.join(sorted(imported - declared))}"
     unused = declared - imported - NEEDED_BY_OTHERS
     assert not unused, f"nothing imports {', '.join(sorted(unused))}: take it out of pyproject.toml"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+)
+def test_threads_do_not_spin_for_long_unless_they_are_told_to(given: dict[str, str], expected: str) -> None:
+    inherited = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    script = "import os, lifelearn; print(os.environ.get('GOMP_SPINCOUNT'))"
+    found = subprocess.run(
+        [sys.executable, "-c", script], env={**inherited, **given}, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == expected

@@ -19,10 +19,6 @@ MODULE = "lifelearn.workspace.jobs.trainer"
 GRACE = 3.0  # seconds that it has to end by itself
 TICK = 0.5  # seconds between two looks at whether the job is still wanted
 
-# Threads of a matrix product that wait for the slowest one, whose core is busy with a chat, sleep instead of spinning:
-# measured with one of two cores busy, training goes on 1.5 times as fast; with none busy, as fast as ever.
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
-
 Record = Callable[[str, Callable[[], str]], str]  # name, what runs the stage -> its result, of now or recorded
 
 
@@ -42,7 +38,7 @@ class Trainer:
             command(MODULE),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**WAITING, **environment()},
+            env=environment(),
             start_new_session=True,  # Ctrl-C is for the worker, which ends it
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
