@@ -121,9 +121,7 @@ def speed(out: Out, model: Model = None) -> None:
 @bench.command()
 def skills(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for report.json and the two pictures.")],
-    methods: Annotated[
-        str, typer.Option("--methods", metavar="A,B", help="sdft, sft, trl, sdft_teacher, or all.")
-    ] = "all",
+    methods: Annotated[str, typer.Option("--methods", metavar="A,B", help="sdft, sft, trl or all.")] = "all",
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many held-out tasks a skill.")
     ] = None,

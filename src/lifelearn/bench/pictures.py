@@ -72,8 +72,8 @@ def frontier(report: Mapping[str, Any], path: Path) -> None:
         axes.set_ylabel(f"new skill ({first}), % right")
         axes.set_ylim(-4, 104)
     grid[0][0].set_xlim(-4, 104)
+    grid[0][1].margins(x=0.2)
     grid[0][1].set_xlim(left=0)
-    grid[0][1].margins(x=0.12)
     grid[0][0].legend(frameon=False, fontsize=8)
     figure.suptitle("One skill from the base; numbers are learning rates, bars 95 % intervals", fontsize=9)
     _save(figure, path)
@@ -143,4 +143,4 @@ def _grid(width: float, height: float, down: int, across: int) -> tuple[Any, Any
 def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     kind = path.suffix.removeprefix(".")
-    figure.savefig(path, format=kind, dpi=110, facecolor="white", metadata={"Date": None} if kind == "svg" else None)
+    figure.savefig(path, format=kind, dpi=100, facecolor="white", metadata={"Date": None} if kind == "svg" else None)

@@ -1,9 +1,9 @@
 """`lifelearn bench skills`: the paper's sequential experiment at a size that runs here.
 
-Three skills (tasks.py) are learned one after another from the same demonstrations: by SDFT on the student's own
-rollouts, by SDFT on the teacher's, by SFT, and by TRL's `SDFTTrainer`. After each skill every skill is asked again,
-freely and greedily, in fresh contexts; so are general questions; and drift from the base is measured on general text.
-All methods train an adapter of one rank, for the same steps on the same prompts; it is merged before the next skill.
+Three skills (tasks.py) are learned one after another from the same demonstrations: by SDFT, by SFT, and by TRL's
+`SDFTTrainer`. After each skill every skill is asked again, freely and greedily, in fresh contexts; so are general
+questions; and drift from the base is measured on general text. All methods train an adapter of one rank, for the same
+steps on the same prompts; it is merged before the next skill.
 
 Departures from the paper (arXiv 2601.19897), with their numbers in docs/LOG.md: the teacher sees the demonstration as
 an answer given before, twice, to the same question, because a model of this size does not follow the paper's wording;
@@ -66,19 +66,20 @@ class Plan:
     warmup_steps: int = 3
     rollout_tokens: int = 24
 
-    def config(self, rate: float, folder: Path, template: str, **changes: Any) -> SDFTConfig:
+    def config(self, rate: float, folder: Path, template: str) -> SDFTConfig:
         """Our trainer's settings."""
         return SDFTConfig(
             output_dir=str(folder), use_peft=True, merge_adapter=True, lora_r=self.rank, learning_rate=rate,
             max_steps=self.steps, num_prompts_per_batch=self.prompts_per_step, warmup_steps=self.warmup_steps,
             temperature=0.0, max_completion_length=self.rollout_tokens, num_loss_tokens_to_skip=0,
-            teacher_prompt_template=template, save_steps=0, report_to=(), seed=self.seed, **changes,
+            teacher_prompt_template=template, save_steps=0, report_to=(), seed=self.seed,
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Method:
-    """`train` writes the model in the first folder, trained on the tasks, into the second; it gives the losses.
+    """`train` writes the model in the first folder, trained on the tasks, into the second; it gives the losses, if it
+    has them.
 
     rates: learning rates that are tried on the first skill; the sequence takes the one named by `chosen`.
     """
@@ -123,17 +124,8 @@ class SFTTrainer(SDFTTrainer):
 
 def sdft(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Path) -> list[float]:
     """SDFT on the student's own rollouts, as in the paper."""
-    return _ours(start, tasks, plan, rate, folder)
-
-
-def sdft_teacher(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Path) -> list[float]:
-    """SDFT on the teacher's rollouts: the same loss, off-policy."""
-    return _ours(start, tasks, plan, rate, folder, generate_from_teacher=True)
-
-
-def _ours(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Path, **changes: Any) -> list[float]:
     base, tokenizer, _ = LocalChatModel.parts(str(start), folder, place="cpu")
-    config = plan.config(rate, folder, shown_before(tokenizer), **changes)
+    config = plan.config(rate, folder, shown_before(tokenizer))
     return SDFTTrainer(base, tokenizer, config, _rows(tasks)).train().losses
 
 
@@ -174,18 +166,16 @@ def trl(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Pat
         trainer = trl_on(base, demonstrations, Path(aside), lora, settings)
         with redirect_stdout(io.StringIO()):  # it prints figures of its own
             trainer.train()
-        losses = [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
         trainer.model.merge_and_unload().to(base.dtype).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return losses
+    return []  # it was told not to log
 
 
-# Rates that were tried (docs/LOG.md). TRL and the teacher's rollouts take one: TRL's steps are several times slower.
+# Rates from the search in docs/LOG.md. TRL takes one, ours, because its steps are several times slower.
 METHODS: dict[str, Method] = {
     "sdft": Method(sdft, (1e-3, 2e-3, 4e-3), 2e-3),
     "sft": Method(sft, (2e-4, 4e-4, 8e-4), 4e-4),
     "trl": Method(trl, (2e-3,), 2e-3),
-    "sdft_teacher": Method(sdft_teacher, (1e-3,), 1e-3),
 }
 
 
