@@ -129,7 +129,7 @@ def skills(
     seed: Seed = None,
     model: Model = None,
 ) -> None:
-    """Three small skills, one after another: by SDFT, by SFT, by TRL. About 40 minutes on two cores."""
+    """Three small skills, one after another: by SDFT, by SFT, by TRL. About 20 minutes on a core of its own."""
     import tempfile
 
     from lifelearn.bench import pictures

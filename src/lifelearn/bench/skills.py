@@ -56,7 +56,7 @@ class SkillsError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """The size of the experiment. Defaults were chosen to end within 45 minutes on two cores (docs/LOG.md)."""
+    """The size of the experiment. Defaults take some 20 minutes on a core of its own (docs/LOG.md)."""
 
     seed: int = 0
     held_out: int = 24  # tasks of each skill that are asked
