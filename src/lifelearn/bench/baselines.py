@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
 
 from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
 from lifelearn.learning.recipe import Recipe
@@ -180,49 +181,69 @@ def trl_trainer(
     min_new_tokens: int | None = None,
 ) -> Any:
     """TRL's trainer on a float32 copy of the base, at the settings of `recipe`; with an adapter if one is given."""
+    prompts = list(dict.fromkeys(row.prompt[-1].content for row in lesson.rows if row.kind == "fact"))
+    demonstration = lesson.demonstrations[0].completion
+    settings = {
+        "max_steps": recipe.max_steps,
+        "learning_rate": recipe.learning_rate,
+        "warmup_steps": recipe.warmup_steps,
+        "per_device_train_batch_size": recipe.facts_per_step,
+        "max_prompt_length": recipe.max_prompt_tokens,
+        "max_completion_length": recipe.max_completion_tokens,
+        "temperature": recipe.rollout_temperature,
+        "num_loss_tokens_to_skip": recipe.skip_tokens,
+        "teacher_update_rate": recipe.ema_rate,
+        "teacher_prompt_template": PAPER_CONTEXT.replace("{demonstration}", "{privileged_context}"),
+        "max_grad_norm": recipe.grad_clip,
+        "seed": recipe.seed,
+        "generation_kwargs": {} if min_new_tokens is None else {"min_new_tokens": min_new_tokens},
+    }
+    return trl_on(model.base, [(text, demonstration) for text in prompts], folder, peft_config, settings)
+
+
+def trl_on(
+    base: PreTrainedModel,
+    demonstrations: Sequence[tuple[str, str]],
+    folder: Path,
+    peft_config: Any,
+    settings: Mapping[str, Any],
+) -> Any:
+    """TRL's trainer on a float32 copy of `base`, for prompts with their demonstrations.
+
+    settings: of TRL's `SDFTConfig`, over the paper's: forward KL over the whole vocabulary, a rollout a prompt, an
+    averaging teacher.
+    """
     import copy
 
     from datasets import Dataset
     from transformers import AutoTokenizer
     from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 
-    prompts = list(dict.fromkeys(row.prompt[-1].content for row in lesson.rows if row.kind == "fact"))
-    demonstration = lesson.demonstrations[0].completion
     rows = Dataset.from_list(
-        [{"prompt": [{"role": "user", "content": text}], "privileged_context": demonstration} for text in prompts]
+        [
+            {"prompt": [{"role": "user", "content": text}], "privileged_context": demonstration}
+            for text, demonstration in demonstrations
+        ]
     )
-    template = PAPER_CONTEXT.replace("{demonstration}", "{privileged_context}")
     config = SDFTConfig(
         output_dir=str(folder),
-        max_steps=recipe.max_steps,
-        learning_rate=recipe.learning_rate,
-        warmup_steps=recipe.warmup_steps,
-        per_device_train_batch_size=recipe.facts_per_step,
         gradient_accumulation_steps=1,
         num_generations=1,
-        max_prompt_length=recipe.max_prompt_tokens,
-        max_completion_length=recipe.max_completion_tokens,
-        temperature=recipe.rollout_temperature,
         distillation_mode="full_logits",
         distillation_alpha=0.0,  # forward KL
         distillation_is_clip=None,
-        num_loss_tokens_to_skip=recipe.skip_tokens,
         teacher_model_kind="ema",
-        teacher_update_rate=recipe.ema_rate,
-        teacher_prompt_template=template,
-        max_grad_norm=recipe.grad_clip,
-        seed=recipe.seed,
         bf16=True,
-        use_cpu=model.base.device.type == "cpu",
+        use_cpu=base.device.type == "cpu",
         gradient_checkpointing=False,
         save_strategy="no",
         report_to=[],
-        generation_kwargs={} if min_new_tokens is None else {"min_new_tokens": min_new_tokens},
         disable_tqdm=True,
         logging_strategy="no",
+        **settings,
     )
-    tokenizer = AutoTokenizer.from_pretrained(model.base.config._name_or_path)
-    network = copy.deepcopy(model.base).float().requires_grad_(True)
+    tokenizer = AutoTokenizer.from_pretrained(base.config._name_or_path)
+    network = copy.deepcopy(base).float().requires_grad_(True)
     return SDFTTrainer(
         model=network, args=config, train_dataset=rows, processing_class=tokenizer, peft_config=peft_config
     )

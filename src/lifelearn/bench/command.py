@@ -1,4 +1,4 @@
-"""`lifelearn bench corrections|detection|speed`: reads the rows, runs the bench, writes and shows the report.
+"""`lifelearn bench corrections|detection|speed|skills`: reads the rows, runs the bench, writes and shows the report.
 
 Nothing heavy is imported before a command needs it.
 """
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from lifelearn.learning.chat_model import ChatModel
     from lifelearn.settings import Settings
 
-bench = typer.Typer(name="bench", help="Measure what is claimed: corrections, detection, speed.", no_args_is_help=True)
+bench = typer.Typer(
+    name="bench", help="Measure what is claimed: corrections, detection, speed, skills.", no_args_is_help=True
+)
 
 Rows = Annotated[Path, typer.Option("--rows", metavar="FILE.jsonl", help="Evaluation rows, JSON Lines.")]
 Out = Annotated[Path, typer.Option("--out", metavar="REPORT.json", help="Where the report goes.")]
@@ -114,6 +116,41 @@ def speed(out: Out, model: Model = None) -> None:
     report = run(local, settings.recipe(), say=typer.echo)
     write(report, out)
     typer.echo(f"Written to {out}.")
+
+
+@bench.command()
+def skills(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for report.json and the two pictures.")],
+    methods: Annotated[str, typer.Option("--methods", metavar="A,B", help="sdft, sft, trl or all.")] = "all",
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many held-out tasks a skill.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Optimiser steps a skill.")] = None,
+    seed: Seed = None,
+    model: Model = None,
+) -> None:
+    """Three small skills, one after another: by SDFT, by SFT, by TRL. About 20 minutes on a core of its own."""
+    import tempfile
+
+    from lifelearn.bench import pictures
+    from lifelearn.bench.corrections import write
+    from lifelearn.bench.skills import METHODS, Plan, check, sentences
+    from lifelearn.bench.skills import skills as run
+
+    names = list(METHODS) if methods == "all" else [name for name in methods.split(",") if name]
+    check(names, out)
+    _, local, _ = _opened(model, None)
+    given = {"seed": seed, "held_out": limit, "steps": steps}
+    plan = Plan(**{name: value for name, value in given.items() if value is not None})
+    with tempfile.TemporaryDirectory(dir=out, prefix="models-") as folder:
+        report = run(
+            local, plan, names, Path(folder), typer.echo, keep=lambda so_far: write(so_far, out / "report.json")
+        )
+    pictures.frontier(report, out / "frontier.png")
+    pictures.sequence(report, out / "sequence.png")
+    for sentence in sentences(report):
+        typer.echo(sentence)
+    typer.echo(f"Written to {out}: report.json, frontier.png, sequence.png.")
 
 
 def _opened(model: str | None, seed: int | None) -> tuple[Settings, LocalChatModel, ChatModel | None]:
