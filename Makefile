@@ -31,7 +31,7 @@ serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 	@$(BIN)/lifelearn serve $(ARGS)
 
 test: lint $(PAGES) system ## lint, types and all tests but those for a GPU
-	$(BIN)/python -m pytest -m "not gpu" $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadgroup $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/ruff check .

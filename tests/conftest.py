@@ -19,6 +19,20 @@ TEMPLATE = (
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Tests that start processes, look at all there are, or use the real model: one after another, beside all others.
+ONE_AT_A_TIME = (
+    "test_browser", "test_chat", "test_exactness", "test_exporting", "test_exporting_llama", "test_faults",
+    "test_hosts", "test_inference", "test_jobs", "test_kills", "test_learning_for_real", "test_promise", "test_serve",
+    "test_upgrades", "test_webhooks_sending",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.stem in ONE_AT_A_TIME:
+            item.add_marker(pytest.mark.xdist_group("one at a time"))
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting, key or hub of the machine reaches a test."""

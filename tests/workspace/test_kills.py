@@ -33,7 +33,7 @@ from lifelearn.workspace.versions.tables import Activation, Version
 from workspace.fakes import BOTH
 from workspace.learning import WebProcess, kill_quietly, organization, pids, states, taught, until
 
-KILLS = int(os.environ.get("LL_TEST_KILLS", "25"))
+KILLS = int(os.environ.get("LL_TEST_KILLS", "10"))
 ORGANIZATIONS = 3
 
 pytestmark = pytest.mark.timeout(90 + 12 * KILLS)
