@@ -306,6 +306,13 @@ def test_differences_keep_every_letter(before: str, after: str) -> None:
         assert not any(differs for _, differs in (*left, *right))
 
 
+def test_differences_of_texts_that_repeat_themselves_are_quick() -> None:
+    started = time.process_time()
+    differences("a b " * 2_000, "a c " * 2_000)
+    differences("a b " * (compare.DIFFERENCE_WORDS // 2), "a c " * (compare.DIFFERENCE_WORDS // 2))
+    assert time.process_time() - started < 2
+
+
 def test_differences_are_of_words() -> None:
     left, right = differences("The hotline is 12 34, on weekdays.", "The new hotline is 56 78, on weekdays.")
     assert [text for text, differs in left if differs] == ["12 34"]

@@ -103,7 +103,10 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
                     sweep_work(settings, database)
             except DBAPIError as error:
                 log.warning("the database does not answer", error=str(error).splitlines()[0])
-    os._exit(0)  # trainers end as their input closes; what the engine waits for is another worker's
+                reaper.forget()
+        taken_for_dead = not stopping.is_set()
+    # Trainers end as their input closes; what the engine waits for is another worker's.
+    os._exit(1 if taken_for_dead else 0)
 
 
 class Reaper:
@@ -133,6 +136,10 @@ class Reaper:
                 with self._database.write() as db:
                     db.execute(delete(Worker).where(Worker.id.in_(dead)))
             self._fail_given_up()
+
+    def forget(self) -> None:
+        """What could not be looked at did not stand still."""
+        self._seen.clear()
 
     def _is_dead(self, worker: Worker) -> bool:
         """Of this host, one that has let go of its lock; of any, one whose count stands still."""
@@ -249,6 +256,8 @@ def check(settings: Settings) -> None:
 def _lock_file(worker_id: uuid.UUID) -> Path:
     folder = Path(tempfile.gettempdir()) / f"life-learn-workers-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise WorkerError(f"{folder} belongs to another user, who could take workers for dead. Remove it.")
     return folder / f"{worker_id}.lock"
 
 

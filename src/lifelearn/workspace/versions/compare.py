@@ -41,7 +41,7 @@ QUESTION_CHARS = 4_000
 ANSWER_CHARS = 20_000
 MOST_SECONDS = 180.0
 CHECK_SECONDS = 5.0  # between two looks at whether the reader may still read
-DIFFERENCE_WORDS = 1_500  # of a text in which differences are looked for
+DIFFERENCE_WORDS = 300  # of a text in which differences are looked for: cubic time where a model repeats itself, 0.4 s
 
 Part = tuple[str, bool]  # a piece of a text, and whether the other text has it not
 
