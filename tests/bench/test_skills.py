@@ -131,9 +131,7 @@ def test_tasks_are_a_function_of_the_seed() -> None:
         assert tasks[:20] == skill.tasks(20, 1, False)
         assert len({task.prompt for task in tasks}) == 50
         with pytest.raises(ValueError, match="no 2 different tasks"):
-            Skill("one", lambda rng, held_out: SKILLS[0].make(random.Random(0), held_out), called).tasks(
-                100_000, 0, True
-            )
+            Skill("one", lambda rng, held_out: SKILLS[0].make(random.Random(0), held_out), called).tasks(2, 0, True)
 
 
 def test_the_teachers_template_is_a_conversation(tiny: Any) -> None:
