@@ -79,8 +79,6 @@ def train(
 
     config = SDFTConfig(output_dir=str(output), report_to=trackers(report_to), **values)
     talks = int(os.environ.get("RANK", "0")) == 0
-    if config.rollouts == "vllm":
-        _stand_alone()
     data = read_demonstrations(dataset, config.teacher_prompt_template, split=split, subset=subset)
     held = None
     if eval_dataset is not None:
@@ -155,13 +153,6 @@ def _kind(config: SDFTConfig) -> str:
 
 def _silent(text: str) -> None:
     pass
-
-
-def _stand_alone() -> None:
-    """vLLM in the trainer's process wants a process group, of one where nothing was launched."""
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29541"}
-    for name, value in alone.items():
-        os.environ.setdefault(name, value)
 
 
 _with_options()
