@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lifelearn.chat_models.default_model import BUNDLED, resolve
-from lifelearn.learning import sdft
 from lifelearn.learning.chat_model import Sampling
+from lifelearn.learning.loss import importance_ratio
 from lifelearn.learning.rollout import Sampled
 from lifelearn.learning.sdft import OwnRollouts, SDFTConfig, SDFTTrainer
 from lifelearn.settings import load_settings
@@ -83,13 +83,12 @@ def test_vllm_answers_with_the_weights_of_each_step(
     assert furthest(trainer, prompts, before) > 100 * TOLERANCE, "the weights before the step would not pass"
 
     ratios: list[Tensor] = []
-    plain = sdft.importance_ratio
 
     def watched(student_N: Tensor, engine_N: Tensor, clip: float) -> Tensor:
         ratios.append((student_N - engine_N).exp())
-        return plain(student_N, engine_N, clip)
+        return importance_ratio(student_N, engine_N, clip)
 
-    monkeypatch.setattr(sdft, "importance_ratio", watched)
+    monkeypatch.setattr("lifelearn.learning.sdft.importance_ratio", watched)
     done = trainer.train()
     assert len(done.losses) == 3
     assert all(math.isfinite(loss) and loss > 0 for loss in done.losses)
