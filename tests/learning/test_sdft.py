@@ -700,10 +700,7 @@ class FakeVllm:
 
 
 @pytest.mark.parametrize("use_peft", [True, False])
-def test_vllm_gets_the_students_weights_at_every_step(
-    make: Make, use_peft: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RANK", "0")  # as under a launcher: nothing is set that outlives the test
+def test_vllm_gets_the_students_weights_at_every_step(make: Make, use_peft: bool) -> None:
     fake = FakeVllm()
 
     def engine(student: Any, codec: Any) -> Rollouts:
@@ -726,7 +723,6 @@ def test_vllm_gets_the_students_weights_at_every_step(
 
 
 def test_a_model_that_vllm_cannot_load(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RANK", "0")
     fake = FakeVllm()
 
     def broken(**_: Any) -> Any:

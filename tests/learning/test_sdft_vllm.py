@@ -22,6 +22,7 @@ from lifelearn.learning.loss import importance_ratio
 from lifelearn.learning.rollout import Sampled
 from lifelearn.learning.sdft import OwnRollouts, SDFTConfig, SDFTTrainer
 from lifelearn.settings import load_settings
+from lifelearn.terminal.train import stand_alone
 
 pytestmark = [
     pytest.mark.vllm,
@@ -43,6 +44,7 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VLLM_NO_USAGE_STATS", "1")
     monkeypatch.setenv("DO_NOT_TRACK", "1")
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "1")
+    stand_alone()
 
 
 def trainer_of(folder: Path, **settings: Any) -> SDFTTrainer:

@@ -8,9 +8,7 @@ nothing of losses.
 from __future__ import annotations
 
 import importlib
-import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +59,6 @@ class VllmRollouts:
                 raise VllmError(f"vLLM takes adapters of rank {RANKS[-1]} at most, not {lora_rank}. Lower lora_r.")
             highest = next(rank for rank in RANKS if rank >= lora_rank)
             lora = {"enable_lora": True, "max_lora_rank": highest, "max_loras": 1}
-        _stand_alone()
         try:
             self._llm = self._vllm.LLM(
                 model=model,
@@ -122,17 +119,6 @@ def _repack_head(model: Any) -> None:
     for layer in model.modules():
         if type(layer).__name__ == "ParallelLMHead":
             layer.quant_method.process_weights_after_loading(layer)
-
-
-def _stand_alone() -> None:
-    """vLLM in the trainer's process wants a process group: of one, at a free port, where nothing was launched."""
-    if "RANK" in os.environ:
-        return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    os.environ.update(alone)
 
 
 def _sampled(output: Any) -> Sampled:
