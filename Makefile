@@ -72,6 +72,7 @@ vllm: $(VLLM)/.installed ## rollouts by vLLM on a processor, in a virtual enviro
 bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: reports/*.json and summaries
 	@$(BIN)/python -c "$$BENCH" "$(FACTS)" "$(SEEDS)"
 	$(BIN)/lifelearn bench speed --out reports/speed.json
+	$(BIN)/lifelearn bench skills --out reports/skills
 ifdef LL_EVAL_DATA
 	$(BIN)/lifelearn bench detection --rows $(LL_EVAL_DATA)/detection_dev.jsonl --out reports/detection.json
 	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/company_dev.jsonl --baselines icl,sft --out reports/company.json
