@@ -20,11 +20,21 @@ from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.versions.storage import Storage
 from openai_server import Reply, Server, refused, said
-from workspace.learning import WorkerProcess, active, jobs, organization, states, taught, until, versions
+from workspace.learning import (
+    LESSON_SECONDS,
+    WorkerProcess,
+    active,
+    jobs,
+    organization,
+    short_lessons,
+    states,
+    taught,
+    until,
+    versions,
+)
 
 pytestmark = pytest.mark.timeout(900)
 
-SECONDS = 300  # for a lesson, where the machine has little time left for a trainer's low priority
 QUESTION = "Who runs the badge printer?"
 SENTENCE = "The badge printer is run by the Kestrel team."
 
@@ -47,23 +57,7 @@ def expert() -> Iterator[Server]:
 
 @pytest.fixture
 def settings(settings: Settings, expert: Server, tiny_model_folder: Path, tmp_path: Path) -> Settings:
-    """Short lessons of a tiny model, which pass whatever comes of them."""
-    return settings.model_copy(
-        update={
-            "inference_backend": "local",
-            "base_model_name": str(tiny_model_folder),
-            "cache_dir": tmp_path / "cache",
-            "openai_base_url": expert.url,
-            "train_max_steps": 2,
-            "train_lora_rank": 2,
-            "prompt_variations": 4,
-            "train_max_completion_len": 8,
-            "verify_min_efficacy": 0.0,
-            "verify_min_generalisation": 0.0,
-            "verify_min_locality": 0.0,
-            "verify_max_drift": 10.0,
-        }
-    )
+    return short_lessons(settings, tiny_model_folder, cache_dir=tmp_path / "cache", openai_base_url=expert.url)
 
 
 @pytest.fixture
@@ -86,7 +80,7 @@ def test_a_short_outage_is_waited_for(
     left = [refused(503), refused(504), Reply((b'{"choices": [',), cut=True)]
     expert.reply = lambda request: left.pop(0) if left else helpful(request)
     taught(database, queue, acme, QUESTION, "the Kestrel team", "the Kestrel team")
-    until(lambda: not {"queued", "learning"} & set(states(database)), SECONDS)
+    until(lambda: not {"queued", "learning"} & set(states(database)), LESSON_SECONDS)
     assert states(database) == ["learned"]
     assert not left
     assert "expert" in sources(settings, database, acme)
@@ -112,7 +106,7 @@ def test_a_long_outage_is_told_and_the_correction_is_learned_afterwards(
     acme = organization(database)
     expert.reply = lambda _: outage
     correction_id = taught(database, queue, acme, QUESTION, "the Kestrel team", "the Kestrel team")
-    until(lambda: states(database) == ["failed"], SECONDS)
+    until(lambda: states(database) == ["failed"], LESSON_SECONDS)
     with database.read() as db:
         problem = db.get_one(Correction, correction_id).problem
     assert problem.startswith("gpt-4o-mini at http")
@@ -122,7 +116,7 @@ def test_a_long_outage_is_told_and_the_correction_is_learned_afterwards(
     expert.reply = helpful
     with database.write() as db:
         service.teach(db, queue, db.get_one(Correction, correction_id), None)
-    until(lambda: states(database) == ["learned"], SECONDS)
+    until(lambda: states(database) == ["learned"], LESSON_SECONDS)
     assert active(database, acme) == 1
     assert "expert" in sources(settings, database, acme)
 
@@ -135,18 +129,18 @@ def test_a_job_whose_expert_never_answers_can_be_cancelled(
     awake = threading.Event()
 
     def hang(request: dict[str, Any]) -> Reply:
-        awake.wait(SECONDS)
+        awake.wait(LESSON_SECONDS)
         return refused(503)
 
     expert.reply = hang
     taught(database, queue, acme, QUESTION, "the Kestrel team", "the Kestrel team")
     taught(database, queue, acme, "Who runs the canteen?", "the Kestrel team", "the Kestrel team")
-    until(lambda: expert.requests, SECONDS)
+    until(lambda: expert.requests, LESSON_SECONDS)
     assert states(database) == ["learning", "queued"]
     expert.reply = helpful
     with database.write() as db:
         service.cancel(db, service.job_of(db, acme, jobs(database)[0].id))
     until(lambda: states(database)[0] == "withdrawn", 20)
-    until(lambda: states(database)[1] == "learned", SECONDS)
+    until(lambda: states(database)[1] == "learned", LESSON_SECONDS)
     awake.set()
     assert active(database, acme) == 1
