@@ -27,6 +27,8 @@ from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.tables import Activation, Version
 
+LESSON_SECONDS = 300  # at most, of a tiny model, where the machine has little time left for a trainer's low priority
+
 
 class WorkerProcess:
     """An embedded worker, without a web process beside it."""
@@ -90,6 +92,24 @@ class WebProcess:
 
     def workers(self) -> list[int]:
         return [pid for pid in pids("lifelearn.workspace.jobs.worker") if parent_of(pid) == self.process.pid]
+
+
+def short_lessons(settings: Settings, model: Path, **more: Any) -> Settings:
+    """For a small model of random weights: it is really trained, a few steps, and passes whatever comes of it."""
+    short = {
+        "inference_backend": "local",
+        "base_model_name": str(model),
+        "train_max_steps": 2,
+        "train_lora_rank": 2,
+        "prompt_variations": 4,
+        "train_max_completion_len": 8,
+        "verify_min_efficacy": 0.0,
+        "verify_min_generalisation": 0.0,
+        "verify_min_locality": 0.0,
+        "verify_min_retention": 0.0,
+        "verify_max_drift": 10.0,
+    }
+    return settings.model_copy(update={**short, **more})
 
 
 def pids(module: str) -> list[int]:

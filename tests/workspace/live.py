@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.app import create_app
@@ -28,8 +29,8 @@ ARGUMENTS = [
 class Live:
     """A server in a thread; `url` is where it is."""
 
-    def __init__(self, server: uvicorn.Server, url: str) -> None:
-        self.server, self.url = server, url
+    def __init__(self, server: uvicorn.Server, url: str, app: FastAPI) -> None:
+        self.server, self.url, self.app = server, url, app
         self.loop: asyncio.AbstractEventLoop | None = None
 
     def call(self, do: Any, *arguments: Any) -> None:
@@ -46,7 +47,7 @@ def live(settings: Settings, inference: Inference | None = None) -> Iterator[Liv
     url = f"http://localhost:{port}"
     app = create_app(settings.model_copy(update={"public_url": url}), inference)
     config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
-    found = Live(uvicorn.Server(config), url)
+    found = Live(uvicorn.Server(config), url, app)
 
     async def serve() -> None:
         found.loop = asyncio.get_running_loop()

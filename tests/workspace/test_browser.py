@@ -7,13 +7,23 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from sqlalchemy import select
 
 from lifelearn.settings import Settings
-from workspace.fakes import BOTH, PASSWORD, ScriptedInference
+from lifelearn.workspace.corrections.tables import Correction
+from lifelearn.workspace.corrections.tables import State as CorrectionState
+from lifelearn.workspace.database import now
+from lifelearn.workspace.jobs.tables import Job, Kind
+from lifelearn.workspace.jobs.tables import State as JobState
+from lifelearn.workspace.webhooks.service import tell
+from lifelearn.workspace.webhooks.tables import Delivery, Webhook
+from workspace.fakes import BOTH, PASSWORD, ScriptedInference, Workspace
 from workspace.live import ARGUMENTS, CHROMIUM, Live, live
+from workspace.versioned import corrected, made
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 MARKDOWN = (
@@ -70,6 +80,31 @@ def register(page: Page, name: str, organization: str = "") -> None:
         page.get_by_label("E-mail address").fill(f"{name.lower()}@example.org")
     page.locator("input[name=password]").fill(PASSWORD)
     page.locator("main button[type=submit]").click()
+
+
+class Axe:
+    """Has axe look at a page at both widths; what it found is told at the end, all at once."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self._found: dict[str, list[str]] = {}
+
+    def __call__(self, name: str) -> None:
+        for size in (DESKTOP, PHONE):
+            self._page.set_viewport_size(size)  # type: ignore[arg-type]
+            if self._page.locator("[sse-connect]").count():  # such a page is never idle
+                self._page.wait_for_timeout(300)
+            else:
+                self._page.wait_for_load_state("networkidle")
+            self._page.evaluate(AXE.read_text("utf-8"))
+            report = self._page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
+            told = [f"{each['id']}: {each['nodes'][0]['html'][:150]}" for each in report["violations"]]
+            self._found[f"{name} at {size['width']}"] = told
+        self._page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+
+    def nothing_found(self) -> None:
+        wrong = {name: told for name, told in self._found.items() if told}
+        assert not wrong, json.dumps(wrong, indent=1)
 
 
 def ask(page: Page, text: str) -> None:
@@ -173,17 +208,7 @@ def test_no_page_violates_a_rule_of_axe(
 ) -> None:
     inference.reply = lambda conversation: MARKDOWN
     context, page = opened(chromium, server, color_scheme=scheme)
-    found: dict[str, list[str]] = {}
-
-    def check(name: str) -> None:
-        for size in (DESKTOP, PHONE):
-            page.set_viewport_size(size)  # type: ignore[arg-type]
-            page.wait_for_load_state("networkidle") if "thread" not in name else page.wait_for_timeout(300)
-            page.evaluate(AXE.read_text("utf-8"))
-            report = page.evaluate("() => axe.run(document, {resultTypes: ['violations']})")
-            told = [f"{each['id']}: {each['nodes'][0]['html'][:150]}" for each in report["violations"]]
-            found[f"{name} at {size['width']}"] = told
-        page.set_viewport_size(DESKTOP)  # type: ignore[arg-type]
+    check = Axe(page)
 
     page.goto("/")
     check("first registration")
@@ -223,8 +248,108 @@ def test_no_page_violates_a_rule_of_axe(
     for path in ("sign-in", "register"):
         page.goto(f"/{path}")
         check(path)
-    wrong = {name: told for name, told in found.items() if told}
-    assert not wrong, json.dumps(wrong, indent=1)
+    check.nothing_found()
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_of_learning_violates_a_rule_of_axe(
+    chromium: Browser, settings: Settings, inference: ScriptedInference, scheme: str
+) -> None:
+    with live(settings.model_copy(update={"webhook_private_networks": "127.0.0.0/8"}), inference) as server:
+        walk_through_learning(chromium, server, inference, scheme)
+
+
+def walk_through_learning(chromium: Browser, server: Live, inference: ScriptedInference, scheme: str) -> None:
+    workspace = Workspace(server.app, inference)
+    anna, carl = workspace.person(), workspace.person("carl@example.org")
+    acme = workspace.organization(anna, member=[carl])
+    home = f"{server.url}/o/{acme}"
+    context, page = opened(chromium, server, color_scheme=scheme)
+    token = anna.client.cookies[workspace.pages.cookie]
+    context.add_cookies([{"name": workspace.pages.cookie, "value": token, "url": server.url}])
+    check = Axe(page)
+
+    def visit(path: str, *shown: str) -> None:
+        """Checks a page, on which these things are to be seen."""
+        answer = page.goto(f"{home}/{path}")
+        assert answer is not None
+        assert answer.status == 200, path
+        for each in shown:
+            expect(page.locator(each).first).to_be_visible()
+        check(path.replace(str(acme), "…"))
+
+    for path in ("corrections", "review", "versions", "versions/0", "retention", "compare", "notices", "webhooks"):
+        visit(path)  # with nothing in it
+
+    one, two, bad = (corrected(workspace, acme, f"How many {name}?", f"{name} 25") for name in ("days", "hours", "men"))
+    made(workspace, acme, one)
+    made(workspace, acme, two, kept=[one])
+    made(workspace, acme, bad, passed=False, kept=[one], lost=[two])
+    states = {
+        state: corrected(workspace, acme, f"What is {state}?", "12", state, author_id=anna.user_id, reason="No.")
+        for state in CorrectionState
+        if state not in (CorrectionState.LEARNED, CorrectionState.FAILED)
+    }
+    flagged = corrected(
+        workspace,
+        acme,
+        one.question,
+        "mail anna@example.org, the password is hunter2-Zq81",
+        CorrectionState.REVIEW,
+        author_id=carl.user_id,
+        conflicts_with=one.id,
+    )
+    with workspace.database.write() as db:
+        job = Job(
+            organization_id=acme,
+            kind=Kind.LEARN,
+            state=JobState.RUNNING,
+            stage="train",
+            progress={"step": 3, "steps": 8, "loss": 0.7, "losses": [2.0, 1.1, 0.7], "message": ""},
+            started_at=now(),
+        )
+        db.add(job)
+        db.flush()
+        db.get_one(Correction, states[CorrectionState.LEARNING].id).job_id = job.id
+        tell(db, acme, "version.activated", "Anna rolled back to version 1.", "/versions/1")
+
+    visit("corrections", "table.corrections")
+    visit("corrections?state=failed&q=men", "table.corrections")
+    visit("review", "section.card.review .caution")
+    for correction in (*states.values(), one, bad, flagged):
+        visit(f"corrections/{correction.id}", "section.card")
+    visit(f"corrections/{states[CorrectionState.LEARNING].id}", ".curve")
+    visit(f"corrections/{one.id}/forget", "main form")
+    visit("versions", "ol.timeline")
+    for path in ("1", "3", "2/lesson", "1/activate", "3/activate", "0/activate"):
+        visit(f"versions/{path}", "main")
+    visit("retention", "main svg, main table")
+    visit(f"retention/{one.id}", "main table, main li")
+    visit("compare?a=1&b=2&question=How+many+days%3F")
+    page.get_by_role("button", name="Ask both").click()
+    expect(page.locator("#comparison")).to_contain_text("You said")
+    check("compared")
+    visit("notices", ".badge.good")
+    visit("webhooks/new", "fieldset")
+    page.get_by_label("Everything").check()
+    for port, shown in ((9, "Use port 80"), (urlsplit(server.url).port, "whsec_")):
+        page.get_by_label("Address").fill(f"http://127.0.0.1:{port}/hook")
+        page.get_by_role("button", name="Make the webhook").click()
+        expect(page.locator("main")).to_contain_text(shown)
+        check(f"webhook: {shown}")
+    visit("webhooks", "main table, main li")
+    with workspace.database.write() as db:
+        webhook = db.scalars(select(Webhook)).one()
+        happening = tell(db, acme, "version.activated", "Version 2 answers now.", "/versions/2")
+        db.flush()
+        happened = {"organization_id": acme, "webhook_id": webhook.id, "happening_id": happening.id}
+        db.add(Delivery(**happened, attempts=1, delivered_at=now(), status=204))
+        db.add(Delivery(**happened, attempts=10, status=500, problem="It answered with 500."))
+    visit(f"webhooks/{webhook.id}", "fieldset")
+    visit(f"webhooks/{webhook.id}/deliveries", "main details, main table")
+    check.nothing_found()
+    assert [each for each in page.errors if "422" not in each] == []  # type: ignore[attr-defined]
     context.close()
 
 

@@ -23,7 +23,8 @@ from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import activate
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
-from workspace.fakes import BOTH
+from workspace.chatting import answered, ask
+from workspace.fakes import BOTH, PASSWORD, Workspace
 from workspace.learning import (
     WorkerProcess,
     activations,
@@ -214,6 +215,40 @@ def test_a_deleted_organisation_ends_its_job(
         db.delete(db.get_one(Organization, acme))
     taught(database, queue, other, "Where is it?", "Paris")
     until(lambda: states(database) == ["learned"])
+    assert "broke off" not in (tmp_path / "worker.log").read_text()
+
+
+@pytest.mark.parametrize("what", ["chat", "membership", "account"])
+@BOTH
+def test_what_is_deleted_by_its_member_is_learned_all_the_same(
+    workspace: Workspace, settings: Settings, worker: WorkerProcess, tmp_path: Path, what: str
+) -> None:
+    """A correction is the organisation's: it outlives the chat in which it was said, and who said it."""
+    database = workspace.database
+    anna, carl = workspace.person("anna@example.org"), workspace.person("carl@example.org")
+    acme = workspace.organization(anna, member=[carl])
+    here = f"/o/{acme}/threads/{ask(carl, acme, 'How many days?')}"
+    message = answered(workspace)
+    carl.post(f"{here}/messages/{message.id}/correct", {"right_answer": "It is 25 days."})
+    (trainer,) = until(worker.trainers, every=0.005)
+    os.kill(trainer, signal.SIGSTOP)  # so that it is surely the job that is running
+    assert states(database) == ["learning"]
+    match what:
+        case "chat":
+            gone = carl.post(f"{here}/delete")
+        case "membership":
+            gone = anna.post(f"/o/{acme}/members/{carl.user_id}/remove")
+        case _:
+            gone = carl.post("/account/delete", {"password": PASSWORD})
+    assert gone.status_code == 303
+    os.kill(trainer, signal.SIGCONT)
+    until(lambda: states(database) == ["learned"])
+    assert active(database, acme) == 1
+    with database.read() as db:
+        correction, job = db.scalars(select(Correction)).one(), db.scalars(select(Job)).one()
+    assert (correction.thread_id, correction.answer_id) == (None, None)  # private chats go with their member
+    assert (correction.author_id is None) == (job.author_id is None) == (what == "account")
+    assert job.attempt == 1
     assert "broke off" not in (tmp_path / "worker.log").read_text()
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
@@ -88,6 +90,46 @@ def test_a_store_without_its_package_says_so(settings: Settings, tmp_path: Path)
     nowhere = settings.model_copy(update={"model_storage_dir": "nosuch://bucket"})
     with pytest.raises(VersionError, match="LL_MODEL_STORAGE_DIR=nosuch://bucket cannot be used"):
         Storage(nowhere).organizations()
+
+
+class Forgetful(MemoryFileSystem):  # type: ignore[misc]
+    """Remembers what it listed, as object stores do unless told not to; and can be out of reach."""
+
+    protocol = "forgetful"
+    reachable = True
+
+    def ls(self, path: str, detail: bool = True, **more: Any) -> Any:
+        if not self.reachable:
+            raise RuntimeError("Could not connect\nto it.")  # no OSError, as of some stores
+        if path not in self.dircache:
+            self.dircache[path] = super().ls(path, detail=True, **more)
+        found = self.dircache.get(path) or super().ls(path, detail=True, **more)
+        return found if detail else [each["name"] for each in found]
+
+
+@pytest.fixture
+def forgetful(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
+    fsspec.register_implementation("forgetful", Forgetful, clobber=True)
+    place = f"forgetful://versions-{uuid.uuid4()}"
+    yield settings.model_copy(update={"model_storage_dir": place, "cache_dir": tmp_path / "cache"})
+    Forgetful.reachable = True
+    fsspec.filesystem("memory").store.clear()
+
+
+def test_what_another_process_put_into_a_store_is_seen(forgetful: Settings, tmp_path: Path) -> None:
+    one = published(forgetful, tmp_path)
+    assert Storage(forgetful).organizations() == {one.organization_id}
+    _, root = fsspec.core.url_to_fs(str(forgetful.model_storage_dir))
+    other = uuid.uuid4()
+    fsspec.filesystem("memory").makedirs(f"{root}/organizations/{other}")  # past the one that lists
+    assert Storage(forgetful).organizations() == {one.organization_id, other}
+
+
+def test_a_store_out_of_reach_says_so(forgetful: Settings, tmp_path: Path) -> None:
+    published(forgetful, tmp_path)
+    Forgetful.reachable = False
+    with pytest.raises(VersionError, match=r"LL_MODEL_STORAGE_DIR=forgetful://\S+ cannot be used: Could not connect$"):
+        Storage(forgetful).organizations()
 
 
 def test_the_terminal_wants_a_folder(settings: Settings) -> None:

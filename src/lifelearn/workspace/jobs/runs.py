@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
+from dbos import error as engine_errors
 from sqlalchemy.exc import DBAPIError
 
 from lifelearn.learning.types import Progress
@@ -305,6 +306,10 @@ def _step(name: str, do: Callable[[], Any]) -> Any:
         came_to = DBOS.run_step({"name": name}, recorded)
     except _UnrecordedError as error:
         raise error.reason from None
+    except engine_errors.DBOSUnexpectedStepError as error:
+        raise TrainingError(
+            "The job was begun by another release of the program, which had other stages. Try it again."
+        ) from error
     if "error" in came_to:
         raise TrainingError(came_to["error"], came_to["again"])
     return came_to["result"]

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
+from pydantic import ValidationError
 
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion, Progress, Value
@@ -119,8 +120,8 @@ def store_for(order: Order) -> VersionStore:
 class _Steps:
     """Runs a stage, or takes its recorded result, as the worker says.
 
-    What a stage left on the disk may be gone, after a crash of another machine: then it is run again in spite of its
-    record, and all that follow.
+    What a stage left on the disk may be gone, after a crash of another machine, or an older release recorded it in a
+    shape that this one cannot read: then it is run again in spite of its record, and all that follow.
     """
 
     def __init__(self, order: Order, say: Say, hear: Hear) -> None:
@@ -131,8 +132,10 @@ class _Steps:
         self._say(Said(stage=name))
         known = Run.model_validate_json(self._hear()).known
         if known is not None and not self._again:
-            if self._is_left(name):
-                return kind.model_validate_json(known)
+            with suppress(ValidationError):
+                result = kind.model_validate_json(known)
+                if self._is_left(name):
+                    return result
             self._again = True
         result = stage()
         if known is None:

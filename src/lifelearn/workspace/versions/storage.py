@@ -11,7 +11,8 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,11 +41,11 @@ class Storage:
         """Copies a complete version in; returns its files with their hashes. Whole or not at all in a folder."""
         files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
         if self._folder is None:
-            system, root = self._system()
-            target = f"{root}/{_path(organization_id, version_id)}"
-            system.makedirs(target, exist_ok=True)
-            for name in files:
-                system.put_file(str(folder / name), f"{target}/{name}")
+            with self._system() as (system, root):
+                target = f"{root}/{_path(organization_id, version_id)}"
+                system.makedirs(target, exist_ok=True)
+                for name in files:
+                    system.put_file(str(folder / name), f"{target}/{name}")
             return files
         target_folder = self._folder / _path(organization_id, version_id)
         partial = target_folder.with_name(f".{version_id}.partial")
@@ -82,9 +83,9 @@ class Storage:
         """Removes a version, or all that an organisation has here."""
         path = _path(organization_id, version_id) if version_id else f"{ORGANIZATIONS}/{organization_id}"
         if self._folder is None:
-            system, root = self._system()
-            if system.exists(f"{root}/{path}"):
-                system.rm(f"{root}/{path}", recursive=True)
+            with self._system() as (system, root):
+                if system.exists(f"{root}/{path}"):
+                    system.rm(f"{root}/{path}", recursive=True)
         for place in (self._folder, self._cache):
             if place is not None:
                 shutil.rmtree(place / path, ignore_errors=True)
@@ -101,35 +102,39 @@ class Storage:
         if self._folder is not None:
             folder = self._folder / path
             return [each.name for each in folder.iterdir()] if folder.is_dir() else []
-        system, root = self._system()
-        where = f"{root}/{path}"
-        if not system.exists(where):
-            return []
-        return [str(name).rstrip("/").rpartition("/")[2] for name in system.ls(where, detail=False)]
+        with self._system() as (system, root):
+            where = f"{root}/{path}"
+            found = system.ls(where, detail=False) if system.exists(where) else []
+        return [str(name).rstrip("/").rpartition("/")[2] for name in found]
 
     def _download(self, path: str, folder: Path, files: Mapping[str, str]) -> None:
         missing = [name for name in files if not (folder / name).exists()]
         if not missing:
             return
-        system, root = self._system()
         folder.mkdir(parents=True, exist_ok=True)
-        for name in missing:
-            partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
-            try:
-                system.get_file(f"{root}/{path}/{name}", str(partial))
-                partial.replace(folder / name)
-            except FileNotFoundError:
-                partial.unlink(missing_ok=True)
+        with self._system() as (system, root):
+            for name in missing:
+                partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
+                try:
+                    system.get_file(f"{root}/{path}/{name}", str(partial))
+                    partial.replace(folder / name)
+                except FileNotFoundError:
+                    partial.unlink(missing_ok=True)
 
-    def _system(self) -> tuple[Any, str]:
-        """The object store, and the path in it. Raises VersionError where its package is not installed."""
+    @contextmanager
+    def _system(self) -> Iterator[tuple[Any, str]]:
+        """The object store, and the path in it. Raises VersionError for whatever it cannot do in here.
+
+        It keeps no listings: they would hide what other processes have put there, from being removed too.
+        """
         import fsspec  # type: ignore[import-untyped]
 
         try:
-            system, root = fsspec.core.url_to_fs(self._url)
-        except (ImportError, ValueError) as error:
-            raise VersionError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {error}") from error
-        return system, str(root).rstrip("/")
+            system, root = fsspec.core.url_to_fs(self._url, use_listings_cache=False)
+            yield system, str(root).rstrip("/")
+        except Exception as error:  # no package, no server, no rights: each store has errors of its own
+            told = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise VersionError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {told}") from error
 
 
 def _path(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
