@@ -21,8 +21,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests that start processes, look at all there are, or use the real model: one after another, beside all others.
 ONE_AT_A_TIME = (
-    "test_browser", "test_chat", "test_exactness", "test_exporting", "test_exporting_llama", "test_faults",
-    "test_hosts", "test_inference", "test_jobs", "test_kills", "test_learning_for_real", "test_promise", "test_serve",
+    "test_browser", "test_chat", "test_exactness", "test_experts", "test_exporting", "test_faults", "test_hosts",
+    "test_inference", "test_jobs", "test_kills", "test_learning_for_real", "test_promise", "test_serve",
     "test_upgrades", "test_webhooks_sending",
 )  # fmt: skip
 
