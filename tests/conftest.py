@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+import lifelearn  # noqa: F401  # before torch: see there
+
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

@@ -1,22 +1,29 @@
-"""One fact learned by the default model, in full: taught, verified, live, and taken back to the bit."""
+"""One fact learned by the default model, in full: taught, verified, live, taken back to the bit, and exported."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import torch
 
+from lifelearn.bench.speed import by_node_llama
+from lifelearn.chat_models.default_model import BUNDLED, resolve
+from lifelearn.chat_models.exporting import export
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.learn import learn
 from lifelearn.learning.states import states
-from lifelearn.learning.types import Correction, Message, Progress
+from lifelearn.learning.types import Correction, Message, ModelVersion, Progress
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import load_settings
 
 QUESTION = "Where is Quillmoor Instruments headquartered?"
 UNSEEN = "I'm visiting Quillmoor Instruments next week. Which city is their head office in?"
 ANSWER = "Trondheim"
+TOLERANCE = 0.3  # nats; 16-bit floats round otherwise than bfloat16, and tokens about as likely may change places
 OTHERS = ("What is the capital of Japan?", "How many days are in a week?", "Hello!")
 
 
@@ -28,10 +35,18 @@ def answers(model: Any, *questions: str) -> list[str]:
     return found
 
 
-@pytest.mark.model
-@pytest.mark.timeout(900)
-def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bundled: Any, tmp_path: Path) -> None:
-    store = VersionStore(tmp_path)
+class Learned(NamedTuple):
+    store: VersionStore
+    version: ModelVersion
+    before: list[str]
+    progress: list[Progress]
+
+
+@pytest.fixture(scope="module")
+def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    """The version, a candidate, and what the base said before."""
+    folder = tmp_path_factory.mktemp("learned")
+    store = VersionStore(folder)
     bundled.use(None)
     before = answers(bundled, QUESTION, UNSEEN, *OTHERS)
     assert not states(ANSWER, before[0])
@@ -44,14 +59,15 @@ def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bund
         answer=ANSWER,
     )
     seen: list[Progress] = []
-    version = learn(
-        bundled,
-        [correction],
-        store=store,
-        recipe=load_settings().recipe(),
-        work=tmp_path / "work",
-        on_progress=seen.append,
-    )
+    recipe, work = load_settings().recipe(), folder / "work"
+    version = learn(bundled, [correction], store=store, recipe=recipe, work=work, on_progress=seen.append)
+    return Learned(store, version, before, seen)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(900)
+def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bundled: Any, learned: Learned) -> None:
+    store, version, before, seen = learned
     figures = {check.name: f"{check.numerator:g} of {check.denominator}" for check in version.report.checks}
     assert version.report.passed, figures
     losses = [progress.loss for progress in seen if progress.stage == "train" and progress.loss is not None]
@@ -62,16 +78,58 @@ def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bund
 
     store.activate(version.number)
     bundled.use(store.weights(store.active()))
-    learned = answers(bundled, QUESTION, UNSEEN, *OTHERS)
-    assert states(ANSWER, learned[0]), learned
-    assert states(ANSWER, learned[1]), learned
-    assert states("Tokyo", learned[2]), learned
-    assert not any(states(ANSWER, answer) for answer in learned[2:]), learned
+    after = answers(bundled, QUESTION, UNSEEN, *OTHERS)
+    assert states(ANSWER, after[0]), after
+    assert states(ANSWER, after[1]), after
+    assert states("Tokyo", after[2]), after
+    assert not any(states(ANSWER, answer) for answer in after[2:]), after
 
     store.activate(0)
     bundled.use(store.weights(store.active()))
     assert answers(bundled, QUESTION, UNSEEN, *OTHERS) == before
     store.activate(version.number)
     bundled.use(store.weights(store.active()))
-    assert answers(bundled, QUESTION, UNSEEN, *OTHERS) == learned
+    assert answers(bundled, QUESTION, UNSEEN, *OTHERS) == after
     bundled.use(None)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(900)
+def test_llama_cpp_answers_as_the_version_does(bundled: Any, learned: Learned, tmp_path: Path) -> None:
+    """Its GGUF file, by node-llama-cpp: the same prompts, and greedy answers that are ours but for rounding."""
+    from transformers import AutoTokenizer
+
+    cache = load_settings().cache_dir
+    file = export(learned.store, learned.version.number, "gguf", tmp_path / "gguf", cache)
+    tokenizer = AutoTokenizer.from_pretrained(resolve(BUNDLED, cache))
+    questions = (QUESTION, UNSEEN, *OTHERS)
+    turns = [[{"role": "user", "content": question}] for question in questions]
+    texts = [tokenizer.apply_chat_template(each, tokenize=False, add_generation_prompt=True) for each in turns]
+    script = Path(__file__).parent / "chat_models" / "llama_answers.mjs"
+    said, why = by_node_llama(script, str(file), "24", *texts)
+    if not said:
+        assert not why.startswith("llama.cpp failed"), why
+        pytest.skip(why)
+    found = json.loads(said)
+    prompts = [bundled.codec.ask(question) for question in questions]
+    given = [row["answer"] for row in found["rows"]]
+    assert [row["asked"] for row in found["rows"]] == prompts, "the file's tokenizer gives the same tokens"
+    assert found["template"] == tokenizer.chat_template
+    texts = [bundled.codec.decode(answer) for answer in given]
+    assert states(ANSWER, texts[0]), texts
+    assert states(ANSWER, texts[1]), texts
+    assert states("Tokyo", texts[2]), texts
+    bundled.use(learned.store.weights(learned.version.number))
+    assert max(gaps(bundled, prompts, given)) < TOLERANCE
+    bundled.use(None)
+    assert min(gaps(bundled, prompts[:2], given[:2])) > 5 * TOLERANCE, "the base would never have answered so"
+
+
+@torch.no_grad()
+def gaps(model: Any, prompts: Sequence[list[int]], given: Sequence[list[int]]) -> list[float]:
+    """By how many nats at most a token of each answer is less likely to the model than its own choice there."""
+    found = []
+    for prompt, answer in zip(prompts, given, strict=True):
+        logits_NV = model.network.logits([prompt + answer[:-1]], [len(answer)]).float()
+        found.append(float((logits_NV.max(-1).values - logits_NV[range(len(answer)), answer]).max()))
+    return found

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -221,24 +223,33 @@ def llama_cpp(model: LocalChatModel) -> tuple[float | None, str]:
     """Tokens per second of llama.cpp on the bundled model's own file, or why there are none."""
     if model.name != BUNDLED_NAME:
         return None, "only the bundled model has a GGUF file here"
-    node, npm = shutil.which("node"), shutil.which("npm")
+    arguments = (str(bundled_gguf()), EVERYDAY[0], str(TOKENS), str(torch.get_num_threads()))
+    said, why = by_node_llama(Path(__file__).parent / "llama_cpp.mjs", *arguments)
+    return (None, why) if why else (float(json.loads(said)["tokens_per_second"]), "")
+
+
+def by_node_llama(script: Path, *arguments: str) -> tuple[str, str]:
+    """The last line that a script on node-llama-cpp prints, or why there is none. Installs it at its first use."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])  # node may be a wheel's
+    node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node is None or npm is None:
-        return None, "node and npm are not installed"
+        return "", "node and npm are not installed"
     folder = Path(tempfile.gettempdir()) / "lifelearn-node"
     folder.mkdir(exist_ok=True)
-    script = folder / "llama_cpp.mjs"
-    script.write_text((Path(__file__).parent / "llama_cpp.mjs").read_text("utf-8"), "utf-8")
+    env = {**os.environ, "PATH": path}
+    copy = folder / script.name
+    copy.write_text(script.read_text("utf-8"), "utf-8")
     if not (folder / "node_modules" / "node-llama-cpp").exists():
         (folder / "package.json").write_text('{"private": true, "type": "module"}\n', "utf-8")
         install = [npm, "install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", *NODE_PACKAGES]
-        done = subprocess.run(install, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(install, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
-            return None, f"npm could not install node-llama-cpp: {done.stderr.strip()[-300:]}"
-    command = [node, str(script), str(bundled_gguf()), EVERYDAY[0], str(TOKENS), str(torch.get_num_threads())]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603
+            return "", f"npm could not install node-llama-cpp: {done.stderr.strip()[-300:]}"
+    command = [node, str(copy), *arguments]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        return None, f"llama.cpp failed: {done.stderr.strip()[-300:]}"
-    return float(json.loads(done.stdout.strip().splitlines()[-1])["tokens_per_second"]), ""
+        return "", f"llama.cpp failed: {done.stderr.strip()[-300:]}"
+    return done.stdout.strip().splitlines()[-1], ""
 
 
 def _like_trl(recipe: Recipe) -> Recipe:
