@@ -34,7 +34,7 @@ from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.service import family_of
+from lifelearn.workspace.versions import lines
 from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
 
@@ -173,16 +173,16 @@ def standing(db: Session, correction: Correction) -> Correction | None:
     asked = normalise(correction.question)
     if not asked:
         return None
-    line = lineage(db, correction.organization_id)
+    held = held_now(db, correction.organization_id)
     query = (
-        select(Correction.id, Correction.question, Correction.state, Correction.version)
+        select(Correction.id, Correction.question, Correction.state)
         .outerjoin(Job, Job.id == Correction.job_id)
         .where(Correction.organization_id == correction.organization_id, Correction.id != correction.id)
         .where(Correction.state.in_((*TAUGHT, State.LEARNED)))
         .order_by(Job.created_at.desc(), Correction.created_at.desc(), Correction.id)
     )
-    for found_id, question, state, version in db.execute(query):
-        if normalise(question) == asked and (state != State.LEARNED or version in line):
+    for found_id, question, state in db.execute(query):
+        if normalise(question) == asked and (state != State.LEARNED or found_id in held):
             return db.get(Correction, found_id)
     return None
 
@@ -193,10 +193,9 @@ def rival(db: Session, correction: Correction) -> Correction | None:
     return None if found is None or reading.same_answer(found.answer, correction.answer) else found
 
 
-def lineage(db: Session, organization_id: uuid.UUID) -> list[int]:
-    """The active version and its ancestors, the latest first."""
-    number = db.scalar(select(Organization.active_version).where(Organization.id == organization_id)) or 0
-    return family_of(db, organization_id).line(number)
+def held_now(db: Session, organization_id: uuid.UUID) -> set[uuid.UUID]:
+    """The corrections that the active version holds."""
+    return lines.held(db, organization_id, _active(db, organization_id))
 
 
 def forgetting(db: Session, correction: Correction) -> Job | None:
@@ -213,24 +212,20 @@ def forgetting(db: Session, correction: Correction) -> Job | None:
 
 def cost_of_forgetting(db: Session, correction: Correction) -> Cost:
     """What is learned again without it: all that the active version learned with it or after it."""
-    line = lineage(db, correction.organization_id)
-    if correction.version not in line:
+    organization_id = correction.organization_id
+    found = lines.without(db, organization_id, _active(db, organization_id), correction.id)
+    if found is None:
         return Cost(0, 0.0, active=False)
-    later = line[: line.index(correction.version) + 1]
-    others = db.scalars(
-        select(Correction.version).where(
-            Correction.organization_id == correction.organization_id,
-            Correction.state == State.LEARNED,
-            Correction.version.in_(later),
-            Correction.id != correction.id,
-        )
-    ).all()
     seconds = db.scalar(
         select(func.coalesce(func.sum(Version.seconds), 0.0)).where(
-            Version.organization_id == correction.organization_id, Version.number.in_(set(others))
+            Version.organization_id == organization_id, Version.number.in_(found.again)
         )
     )
-    return Cost(len(others), float(seconds or 0.0), active=True)
+    return Cost(sum(map(len, found.again.values())), float(seconds or 0.0), active=True)
+
+
+def _active(db: Session, organization_id: uuid.UUID) -> int:
+    return db.scalar(select(Organization.active_version).where(Organization.id == organization_id)) or 0
 
 
 # How a correction begins

@@ -23,6 +23,7 @@ from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, Kind, State
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.lines import without
 from lifelearn.workspace.versions.service import activate, family_of, latest_number
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from lifelearn.workspace.webhooks.service import tell
@@ -151,27 +152,18 @@ def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correcti
 
 
 def _plan_to_forget(db: Session, job: Job, organization: Organization) -> Plan:
-    """The version before the one that learned it, and after that each later correction of the line again."""
+    """The version before the first that learned it, and after that each later correction of the line again."""
     active = organization.active_version
-    forgotten = None if job.correction_id is None else db.get(Correction, job.correction_id)
-    line = lineage(db, organization.id, active)
-    at = next((i for i, each in enumerate(line) if forgotten and forgotten.version == each.number), None)
-    if at is None:  # it is not in the active line
+    assert job.correction_id is not None
+    wanted = without(db, organization.id, active, job.correction_id)
+    if wanted is None:  # the active version does not hold it
         return Plan((), active, active)
-    base = line[at].parent
     rounds: list[Round] = []
-    parent, number = base, latest_number(db, organization.id) + 1
-    for version in line[at:]:
-        learned = db.scalars(
-            select(Correction)
-            .where(Correction.organization_id == organization.id, Correction.version == version.number)
-            .where(Correction.state == CorrectionState.LEARNED, Correction.id != job.correction_id)
-            .order_by(Correction.created_at, Correction.id)
-        ).all()
-        if learned:
-            rounds.append(Round(tuple(each.id for each in learned), number, parent))
-            parent, number = number, number + 1
-    return Plan(tuple(rounds), base, active)
+    parent = wanted.base
+    for number, again in enumerate(wanted.again.values(), latest_number(db, organization.id) + 1):
+        rounds.append(Round(tuple(each.id for each in again), number, parent))
+        parent = number
+    return Plan(tuple(rounds), wanted.base, active)
 
 
 def lineage(db: Session, organization_id: uuid.UUID, number: int) -> list[Version]:
