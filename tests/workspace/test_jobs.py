@@ -9,16 +9,24 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select, update
 
+from lifelearn.learning import types as learning
+from lifelearn.learning.types import ModelVersion
+from lifelearn.learning.version import VersionStore
 from lifelearn.settings import Settings
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database, now
-from lifelearn.workspace.jobs import service
+from lifelearn.workspace.jobs import runs, service, settlement
+from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.jobs.scripted import scripted_learner
+from lifelearn.workspace.jobs.settlement import Round
 from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.jobs.training import Trainer, TrainingError
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import activate
 from lifelearn.workspace.versions.storage import Storage
@@ -248,3 +256,54 @@ def test_several_in_one_lesson(
         made = [(v.number, v.passed, len(v.model().corrections)) for v in kept]
     assert made[0] == (1, True, 2)
     assert (2, False, 2) in made
+
+
+def at_once(settings: Settings, order: Order) -> tuple[ModelVersion, Path]:
+    """Carries out an order in this process, with nothing recorded."""
+    return scripted_learner(settings)(order, cast(Any, lambda name, kind, stage: stage()), lambda progress: None)
+
+
+def test_a_lesson_of_another_plan_has_the_number_that_was_ordered(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    """A forgetting that is planned anew works in the folders of its first plan, where complete versions lie."""
+    acme = organization(database)
+    ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(3)]
+    with database.read() as db:
+        values = [each.value() for each in settlement.corrections(db, ids)]
+    work = tmp_path / "work"
+
+    def learned(
+        value: learning.Correction, number: int, lineage: dict[int, Path], work: Path = work
+    ) -> tuple[ModelVersion, Path]:
+        parent = max(lineage, default=0)
+        return at_once(settings, Order(corrections=(value,), number=number, parent=parent, lineage=lineage, work=work))
+
+    _, below = learned(values[0], 1, {}, tmp_path / "below")
+    first, _ = learned(values[1], 4, {1: below})
+    second, folder = learned(values[2], 4, {})
+    assert (first.number, second.number) == (4, 4)
+    store = VersionStore(work / "store")
+    assert store.versions() == [second], "nothing of the other line is left"
+    assert store.path(4) == folder
+    assert [each.question for each in second.corrections] == ["Question 2?"]
+
+
+def test_a_version_with_another_number_is_refused(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    acme = organization(database)
+    correction_id = taught(database, queue, acme, "Where is it?", "Lyon")
+    job = jobs(database)[0]
+    held = settlement.claim(database, job.id, uuid.uuid4())
+    assert held is not None
+
+    class Wrong:
+        """A trainer that counts by itself."""
+
+        def learn(self, order: Order, *_: Any) -> tuple[ModelVersion, Path]:
+            return at_once(settings, order.model_copy(update={"number": order.number + 1}))
+
+    bench = runs.Bench(settings, database, queue, uuid.uuid4())
+    with pytest.raises(TrainingError, match="made version 2 where 1 was asked for"):
+        runs._learned(bench, held, Round((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path)
