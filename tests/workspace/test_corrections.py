@@ -658,6 +658,24 @@ def test_another_try_needs_no_second_yes(team: Team) -> None:
     assert team.now(second).state == State.REVIEW
 
 
+def test_what_is_rewritten_is_its_author_s_again(team: Team) -> None:
+    """All could see what failed; its new words wait for an admin, also in the retention matrix."""
+    one = team.make(team.carl, State.FAILED)
+    made(team.workspace, team.id, one, passed=False)
+    assert team.dora.get(f"{team.url}/retention/{one.id}").status_code == 200
+    team.policy(Policy.REVIEW)
+    team.carl.post(f"{team.of(one)}/teach", {"statement": "It is 31 days, says my sick note."})
+    assert (team.now(one).state, team.now(one).version, team.now(one).problem) == (State.REVIEW, None, "")
+    for browser in (team.dora, team.ben):
+        assert browser.get(f"{team.url}/retention/{one.id}").status_code == 404
+        assert "sick note" not in browser.get(f"{team.url}/retention").text
+    team.carl.post(f"{team.of(one)}/dismiss")
+    assert team.carl.post(f"{team.of(one)}/teach").status_code == 303  # to the admins again
+    with team.workspace.database.write() as db:
+        db.get_one(Correction, one.id).state = State.WITHDRAWN  # as where its mark is taken back
+    assert team.dora.get(team.of(one)).status_code == 404
+
+
 @BOTH
 def test_forgetting(team: Team) -> None:
     first, second, third = (

@@ -18,7 +18,8 @@ from lifelearn.learning import types as learning
 from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
+from lifelearn.workspace.corrections.tables import Correction, Source
+from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.jobs import runs, service, settlement
 from lifelearn.workspace.jobs.orders import Order
@@ -287,6 +288,44 @@ def test_a_lesson_of_another_plan_has_the_number_that_was_ordered(
     assert store.versions() == [second], "nothing of the other line is left"
     assert store.path(4) == folder
     assert [each.question for each in second.corrections] == ["Question 2?"]
+
+
+def test_only_what_was_learned_is_judged(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    """Not what somebody was told to be taught already, though question and answer are those that were asked."""
+    acme = organization(database)
+    ids = []
+    for question, answer in (("Where is it?", "Lyon"), ("Who is it?", "Mia")):
+        ids.append(taught(database, queue, acme, question, answer, statement=answer))
+        job = jobs(database)[-1]
+        held = settlement.claim(database, job.id, uuid.uuid4())
+        assert held is not None
+        planned = settlement.plan(database, held, together=1)
+        with database.write() as db:
+            lineage = {one.number: tmp_path / f"{one.number}" for one in settlement.lineage(db, acme, planned.base)}
+            values = tuple(each.value() for each in settlement.corrections(db, planned.rounds[0].corrections))
+            number = planned.rounds[0].number
+            db.add(
+                Correction(
+                    organization_id=acme,
+                    question=question,
+                    statement=answer,
+                    answer=answer,
+                    source=Source.EXPLICIT,
+                    state=CorrectionState.DISMISSED,
+                )
+            )
+        version, folder = at_once(
+            settings,
+            Order(corrections=values, number=number, parent=planned.base, lineage=lineage, work=tmp_path / "work"),
+        )
+        folder.rename(tmp_path / f"{number}")
+        made = settlement.Made(planned.rounds[0], uuid.uuid4(), {}, version)
+        assert settlement.settle(database, queue, held, planned, [made])
+    with database.read() as db:
+        cells = {(each.number, each.correction_id) for each in db.scalars(select(Verdict))}
+    assert cells == {(1, ids[0]), (2, ids[0]), (2, ids[1])}
 
 
 def test_a_version_with_another_number_is_refused(

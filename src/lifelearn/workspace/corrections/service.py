@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.learning import types as learning
@@ -82,13 +82,17 @@ class Cost:
 # Reading
 
 
-def visible(place: Place) -> Select[Correction]:
-    """What the visitor may see."""
-    taught = or_(
+def taught() -> ColumnElement[bool]:
+    """What is the organisation's: all its members may see it."""
+    return or_(
         Correction.state.in_((*TAUGHT, State.LEARNED, State.FAILED)),
         and_(Correction.state == State.WITHDRAWN, Correction.version.is_not(None)),
     )
-    seen = [Correction.author_id == place.user.id, taught]
+
+
+def visible(place: Place) -> Select[Correction]:
+    """What the visitor may see."""
+    seen = [Correction.author_id == place.user.id, taught()]
     if place.may_admin:
         withdrawn = and_(Correction.state == State.WITHDRAWN, Correction.job_id.is_not(None))
         seen += [Correction.state.in_((State.REVIEW, State.REJECTED)), withdrawn]
@@ -482,6 +486,7 @@ def _ask(db: Session, correction: Correction) -> None:
 
 def _to_review(db: Session, correction: Correction) -> None:
     correction.state, correction.settled_at, correction.reason = State.REVIEW, None, ""
+    correction.version, correction.problem = None, ""  # of what it said before
     # For everybody who may see it, and without its words: those are its member's and the admins' until it is taught.
     _tell(db, correction, "correction.review", "A correction waits for review.", "/review")
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning.types import Check, ModelVersion, Probe
@@ -331,7 +331,8 @@ def _kept(db: Session, job: Job, made: Made) -> Version:
 
 def _judged(db: Session, row: Version, made: Made) -> None:
     """What verification asked of corrections, as cells of the retention matrix."""
-    known = db.scalars(select(Correction).where(Correction.organization_id == row.organization_id)).all()
+    learned = or_(Correction.state == CorrectionState.LEARNED, Correction.id.in_(made.round.corrections))
+    known = db.scalars(select(Correction).where(Correction.organization_id == row.organization_id, learned)).all()
     by_question: dict[str, list[Correction]] = {}
     for correction in known:
         by_question.setdefault(normalise(correction.question), []).append(correction)

@@ -13,6 +13,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from lifelearn.workspace.corrections.service import taught
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.errors import NotFoundError
@@ -132,10 +133,11 @@ def line_of(
 
 
 def _shown(organization_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
-    """What has a row: what was learned, and what a version was asked about."""
+    """What has a row: of what everybody may see, what was learned, and what a version was asked about."""
     asked = exists().where(and_(Verdict.organization_id == organization_id, Verdict.correction_id == Correction.id))
     return (
         Correction.organization_id == organization_id,
+        taught(),
         or_(Correction.state == CorrectionState.LEARNED, asked),
     )
 
