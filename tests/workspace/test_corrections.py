@@ -705,6 +705,32 @@ def test_forgetting(team: Team) -> None:
     assert team.ben.post(f"{team.of(one)}/forget").status_code == 409
 
 
+@BOTH
+def test_a_forgetting_is_cancelled(team: Team) -> None:
+    one = team.make(team.carl, State.LEARNED)
+    made(team.workspace, team.id, one)
+    assert team.ben.post(f"{team.of(one)}/keep").status_code == 409
+    team.ben.post(f"{team.of(one)}/forget")
+    assert f'action="{team.of(one)}/keep"' in team.anna.get(team.of(one)).text
+    assert f'action="{team.of(one)}/keep"' not in team.carl.get(team.of(one)).text
+    assert team.carl.post(f"{team.of(one)}/keep").status_code == 403
+    card = team.anna.htmx("POST", f"{team.of(one)}/keep").text
+    assert f'href="{team.of(one)}/forget"' in card
+    assert "/keep" not in card
+    team.ben.post(f"{team.of(one)}/forget")
+    with team.workspace.database.write() as db:
+        first, second = db.scalars(select(Job).order_by(Job.created_at))
+        assert (first.state, second.state) == (JobState.CANCELLED, JobState.QUEUED)
+        second.state = JobState.RUNNING
+    card = team.anna.htmx("POST", f"{team.of(one)}/keep").text
+    assert "It is being cancelled" in card
+    assert "/keep" not in card
+    with team.workspace.database.read() as db:
+        assert db.get_one(Job, second.id).cancel_requested_at is not None
+    assert team.now(one).state == State.LEARNED
+    assert team.actions() == ["correction.forgotten", "correction.kept"] * 2
+
+
 def test_the_history(team: Team) -> None:
     one = team.make(team.carl)
     team.carl.post(f"{team.of(one)}/teach")
@@ -755,7 +781,7 @@ def test_the_policy_is_a_setting(team: Team) -> None:
 # What every form refuses
 
 
-@pytest.mark.parametrize("verb", ["teach", "dismiss", "cancel", "reject", "forget"])
+@pytest.mark.parametrize("verb", ["teach", "dismiss", "cancel", "reject", "forget", "keep"])
 def test_forms(team: Team, verb: str) -> None:
     one = team.make(team.anna, State.REVIEW)
     path = f"{team.of(one)}/{verb}"

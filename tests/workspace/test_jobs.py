@@ -146,6 +146,22 @@ def test_forgetting_learns_the_later_ones_again(
     assert len(versions(database, acme)) == 6
 
 
+def test_a_forgetting_that_is_cancelled_changes_nothing(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
+) -> None:
+    acme = organization(database)
+    ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(2)]
+    worker = WorkerProcess(settings, tmp_path / "worker.log")
+    until(lambda: states(database) == ["learned", "learned"])
+    with database.write() as db:
+        job = service.forget(db, queue, db.get_one(Correction, ids[0]), None)
+        job.cancel_requested_at = now()  # as it is left where it runs
+    until(lambda: jobs(database)[-1].state == "cancelled")
+    worker.end()
+    assert states(database) == ["learned", "learned"]
+    assert active(database, acme) == 2
+
+
 @BOTH
 def test_another_version_made_active_meanwhile(
     database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path

@@ -211,7 +211,8 @@ def cards(db: Session, place: Place, corrections: Sequence[Correction]) -> list[
     held = service.held_now(db, place.organization.id) if learned else set()
     made = []
     for each in corrections:
-        card = Card(each, place, progress.get(each.id, Progress(each.state)), service.may(place, each))
+        way = progress.get(each.id, Progress(each.state))
+        card = Card(each, place, way, service.may(place, each, way.forgets))
         card.rival = rivals.get(each.conflicts_with) if each.conflicts_with else None
         if each.state == State.LEARNED:
             card.held = each.id in held

@@ -146,8 +146,8 @@ def cursor_of(correction: Correction) -> str:
     return f"{int(correction.created_at.timestamp() * 1_000_000)}-{correction.id.hex}"
 
 
-def may(place: Place, correction: Correction) -> frozenset[str]:
-    """What the visitor may say to a correction that they see, as it is now."""
+def may(place: Place, correction: Correction, forgets: bool = False) -> frozenset[str]:
+    """What the visitor may say to a correction that they see, as it is now. forgets: a job is about to forget it."""
     own, admin, state = correction.author_id == place.user.id, place.may_admin, correction.state
     match state:
         case State.ASKED:
@@ -157,7 +157,7 @@ def may(place: Place, correction: Correction) -> frozenset[str]:
         case State.QUEUED | State.LEARNING:
             verbs = {"cancel"} if own or admin else set()
         case State.LEARNED:
-            verbs = {"forget"} if admin else set()
+            verbs = {"keep" if forgets else "forget"} if admin else set()
         case State.FAILED:
             verbs = {"teach"} if own or admin else set()
         case State.REJECTED:
@@ -200,18 +200,6 @@ def rival(db: Session, correction: Correction) -> Correction | None:
 def held_now(db: Session, organization_id: uuid.UUID) -> set[uuid.UUID]:
     """The corrections that the active version holds."""
     return lines.held(db, organization_id, _active(db, organization_id))
-
-
-def forgetting(db: Session, correction: Correction) -> Job | None:
-    """The job that is about to forget it, if there is one."""
-    return db.scalar(
-        select(Job).where(
-            Job.organization_id == correction.organization_id,
-            Job.kind == Kind.FORGET,
-            Job.correction_id == correction.id,
-            Job.state.not_in(ENDED),
-        )
-    )
 
 
 def cost_of_forgetting(db: Session, correction: Correction) -> Cost:
@@ -421,10 +409,22 @@ def forget(db: Session, request: Request, place: Place, correction_id: uuid.UUID
     _lock(db, place.organization.id)
     correction = _locked(db, place, correction_id)
     _need(place, correction, "forget")
-    if forgetting(db, correction) is not None:
+    if _forgetting(db, correction) is not None:
         raise ConflictError("It is being forgotten already.")
     jobs.forget(db, queue_of(request), correction, place.user.id)
     audit.record(db, request, place.organization.id, place.user, "correction.forgotten", str(correction.id))
+    return correction
+
+
+def keep(db: Session, request: Request, place: Place, correction_id: uuid.UUID) -> Correction:
+    """Ends its forgetting, at once or within a second or so. The caller has checked who may."""
+    _lock(db, place.organization.id)
+    correction = correction_of(db, place, correction_id)
+    job = _forgetting(db, correction)
+    if job is None:
+        raise ConflictError("It is not being forgotten, or is forgotten by now. Load the page again and look.")
+    jobs.cancel(db, job)
+    audit.record(db, request, place.organization.id, place.user, "correction.kept", str(correction.id))
     return correction
 
 
@@ -551,6 +551,17 @@ def _cancel(db: Session, place: Place, correction: Correction) -> bool:
         if each.state == State.WITHDRAWN:
             _tell_mine(db, each, "correction.withdrawn", f"Not learned any more: {_short(each.statement)}")
     return True
+
+
+def _forgetting(db: Session, correction: Correction) -> Job | None:
+    """The job that is about to forget it, locked, if there is one."""
+    query = select(Job).where(
+        Job.organization_id == correction.organization_id,
+        Job.kind == Kind.FORGET,
+        Job.correction_id == correction.id,
+        Job.state.not_in(ENDED),
+    )
+    return db.scalar(query.with_for_update())
 
 
 def _take_back(db: Session, request: Request, place: Place, correction: Correction) -> None:
