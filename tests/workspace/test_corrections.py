@@ -22,7 +22,8 @@ from lifelearn.workspace.jobs.tables import State as JobState
 from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization
 from lifelearn.workspace.webhooks.tables import Happening
 from workspace.chatting import answered, ask
-from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace, running, waits_for_a_lock
+from workspace.learning import until
 from workspace.versioned import corrected, made
 from workspace.xss import VECTORS, problems_in
 
@@ -605,6 +606,27 @@ def test_what_is_learned_with_others_is_not_cancelled_for_them(team: Team) -> No
     with team.workspace.database.read() as db:
         assert db.get_one(Job, job_id).cancel_requested_at is None
     assert team.ben.post(f"{team.of(mine)}/cancel").status_code == 303
+
+
+@POSTGRESQL
+def test_what_is_learned_together_meanwhile_is_not_said_to_be_cancelled(team: Team) -> None:
+    mine, theirs = (
+        team.make(each, question=f"Who is {name}?") for each, name in ((team.carl, "Mia"), (team.dora, "Zoe"))
+    )
+    for browser, each in ((team.carl, mine), (team.dora, theirs)):
+        browser.post(f"{team.of(each)}/teach")
+    database = team.workspace.database
+    with ThreadPoolExecutor() as pool:
+        with database.write() as db:
+            together, waiting = db.scalars(select(Job).order_by(Job.created_at).with_for_update())
+            cancelling = pool.submit(team.dora.post, f"{team.of(theirs)}/cancel")
+            until(lambda: waits_for_a_lock(database))
+            waiting.state = JobState.DONE  # as a worker plans its lesson
+            one = db.get_one(Correction, theirs.id)
+            one.state, one.job_id = State.LEARNING, together.id
+        assert cancelling.result().status_code == 409
+    assert team.now(theirs).state == State.LEARNING
+    assert "correction.cancelled" not in team.actions()
 
 
 # Its end

@@ -8,6 +8,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,7 +33,7 @@ from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import activate
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
-from workspace.fakes import BOTH
+from workspace.fakes import BOTH, POSTGRESQL, waits_for_a_lock
 from workspace.learning import (
     WorkerProcess,
     activations,
@@ -342,6 +343,27 @@ def test_only_what_was_learned_is_judged(
     with database.read() as db:
         cells = {(each.number, each.correction_id) for each in db.scalars(select(Verdict))}
     assert cells == {(1, ids[0]), (2, ids[0]), (2, ids[1])}
+
+
+@POSTGRESQL
+def test_what_is_being_cancelled_is_not_learned_together(
+    database: Database, queue: LearningQueue, settings: Settings
+) -> None:
+    acme = organization(database)
+    ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(2)]
+    first, second = jobs(database)
+    held = settlement.claim(database, first.id, uuid.uuid4())
+    assert held is not None
+    with ThreadPoolExecutor() as pool:
+        with database.write() as db:
+            service.cancel(db, db.scalars(select(Job).where(Job.id == second.id).with_for_update()).one())
+            db.flush()
+            planning = pool.submit(settlement.plan, database, held, 2)
+            until(lambda: waits_for_a_lock(database))
+        planned = planning.result()
+    assert [each.corrections for each in planned.rounds] == [(ids[0],)]
+    assert states(database) == ["learning", "withdrawn"]
+    assert jobs(database)[1].state == "cancelled"
 
 
 def test_a_version_with_another_number_is_refused(

@@ -541,7 +541,7 @@ def _cancel(db: Session, place: Place, correction: Correction) -> bool:
         return False
     job = db.scalar(select(Job).where(Job.id == correction.job_id).with_for_update())
     db.refresh(correction)
-    if job is None or correction.state not in TAUGHT:
+    if job is None or correction.job_id != job.id or correction.state not in TAUGHT:
         raise ConflictError("This correction is further than that by now. Load the page again and look.")
     together = jobs.corrections_of(db, job)
     if any("cancel" not in may(place, each) for each in together):

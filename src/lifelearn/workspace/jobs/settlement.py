@@ -137,6 +137,7 @@ def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correcti
         select(Job)
         .where(Job.organization_id == job.organization_id, Job.state == State.QUEUED, Job.kind == Kind.LEARN)
         .order_by(Job.created_at, Job.id)
+        .with_for_update()  # one that is being cancelled is not among them
     )
     found: list[Correction] = []
     for other in db.scalars(query):
