@@ -629,6 +629,28 @@ def test_what_is_learned_together_meanwhile_is_not_said_to_be_cancelled(team: Te
     assert "correction.cancelled" not in team.actions()
 
 
+@POSTGRESQL
+@pytest.mark.parametrize("verb", ["correct", "withdraw", "cancel"])
+def test_the_organisation_is_locked_before_jobs_and_corrections(team: Team, verb: str) -> None:
+    """In one order everywhere: otherwise two could wait for one another."""
+    url, answer = answer_of(team, team.carl)
+    path = f"{url}/messages/{answer.id}/correct"
+    team.carl.post(path, {"right_answer": "It is 25 days."})
+    database = team.workspace.database
+    with database.read() as db:
+        one = db.scalars(select(Correction)).one()
+    form = {"correct": {"right_answer": "It is 26 days."}, "withdraw": {"withdraw": "true"}}.get(verb)
+    with ThreadPoolExecutor() as pool:
+        with database.write() as db:
+            db.execute(select(Organization.id).where(Organization.id == team.id).with_for_update(key_share=True))
+            saying = pool.submit(team.carl.post, path if form else f"{team.of(one)}/cancel", form)
+            until(lambda: waits_for_a_lock(database))
+            for table in (Job, Correction):
+                assert db.execute(select(table.id).with_for_update(nowait=True)).all(), "nobody else holds it"
+        assert saying.result().status_code == 303
+    assert team.now(one).state == State.WITHDRAWN
+
+
 # Its end
 
 

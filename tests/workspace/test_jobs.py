@@ -366,6 +366,33 @@ def test_what_is_being_cancelled_is_not_learned_together(
     assert jobs(database)[1].state == "cancelled"
 
 
+@POSTGRESQL
+@pytest.mark.parametrize("ends", ["settle", "fail"])
+def test_a_job_s_end_locks_the_organisation_before_the_job(
+    database: Database, queue: LearningQueue, settings: Settings, ends: str
+) -> None:
+    """As who deletes the organisation: otherwise each could wait for the other."""
+    acme = organization(database)
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    assert held is not None
+
+    def end() -> None:
+        if ends == "fail":
+            settlement.fail(database, held, "It broke.")
+        else:
+            settlement.settle(database, queue, held, settlement.Plan((), 0, 0), [])
+
+    with ThreadPoolExecutor() as pool:
+        with database.write() as db:
+            db.execute(select(Organization.id).with_for_update())
+            ending = pool.submit(end)
+            until(lambda: waits_for_a_lock(database))
+            assert db.execute(select(Job.id).with_for_update(nowait=True)).all(), "nobody else holds it"
+        ending.result()
+    assert jobs(database)[0].state == ("failed" if ends == "fail" else "done")
+
+
 def test_a_version_with_another_number_is_refused(
     database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path
 ) -> None:

@@ -257,6 +257,7 @@ def correct_answer(
 
     Again replaces what the visitor said before. Raises InvalidError where the text does not say what is right.
     """
+    _lock(db, place.organization.id)
     chats.correct(answer, right)
     audit.record(db, request, place.organization.id, place.user, "answer.marked_wrong", str(answer.id))
     question, wrong = _asked(db, place, answer) if answer.right_answer else ("", "")
@@ -282,6 +283,7 @@ def correct_answer(
 
 def withdraw_answer(db: Session, request: Request, place: Place, answer: Message) -> None:
     """Takes the mark back, and with it what was said to be right, unless that was learned already."""
+    _lock(db, place.organization.id)
     for earlier in _stated_about(db, answer):
         if earlier.author_id != place.user.id and not place.may_admin:
             raise ForbiddenError("Only who said what is right, or an admin, can take that back.")
@@ -330,7 +332,6 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     Where admins review, a member's word hands it to them. Raises InvalidError, with fields: `replace` where an older
     correction speaks against it, `anyway` where something in it is flagged, `question`, `statement`, `answer`.
     """
-    _lock(db, place.organization.id)
     correction = _locked(db, place, correction_id)
     _need(place, correction, "teach")
     before = State(correction.state)
@@ -396,6 +397,7 @@ def reject(db: Session, request: Request, place: Place, correction_id: uuid.UUID
 
 def cancel(db: Session, request: Request, place: Place, correction_id: uuid.UUID) -> Correction:
     """Ends its learning, at once or within a second or so."""
+    _lock(db, place.organization.id)
     correction = correction_of(db, place, correction_id)
     _need(place, correction, "cancel")
     if not _cancel(db, place, correction):
@@ -407,7 +409,7 @@ def cancel(db: Session, request: Request, place: Place, correction_id: uuid.UUID
 def forget(db: Session, request: Request, place: Place, correction_id: uuid.UUID) -> Correction:
     """Has what was learned forgotten."""
     _lock(db, place.organization.id)
-    correction = _locked(db, place, correction_id)
+    correction = correction_of(db, place, correction_id)
     _need(place, correction, "forget")
     if _forgetting(db, correction) is not None:
         raise ConflictError("It is being forgotten already.")
@@ -634,11 +636,13 @@ def _limit(settings: Settings) -> Limit:
 
 
 def _lock(db: Session, organization_id: uuid.UUID) -> None:
-    """One correction of an organisation begins at a time, so that two that contradict each other see one another."""
+    """In an organisation one thing is said at a time, so that two corrections that contradict each other see one
+    another, and nobody waits for who waits for them."""
     db.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update(key_share=True))
 
 
 def _locked(db: Session, place: Place, correction_id: uuid.UUID) -> Correction:
+    _lock(db, place.organization.id)
     query = visible(place).where(Correction.id == correction_id).with_for_update(of=Correction)
     found = db.scalar(query.execution_options(populate_existing=True))
     if found is None:

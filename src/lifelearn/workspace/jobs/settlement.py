@@ -203,12 +203,8 @@ def settle(database: Database, queue: LearningQueue, held: Claim, planned: Plan,
     """Keeps what was made, and makes it the active version if it passed. False: another version was made active
     meanwhile, and the job is to be planned anew; what was made stays as a candidate."""
     with database.write() as db:
+        organization = _organization(db, held)
         job = _mine(db, held)
-        organization = db.scalar(
-            select(Organization).where(Organization.id == held.organization_id).with_for_update(key_share=True)
-        )
-        if organization is None:
-            raise LostError
         fresh = organization.active_version == planned.active
         if job.kind == Kind.FORGET:
             if not fresh:
@@ -238,6 +234,7 @@ def settle(database: Database, queue: LearningQueue, held: Claim, planned: Plan,
 def fail(database: Database, held: Claim, problem: str) -> None:
     """The job ends without a version. Its corrections stay, and can be taught again."""
     with database.write() as db:
+        _organization(db, held)
         job = _mine(db, held, cancelled_too=True)
         _failed(db, job, problem)
 
@@ -378,6 +375,15 @@ def _path(correction: Correction | None) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _organization(db: Session, held: Claim) -> Organization:
+    """The job's organisation, locked: before the job, as everybody does. Raises LostError where it is gone."""
+    query = select(Organization).where(Organization.id == held.organization_id)
+    organization = db.scalar(query.with_for_update(key_share=True))
+    if organization is None:
+        raise LostError
+    return organization
 
 
 def _mine(db: Session, held: Claim, cancelled_too: bool = False) -> Job:
