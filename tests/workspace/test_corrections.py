@@ -476,6 +476,10 @@ def test_progress_and_its_place_in_the_queue(team: Team) -> None:
     assert "one job comes first" in team.dora.get(team.of(first)).text
     assert "2 jobs come first" in team.dora.get(team.of(second)).text
     assert problems_in(page) == []
+    learned = team.make(team.carl, State.LEARNED, question="Who is number 3?")
+    made(team.workspace, team.id, learned)
+    team.ben.post(f"{team.of(learned)}/forget")
+    assert "It is going to be forgotten: 3 jobs come first" in team.dora.get(team.of(learned)).text
 
 
 def follow(browser: Browser, path: str) -> list[tuple[str, str]]:
