@@ -66,6 +66,16 @@ def test_the_manifest_is_written_last_and_the_folder_moved_in_whole(
     assert {"adapter_model.safetensors", "adapter_config.json", "lesson.json"} <= moves[0][1]
 
 
+def test_a_number_that_was_ordered_is_given_and_replaces_what_an_earlier_try_left(tmp_path: Path) -> None:
+    added(VersionStore(tmp_path, adds=7), weights_folder(tmp_path / "w1", b"first"))
+    (tmp_path / "versions" / "0007" / "left.json").write_text("{}")
+    store = VersionStore(tmp_path, adds=7)
+    assert added(store, weights_folder(tmp_path / "w2", b"second"), parent=3).number == 7
+    assert [(version.number, version.parent) for version in store.versions()] == [(7, 3)]
+    assert (store.path(7) / "adapter_model.safetensors").read_bytes() == b"second"
+    assert not (store.path(7) / "left.json").exists()
+
+
 @pytest.mark.parametrize("breaks_at", ["manifest.json", "0001"])
 def test_a_crash_while_a_version_is_added_leaves_none_and_the_next_cleans_up(
     store: VersionStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, breaks_at: str

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
@@ -24,10 +25,18 @@ from lifelearn.workspace.inference import State
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.pages import Pages
 
+POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)  # runs a test on both
 PASSWORD = "correct horse battery staple"
 ORIGIN = "http://testserver"
 _HASH = hash_password(PASSWORD)
+
+
+def waits_for_a_lock(database: Database) -> bool:
+    """Whether somebody on a PostgreSQL database waits for a row that another holds."""
+    waiting = "wait_event_type = 'Lock' AND datname = current_database()"
+    with database.read() as db:
+        return bool(db.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {waiting}")))
 
 
 class ScriptedInference:

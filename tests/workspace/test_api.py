@@ -85,6 +85,7 @@ CALLS = {
     "cancelTeaching": Call("DELETE", "/api/v1/corrections/{asked}/teaching", Scope.WRITE),
     "rejectCorrection": Call("POST", "/api/v1/corrections/{review}/rejection", Scope.ADMIN, {"reason": "It is 24."}),
     "forgetCorrection": Call("POST", "/api/v1/corrections/{learned}/forgetting", Scope.ADMIN, None, 202),
+    "keepCorrection": Call("DELETE", "/api/v1/corrections/{learned}/forgetting", Scope.ADMIN),
     "deleteThread": Call("DELETE", "/api/v1/threads/{thread}", Scope.WRITE, None, 204),  # last: others need it
 }
 

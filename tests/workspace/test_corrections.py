@@ -22,7 +22,8 @@ from lifelearn.workspace.jobs.tables import State as JobState
 from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization
 from lifelearn.workspace.webhooks.tables import Happening
 from workspace.chatting import answered, ask
-from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace, running, waits_for_a_lock
+from workspace.learning import until
 from workspace.versioned import corrected, made
 from workspace.xss import VECTORS, problems_in
 
@@ -475,6 +476,10 @@ def test_progress_and_its_place_in_the_queue(team: Team) -> None:
     assert "one job comes first" in team.dora.get(team.of(first)).text
     assert "2 jobs come first" in team.dora.get(team.of(second)).text
     assert problems_in(page) == []
+    learned = team.make(team.carl, State.LEARNED, question="Who is number 3?")
+    made(team.workspace, team.id, learned)
+    team.ben.post(f"{team.of(learned)}/forget")
+    assert "It is going to be forgotten: 3 jobs come first" in team.dora.get(team.of(learned)).text
 
 
 def follow(browser: Browser, path: str) -> list[tuple[str, str]]:
@@ -607,6 +612,49 @@ def test_what_is_learned_with_others_is_not_cancelled_for_them(team: Team) -> No
     assert team.ben.post(f"{team.of(mine)}/cancel").status_code == 303
 
 
+@POSTGRESQL
+def test_what_is_learned_together_meanwhile_is_not_said_to_be_cancelled(team: Team) -> None:
+    mine, theirs = (
+        team.make(each, question=f"Who is {name}?") for each, name in ((team.carl, "Mia"), (team.dora, "Zoe"))
+    )
+    for browser, each in ((team.carl, mine), (team.dora, theirs)):
+        browser.post(f"{team.of(each)}/teach")
+    database = team.workspace.database
+    with ThreadPoolExecutor() as pool:
+        with database.write() as db:
+            together, waiting = db.scalars(select(Job).order_by(Job.created_at).with_for_update())
+            cancelling = pool.submit(team.dora.post, f"{team.of(theirs)}/cancel")
+            until(lambda: waits_for_a_lock(database))
+            waiting.state = JobState.DONE  # as a worker plans its lesson
+            one = db.get_one(Correction, theirs.id)
+            one.state, one.job_id = State.LEARNING, together.id
+        assert cancelling.result().status_code == 409
+    assert team.now(theirs).state == State.LEARNING
+    assert "correction.cancelled" not in team.actions()
+
+
+@POSTGRESQL
+@pytest.mark.parametrize("verb", ["correct", "withdraw", "cancel"])
+def test_the_organisation_is_locked_before_jobs_and_corrections(team: Team, verb: str) -> None:
+    """In one order everywhere: otherwise two could wait for one another."""
+    url, answer = answer_of(team, team.carl)
+    path = f"{url}/messages/{answer.id}/correct"
+    team.carl.post(path, {"right_answer": "It is 25 days."})
+    database = team.workspace.database
+    with database.read() as db:
+        one = db.scalars(select(Correction)).one()
+    form = {"correct": {"right_answer": "It is 26 days."}, "withdraw": {"withdraw": "true"}}.get(verb)
+    with ThreadPoolExecutor() as pool:
+        with database.write() as db:
+            db.execute(select(Organization.id).where(Organization.id == team.id).with_for_update(key_share=True))
+            saying = pool.submit(team.carl.post, path if form else f"{team.of(one)}/cancel", form)
+            until(lambda: waits_for_a_lock(database))
+            for table in (Job, Correction):
+                assert db.execute(select(table.id).with_for_update(nowait=True)).all(), "nobody else holds it"
+        assert saying.result().status_code == 303
+    assert team.now(one).state == State.WITHDRAWN
+
+
 # Its end
 
 
@@ -658,6 +706,24 @@ def test_another_try_needs_no_second_yes(team: Team) -> None:
     assert team.now(second).state == State.REVIEW
 
 
+def test_what_is_rewritten_is_its_author_s_again(team: Team) -> None:
+    """All could see what failed; its new words wait for an admin, also in the retention matrix."""
+    one = team.make(team.carl, State.FAILED)
+    made(team.workspace, team.id, one, passed=False)
+    assert team.dora.get(f"{team.url}/retention/{one.id}").status_code == 200
+    team.policy(Policy.REVIEW)
+    team.carl.post(f"{team.of(one)}/teach", {"statement": "It is 31 days, says my sick note."})
+    assert (team.now(one).state, team.now(one).version, team.now(one).problem) == (State.REVIEW, None, "")
+    for browser in (team.dora, team.ben):
+        assert browser.get(f"{team.url}/retention/{one.id}").status_code == 404
+        assert "sick note" not in browser.get(f"{team.url}/retention").text
+    team.carl.post(f"{team.of(one)}/dismiss")
+    assert team.carl.post(f"{team.of(one)}/teach").status_code == 303  # to the admins again
+    with team.workspace.database.write() as db:
+        db.get_one(Correction, one.id).state = State.WITHDRAWN  # as where its mark is taken back
+    assert team.dora.get(team.of(one)).status_code == 404
+
+
 @BOTH
 def test_forgetting(team: Team) -> None:
     first, second, third = (
@@ -687,6 +753,32 @@ def test_forgetting(team: Team) -> None:
     assert team.ben.post(f"{team.of(one)}/forget").status_code == 409
 
 
+@BOTH
+def test_a_forgetting_is_cancelled(team: Team) -> None:
+    one = team.make(team.carl, State.LEARNED)
+    made(team.workspace, team.id, one)
+    assert team.ben.post(f"{team.of(one)}/keep").status_code == 409
+    team.ben.post(f"{team.of(one)}/forget")
+    assert f'action="{team.of(one)}/keep"' in team.anna.get(team.of(one)).text
+    assert f'action="{team.of(one)}/keep"' not in team.carl.get(team.of(one)).text
+    assert team.carl.post(f"{team.of(one)}/keep").status_code == 403
+    card = team.anna.htmx("POST", f"{team.of(one)}/keep").text
+    assert f'href="{team.of(one)}/forget"' in card
+    assert "/keep" not in card
+    team.ben.post(f"{team.of(one)}/forget")
+    with team.workspace.database.write() as db:
+        first, second = db.scalars(select(Job).order_by(Job.created_at))
+        assert (first.state, second.state) == (JobState.CANCELLED, JobState.QUEUED)
+        second.state = JobState.RUNNING
+    card = team.anna.htmx("POST", f"{team.of(one)}/keep").text
+    assert "It is being cancelled" in card
+    assert "/keep" not in card
+    with team.workspace.database.read() as db:
+        assert db.get_one(Job, second.id).cancel_requested_at is not None
+    assert team.now(one).state == State.LEARNED
+    assert team.actions() == ["correction.forgotten", "correction.kept"] * 2
+
+
 def test_the_history(team: Team) -> None:
     one = team.make(team.carl)
     team.carl.post(f"{team.of(one)}/teach")
@@ -710,6 +802,17 @@ def test_it_outlives_its_chat_and_its_author(team: Team) -> None:
     page = team.dora.get(team.of(one))
     assert page.status_code == 200
     assert "Former member" in page.text
+
+
+def test_what_its_author_would_be_told_is_told_to_nobody_else(team: Team) -> None:
+    one = team.make(team.carl, State.REVIEW, author_id=None)  # the account is deleted
+    team.ben.post(f"{team.of(one)}/reject", {"reason": "Carl is on sick leave."})
+    assert [name for name, _ in team.told()] == ["correction.rejected"]
+    for browser in (team.dora, team.anna):
+        assert "sick leave" not in browser.get(f"{team.url}/notices").text
+    other = team.make(team.carl, State.REVIEW, question="Who is our CEO?")
+    team.ben.post(f"{team.of(other)}/reject", {"reason": "It is a secret."})
+    assert "It is a secret" in team.carl.get(f"{team.url}/notices").text
 
 
 # The settings
@@ -737,7 +840,7 @@ def test_the_policy_is_a_setting(team: Team) -> None:
 # What every form refuses
 
 
-@pytest.mark.parametrize("verb", ["teach", "dismiss", "cancel", "reject", "forget"])
+@pytest.mark.parametrize("verb", ["teach", "dismiss", "cancel", "reject", "forget", "keep"])
 def test_forms(team: Team, verb: str) -> None:
     one = team.make(team.anna, State.REVIEW)
     path = f"{team.of(one)}/{verb}"

@@ -134,6 +134,9 @@ def test_review_and_forgetting(workspace: Workspace, tool: Tool, place: uuid.UUI
     with workspace.database.read() as db:
         jobs = db.scalars(select(Job).where(Job.kind == Kind.FORGET)).all()
     assert [job.correction_id for job in jobs] == [learned.id]
+    kept = tool.ask("DELETE", f"/{learned.id}/forgetting")
+    assert (kept.status_code, kept.json()["state"], kept.json()["job"]) == (200, "learned", None)
+    assert tool.ask("DELETE", f"/{learned.id}/forgetting").status_code == 409
 
 
 @BOTH
@@ -160,6 +163,7 @@ def test_a_member_s_program(workspace: Workspace, place: uuid.UUID) -> None:
             assert eves.ask(method, f"/{one.id}/{path}", body).status_code == 404
         assert bens.ask("POST", f"/{one.id}/rejection", {"reason": "x"}).status_code == 403
         assert bens.ask("POST", f"/{one.id}/forgetting").status_code == 403
+        assert bens.ask("DELETE", f"/{one.id}/forgetting").status_code == 403
     assert len(bens.ask("GET").json()["items"]) == 4
     assert eves.ask("GET").json()["items"] == []
     one = corrected(workspace, place, LEAVE, thread_id=None, author_id=ben.user_id)

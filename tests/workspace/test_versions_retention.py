@@ -66,6 +66,20 @@ def test_without_corrections_there_is_no_matrix(anna: Browser, place: uuid.UUID)
     assert "<rect" not in page
 
 
+@pytest.mark.parametrize("state", State)
+def test_what_is_not_everybody_s_has_no_row(
+    workspace: Workspace, anna: Browser, bert: Browser, place: uuid.UUID, state: State
+) -> None:
+    one = corrected(workspace, place, "Question A?", "A secret", author_id=anna.user_id)
+    made(workspace, place, one)
+    with workspace.database.write() as db:
+        row = db.get_one(Correction, one.id)
+        row.state, row.version = state, None
+    seen = state in (State.QUEUED, State.LEARNING, State.LEARNED, State.FAILED)
+    assert ("A secret" in bert.get(f"/o/{place}/retention/{one.id}").text) == seen
+    assert ("Question A?" in bert.get(f"/o/{place}/retention").text) == seen
+
+
 @BOTH
 def test_cells_are_judged_by_descent(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     first, second, third, failed, fourth = (

@@ -84,7 +84,7 @@ def made(
         number = 1 + db.query(Version).filter_by(organization_id=organization_id).count()
         parent = organization.active_version if parent is None else parent
         report = _report(corrections, passed, kept, lost)
-        store = VersionStore(Path(folder), first=number)
+        store = VersionStore(Path(folder), adds=number)
         manifest = store.add(
             weights_folder(Path(folder) / "weights", content or f"weights of {version_id}".encode()),
             _lesson(corrections, rows),

@@ -33,11 +33,11 @@ class VersionError(Exception):
 class VersionStore:
     """The versions in one folder. Reads need no lock; writers hold the folder's learning lock (their caller's job)."""
 
-    def __init__(self, root: Path, first: int = 1) -> None:
-        """first: the least number that a new version gets."""
+    def __init__(self, root: Path, adds: int | None = None) -> None:
+        """adds: the number of the version that is added, whatever is left of another with it; by default the next."""
         self.root = root
         self._folder = root / "versions"
-        self._first = first
+        self._adds = adds
 
     def active(self) -> int:
         """The active version's number; 0 is the base model."""
@@ -113,12 +113,11 @@ class VersionStore:
         recipe: Recipe,
         seconds: Mapping[str, float],
     ) -> ModelVersion:
-        """Moves trained weights in as the next version, a candidate. The folder `weights` is used up."""
+        """Makes a version of trained weights, a candidate."""
         self._folder.mkdir(parents=True, exist_ok=True)
         for left in self._folder.glob(".*.partial"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        number = max(self._first, max(self._numbers(), default=0) + 1)
-        shutil.rmtree(self.path(number), ignore_errors=True)  # a folder without a manifest is no version
+        number = self._adds or max(self._numbers(), default=0) + 1
         partial = self._folder / f".{number:04d}.partial"
         shutil.copytree(weights, partial)
         file = next(partial / name for name in _WEIGHTS if (partial / name).exists())
@@ -140,6 +139,7 @@ class VersionStore:
         (partial / LESSON).write_text(lesson.model_dump_json())
         replace_file(partial / MANIFEST, version.model_dump_json(indent=1))
         sync(file)
+        shutil.rmtree(self.path(number), ignore_errors=True)  # of an earlier try, or without a manifest and no version
         partial.replace(self.path(number))
         sync(self._folder)
         return version

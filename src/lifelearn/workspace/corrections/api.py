@@ -106,6 +106,12 @@ def forget(request: Request, place: Administers, db: Db, correction_id: uuid.UUI
     return _one(db, place, service.forget(db, request, place, correction_id))
 
 
+@api.delete("/{correction_id}/forgetting", operation_id="keepCorrection", responses=problems(404, 409, 422))
+def keep(request: Request, place: Administers, db: Db, correction_id: uuid.UUID) -> CorrectionTold:
+    """Ends its forgetting: at once while it waits, within a second or so while it runs."""
+    return _one(db, place, service.keep(db, request, place, correction_id))
+
+
 def _one(db: Session, place: Place, correction: Correction) -> CorrectionTold:
     db.flush()
     return _told(db, place, [correction])[0]

@@ -100,7 +100,7 @@ class Way:
 class Card:
     """A correction as the visitor sees it. word: what they entered, where the form is shown again.
 
-    held: whether the active version has learned it; it may have been rolled back.
+    held: whether the active version holds it; it may have been rolled back.
     """
 
     correction: Correction
@@ -208,13 +208,14 @@ def cards(db: Session, place: Place, corrections: Sequence[Correction]) -> list[
     rivals = _rivals(db, place, corrections)
     answers = _answers(db, corrections)
     learned = any(each.state == State.LEARNED for each in corrections)
-    line = service.lineage(db, place.organization.id) if learned else []
+    held = service.held_now(db, place.organization.id) if learned else set()
     made = []
     for each in corrections:
-        card = Card(each, place, progress.get(each.id, Progress(each.state)), service.may(place, each))
+        way = progress.get(each.id, Progress(each.state))
+        card = Card(each, place, way, service.may(place, each, way.forgets))
         card.rival = rivals.get(each.conflicts_with) if each.conflicts_with else None
         if each.state == State.LEARNED:
-            card.held = each.version in line
+            card.held = each.id in held
             if after := answers.get(each.id):
                 card.before, card.after = differences(each.wrong, after)
         elif each.state == State.FAILED and each.version is not None:

@@ -64,12 +64,13 @@ def look(db: Session, correction_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, Pr
     wanted = list(correction_ids)
     learning, forgetting, other = Job, aliased(Job), aliased(Job)
     unended = [each.value for each in jobs.State if each not in ENDED]
+    its = tuple_(*(func.coalesce(getattr(forgetting, name), getattr(learning, name)) for name in ("created_at", "id")))
     before = (
         select(func.count())
         .select_from(other)
-        .where(other.organization_id == learning.organization_id, other.state.in_(unended))
-        .where(tuple_(other.created_at, other.id) < tuple_(learning.created_at, learning.id))
-        .correlate(learning)
+        .where(other.organization_id == Correction.organization_id, other.state.in_(unended))
+        .where(tuple_(other.created_at, other.id) < its)
+        .correlate(Correction, learning, forgetting)
         .scalar_subquery()
     )
     query = (

@@ -53,6 +53,7 @@ EVENTS = {
     "correction.cancelled": "cancelled it",
     "correction.withdrawn": "took it back",
     "correction.forgotten": "had it forgotten",
+    "correction.kept": "kept it after all",
 }
 
 Bounded = Annotated[str, Field(max_length=200_000)]  # what is shorter is refused with the form
@@ -228,6 +229,14 @@ def forget(
 ) -> Response:
     service.forget(db, request, place, correction_id)
     return go(request, f"{place.url}/corrections/{correction_id}")
+
+
+@router.post("/corrections/{correction_id}/keep")
+def keep(
+    request: Request, place: HereAsAdmin, db: Db, correction_id: uuid.UUID, form: Annotated[CsrfForm, Form()]
+) -> Response:
+    service.keep(db, request, place, correction_id)
+    return _said(request, place, db, correction_id)
 
 
 # What the routes share

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.learning import types as learning
@@ -34,7 +34,7 @@ from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.service import family_of
+from lifelearn.workspace.versions import lines
 from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
 
@@ -82,13 +82,17 @@ class Cost:
 # Reading
 
 
-def visible(place: Place) -> Select[Correction]:
-    """What the visitor may see."""
-    taught = or_(
+def taught() -> ColumnElement[bool]:
+    """What is the organisation's: all its members may see it."""
+    return or_(
         Correction.state.in_((*TAUGHT, State.LEARNED, State.FAILED)),
         and_(Correction.state == State.WITHDRAWN, Correction.version.is_not(None)),
     )
-    seen = [Correction.author_id == place.user.id, taught]
+
+
+def visible(place: Place) -> Select[Correction]:
+    """What the visitor may see."""
+    seen = [Correction.author_id == place.user.id, taught()]
     if place.may_admin:
         withdrawn = and_(Correction.state == State.WITHDRAWN, Correction.job_id.is_not(None))
         seen += [Correction.state.in_((State.REVIEW, State.REJECTED)), withdrawn]
@@ -142,8 +146,8 @@ def cursor_of(correction: Correction) -> str:
     return f"{int(correction.created_at.timestamp() * 1_000_000)}-{correction.id.hex}"
 
 
-def may(place: Place, correction: Correction) -> frozenset[str]:
-    """What the visitor may say to a correction that they see, as it is now."""
+def may(place: Place, correction: Correction, forgets: bool = False) -> frozenset[str]:
+    """What the visitor may say to a correction that they see, as it is now. forgets: a job is about to forget it."""
     own, admin, state = correction.author_id == place.user.id, place.may_admin, correction.state
     match state:
         case State.ASKED:
@@ -153,7 +157,7 @@ def may(place: Place, correction: Correction) -> frozenset[str]:
         case State.QUEUED | State.LEARNING:
             verbs = {"cancel"} if own or admin else set()
         case State.LEARNED:
-            verbs = {"forget"} if admin else set()
+            verbs = {"keep" if forgets else "forget"} if admin else set()
         case State.FAILED:
             verbs = {"teach"} if own or admin else set()
         case State.REJECTED:
@@ -173,16 +177,16 @@ def standing(db: Session, correction: Correction) -> Correction | None:
     asked = normalise(correction.question)
     if not asked:
         return None
-    line = lineage(db, correction.organization_id)
+    held = held_now(db, correction.organization_id)
     query = (
-        select(Correction.id, Correction.question, Correction.state, Correction.version)
+        select(Correction.id, Correction.question, Correction.state)
         .outerjoin(Job, Job.id == Correction.job_id)
         .where(Correction.organization_id == correction.organization_id, Correction.id != correction.id)
         .where(Correction.state.in_((*TAUGHT, State.LEARNED)))
         .order_by(Job.created_at.desc(), Correction.created_at.desc(), Correction.id)
     )
-    for found_id, question, state, version in db.execute(query):
-        if normalise(question) == asked and (state != State.LEARNED or version in line):
+    for found_id, question, state in db.execute(query):
+        if normalise(question) == asked and (state != State.LEARNED or found_id in held):
             return db.get(Correction, found_id)
     return None
 
@@ -193,44 +197,27 @@ def rival(db: Session, correction: Correction) -> Correction | None:
     return None if found is None or reading.same_answer(found.answer, correction.answer) else found
 
 
-def lineage(db: Session, organization_id: uuid.UUID) -> list[int]:
-    """The active version and its ancestors, the latest first."""
-    number = db.scalar(select(Organization.active_version).where(Organization.id == organization_id)) or 0
-    return family_of(db, organization_id).line(number)
-
-
-def forgetting(db: Session, correction: Correction) -> Job | None:
-    """The job that is about to forget it, if there is one."""
-    return db.scalar(
-        select(Job).where(
-            Job.organization_id == correction.organization_id,
-            Job.kind == Kind.FORGET,
-            Job.correction_id == correction.id,
-            Job.state.not_in(ENDED),
-        )
-    )
+def held_now(db: Session, organization_id: uuid.UUID) -> set[uuid.UUID]:
+    """The corrections that the active version holds."""
+    return lines.held(db, organization_id, _active(db, organization_id))
 
 
 def cost_of_forgetting(db: Session, correction: Correction) -> Cost:
     """What is learned again without it: all that the active version learned with it or after it."""
-    line = lineage(db, correction.organization_id)
-    if correction.version not in line:
+    organization_id = correction.organization_id
+    found = lines.without(db, organization_id, _active(db, organization_id), correction.id)
+    if found is None:
         return Cost(0, 0.0, active=False)
-    later = line[: line.index(correction.version) + 1]
-    others = db.scalars(
-        select(Correction.version).where(
-            Correction.organization_id == correction.organization_id,
-            Correction.state == State.LEARNED,
-            Correction.version.in_(later),
-            Correction.id != correction.id,
-        )
-    ).all()
     seconds = db.scalar(
         select(func.coalesce(func.sum(Version.seconds), 0.0)).where(
-            Version.organization_id == correction.organization_id, Version.number.in_(set(others))
+            Version.organization_id == organization_id, Version.number.in_(found.again)
         )
     )
-    return Cost(len(others), float(seconds or 0.0), active=True)
+    return Cost(sum(map(len, found.again.values())), float(seconds or 0.0), active=True)
+
+
+def _active(db: Session, organization_id: uuid.UUID) -> int:
+    return db.scalar(select(Organization.active_version).where(Organization.id == organization_id)) or 0
 
 
 # How a correction begins
@@ -270,6 +257,7 @@ def correct_answer(
 
     Again replaces what the visitor said before. Raises InvalidError where the text does not say what is right.
     """
+    _lock(db, place.organization.id)
     chats.correct(answer, right)
     audit.record(db, request, place.organization.id, place.user, "answer.marked_wrong", str(answer.id))
     question, wrong = _asked(db, place, answer) if answer.right_answer else ("", "")
@@ -295,6 +283,7 @@ def correct_answer(
 
 def withdraw_answer(db: Session, request: Request, place: Place, answer: Message) -> None:
     """Takes the mark back, and with it what was said to be right, unless that was learned already."""
+    _lock(db, place.organization.id)
     for earlier in _stated_about(db, answer):
         if earlier.author_id != place.user.id and not place.may_admin:
             raise ForbiddenError("Only who said what is right, or an admin, can take that back.")
@@ -343,7 +332,6 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     Where admins review, a member's word hands it to them. Raises InvalidError, with fields: `replace` where an older
     correction speaks against it, `anyway` where something in it is flagged, `question`, `statement`, `answer`.
     """
-    _lock(db, place.organization.id)
     correction = _locked(db, place, correction_id)
     _need(place, correction, "teach")
     before = State(correction.state)
@@ -409,6 +397,7 @@ def reject(db: Session, request: Request, place: Place, correction_id: uuid.UUID
 
 def cancel(db: Session, request: Request, place: Place, correction_id: uuid.UUID) -> Correction:
     """Ends its learning, at once or within a second or so."""
+    _lock(db, place.organization.id)
     correction = correction_of(db, place, correction_id)
     _need(place, correction, "cancel")
     if not _cancel(db, place, correction):
@@ -420,12 +409,24 @@ def cancel(db: Session, request: Request, place: Place, correction_id: uuid.UUID
 def forget(db: Session, request: Request, place: Place, correction_id: uuid.UUID) -> Correction:
     """Has what was learned forgotten."""
     _lock(db, place.organization.id)
-    correction = _locked(db, place, correction_id)
+    correction = correction_of(db, place, correction_id)
     _need(place, correction, "forget")
-    if forgetting(db, correction) is not None:
+    if _forgetting(db, correction) is not None:
         raise ConflictError("It is being forgotten already.")
     jobs.forget(db, queue_of(request), correction, place.user.id)
     audit.record(db, request, place.organization.id, place.user, "correction.forgotten", str(correction.id))
+    return correction
+
+
+def keep(db: Session, request: Request, place: Place, correction_id: uuid.UUID) -> Correction:
+    """Ends its forgetting, at once or within a second or so. The caller has checked who may."""
+    _lock(db, place.organization.id)
+    correction = correction_of(db, place, correction_id)
+    job = _forgetting(db, correction)
+    if job is None:
+        raise ConflictError("It is not being forgotten, or is forgotten by now. Load the page again and look.")
+    jobs.cancel(db, job)
+    audit.record(db, request, place.organization.id, place.user, "correction.kept", str(correction.id))
     return correction
 
 
@@ -487,6 +488,7 @@ def _ask(db: Session, correction: Correction) -> None:
 
 def _to_review(db: Session, correction: Correction) -> None:
     correction.state, correction.settled_at, correction.reason = State.REVIEW, None, ""
+    correction.version, correction.problem = None, ""  # of what it said before
     # For everybody who may see it, and without its words: those are its member's and the admins' until it is taught.
     _tell(db, correction, "correction.review", "A correction waits for review.", "/review")
 
@@ -541,7 +543,7 @@ def _cancel(db: Session, place: Place, correction: Correction) -> bool:
         return False
     job = db.scalar(select(Job).where(Job.id == correction.job_id).with_for_update())
     db.refresh(correction)
-    if job is None or correction.state not in TAUGHT:
+    if job is None or correction.job_id != job.id or correction.state not in TAUGHT:
         raise ConflictError("This correction is further than that by now. Load the page again and look.")
     together = jobs.corrections_of(db, job)
     if any("cancel" not in may(place, each) for each in together):
@@ -551,6 +553,17 @@ def _cancel(db: Session, place: Place, correction: Correction) -> bool:
         if each.state == State.WITHDRAWN:
             _tell_mine(db, each, "correction.withdrawn", f"Not learned any more: {_short(each.statement)}")
     return True
+
+
+def _forgetting(db: Session, correction: Correction) -> Job | None:
+    """The job that is about to forget it, locked, if there is one."""
+    query = select(Job).where(
+        Job.organization_id == correction.organization_id,
+        Job.kind == Kind.FORGET,
+        Job.correction_id == correction.id,
+        Job.state.not_in(ENDED),
+    )
+    return db.scalar(query.with_for_update())
 
 
 def _take_back(db: Session, request: Request, place: Place, correction: Correction) -> None:
@@ -623,11 +636,13 @@ def _limit(settings: Settings) -> Limit:
 
 
 def _lock(db: Session, organization_id: uuid.UUID) -> None:
-    """One correction of an organisation begins at a time, so that two that contradict each other see one another."""
+    """In an organisation one thing is said at a time, so that two corrections that contradict each other see one
+    another, and nobody waits for who waits for them."""
     db.execute(select(Organization.id).where(Organization.id == organization_id).with_for_update(key_share=True))
 
 
 def _locked(db: Session, place: Place, correction_id: uuid.UUID) -> Correction:
+    _lock(db, place.organization.id)
     query = visible(place).where(Correction.id == correction_id).with_for_update(of=Correction)
     found = db.scalar(query.execution_options(populate_existing=True))
     if found is None:
@@ -640,13 +655,13 @@ def _locked(db: Session, place: Place, correction_id: uuid.UUID) -> Correction:
 
 def _tell_queued(db: Session, correction: Correction) -> None:
     about = {"question": correction.question, "answer": correction.answer}
-    title = f"Being learned: {_short(correction.statement)}"
-    _tell(db, correction, "correction.queued", title, f"/corrections/{correction.id}", correction.author_id, **about)
+    _tell_mine(db, correction, "correction.queued", f"Being learned: {_short(correction.statement)}", **about)
 
 
-def _tell_mine(db: Session, correction: Correction, name: str, title: str) -> None:
+def _tell_mine(db: Session, correction: Correction, name: str, title: str, **details: Any) -> None:
     """Tells its member. Webhooks hear of it, too, so its words are left out unless it was taught."""
-    _tell(db, correction, name, title, f"/corrections/{correction.id}", correction.author_id)
+    path = f"/corrections/{correction.id}"
+    _tell(db, correction, name, title, path, correction.author_id, personal=True, **details)
 
 
 def _tell(

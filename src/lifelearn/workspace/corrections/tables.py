@@ -60,7 +60,8 @@ class Correction(Identified, Base):
     message_id: the correcting message, once each; None where it was stated under the answer or sent by a program.
     answer_id: the answer that was wrong. flags: what looks secret or personal in it, for people to see.
     conflicts_with: an earlier correction of the same question with another answer, which this one replaces if somebody
-    says so. job_id: the job that learns or learned it. version: the version that learned it, or failed to.
+    says so. job_id: the job that learns or learned it. version: the last version that learned it, or failed to; what a
+    version holds is told by versions/lines.py.
     """
 
     __tablename__ = "corrections"

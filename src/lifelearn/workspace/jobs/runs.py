@@ -214,6 +214,8 @@ def _learned(bench: Bench, held: Claim, round_: Round, before: list[Made], train
         return str(_step(f"{name}:{round_.number}", run))
 
     version, folder = trainer.learn(order, record, progress)
+    if version.number != order.number:  # its manifest would name another than its row, and its line could not go on
+        raise TrainingError(f"The trainer made version {version.number} where {order.number} was asked for. Try again.")
 
     def publish() -> dict[str, Any]:
         version_id = uuid.uuid4()

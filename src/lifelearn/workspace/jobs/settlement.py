@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning.types import Check, ModelVersion, Probe
@@ -23,6 +23,7 @@ from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, Kind, State
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.lines import without
 from lifelearn.workspace.versions.service import activate, family_of, latest_number
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from lifelearn.workspace.webhooks.service import tell
@@ -136,6 +137,7 @@ def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correcti
         select(Job)
         .where(Job.organization_id == job.organization_id, Job.state == State.QUEUED, Job.kind == Kind.LEARN)
         .order_by(Job.created_at, Job.id)
+        .with_for_update()  # one that is being cancelled is not among them
     )
     found: list[Correction] = []
     for other in db.scalars(query):
@@ -151,27 +153,18 @@ def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correcti
 
 
 def _plan_to_forget(db: Session, job: Job, organization: Organization) -> Plan:
-    """The version before the one that learned it, and after that each later correction of the line again."""
+    """The version before the first that learned it, and after that each later correction of the line again."""
     active = organization.active_version
-    forgotten = None if job.correction_id is None else db.get(Correction, job.correction_id)
-    line = lineage(db, organization.id, active)
-    at = next((i for i, each in enumerate(line) if forgotten and forgotten.version == each.number), None)
-    if at is None:  # it is not in the active line
+    assert job.correction_id is not None
+    wanted = without(db, organization.id, active, job.correction_id)
+    if wanted is None:  # the active version does not hold it
         return Plan((), active, active)
-    base = line[at].parent
     rounds: list[Round] = []
-    parent, number = base, latest_number(db, organization.id) + 1
-    for version in line[at:]:
-        learned = db.scalars(
-            select(Correction)
-            .where(Correction.organization_id == organization.id, Correction.version == version.number)
-            .where(Correction.state == CorrectionState.LEARNED, Correction.id != job.correction_id)
-            .order_by(Correction.created_at, Correction.id)
-        ).all()
-        if learned:
-            rounds.append(Round(tuple(each.id for each in learned), number, parent))
-            parent, number = number, number + 1
-    return Plan(tuple(rounds), base, active)
+    parent = wanted.base
+    for number, again in enumerate(wanted.again.values(), latest_number(db, organization.id) + 1):
+        rounds.append(Round(tuple(each.id for each in again), number, parent))
+        parent = number
+    return Plan(tuple(rounds), wanted.base, active)
 
 
 def lineage(db: Session, organization_id: uuid.UUID, number: int) -> list[Version]:
@@ -210,12 +203,8 @@ def settle(database: Database, queue: LearningQueue, held: Claim, planned: Plan,
     """Keeps what was made, and makes it the active version if it passed. False: another version was made active
     meanwhile, and the job is to be planned anew; what was made stays as a candidate."""
     with database.write() as db:
+        organization = _organization(db, held)
         job = _mine(db, held)
-        organization = db.scalar(
-            select(Organization).where(Organization.id == held.organization_id).with_for_update(key_share=True)
-        )
-        if organization is None:
-            raise LostError
         fresh = organization.active_version == planned.active
         if job.kind == Kind.FORGET:
             if not fresh:
@@ -245,6 +234,7 @@ def settle(database: Database, queue: LearningQueue, held: Claim, planned: Plan,
 def fail(database: Database, held: Claim, problem: str) -> None:
     """The job ends without a version. Its corrections stay, and can be taught again."""
     with database.write() as db:
+        _organization(db, held)
         job = _mine(db, held, cancelled_too=True)
         _failed(db, job, problem)
 
@@ -269,7 +259,7 @@ def _forgotten(db: Session, job: Job, organization: Organization, planned: Plan,
             problem=f"Without it, this could not be learned again: {names}. {_why(broken.version)} Nothing is changed.",
         )
         title = "A correction could not be forgotten."
-        tell(db, job.organization_id, "job.failed", title, _path(forgotten), job.author_id)
+        tell(db, job.organization_id, "job.failed", title, _path(forgotten), job.author_id, personal=True)
         return
     last = planned.base
     for each in made:
@@ -302,7 +292,8 @@ def _failed(db: Session, job: Job, problem: str, version: int | None = None) -> 
         correction.problem, correction.version = problem, version
         _tell(db, correction, "correction.failed", f"Not learned: {_short(correction.statement)}", problem=problem)
     if job.kind == Kind.FORGET:
-        tell(db, job.organization_id, "job.failed", "A correction could not be forgotten.", "", job.author_id)
+        title = "A correction could not be forgotten."
+        tell(db, job.organization_id, "job.failed", title, "", job.author_id, personal=True)
 
 
 def _end(job: Job, state: State, version: int | None = None, problem: str = "") -> None:
@@ -339,7 +330,8 @@ def _kept(db: Session, job: Job, made: Made) -> Version:
 
 def _judged(db: Session, row: Version, made: Made) -> None:
     """What verification asked of corrections, as cells of the retention matrix."""
-    known = db.scalars(select(Correction).where(Correction.organization_id == row.organization_id)).all()
+    learned = or_(Correction.state == CorrectionState.LEARNED, Correction.id.in_(made.round.corrections))
+    known = db.scalars(select(Correction).where(Correction.organization_id == row.organization_id, learned)).all()
     by_question: dict[str, list[Correction]] = {}
     for correction in known:
         by_question.setdefault(normalise(correction.question), []).append(correction)
@@ -384,6 +376,15 @@ def _path(correction: Correction | None) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _organization(db: Session, held: Claim) -> Organization:
+    """The job's organisation, locked: before the job, as everybody does. Raises LostError where it is gone."""
+    query = select(Organization).where(Organization.id == held.organization_id)
+    organization = db.scalar(query.with_for_update(key_share=True))
+    if organization is None:
+        raise LostError
+    return organization
 
 
 def _mine(db: Session, held: Claim, cancelled_too: bool = False) -> Job:

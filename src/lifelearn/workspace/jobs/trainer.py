@@ -106,13 +106,13 @@ def _real_learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]
 
 def store_for(order: Order) -> VersionStore:
     """A store in the work folder, with links to the lineage, in which the parent is active."""
-    store = VersionStore(order.work / "store", first=order.number)
-    store.path(order.number).parent.mkdir(parents=True, exist_ok=True)
+    store = VersionStore(order.work / "store", adds=order.number)
+    versions = store.path(order.number).parent
+    versions.mkdir(parents=True, exist_ok=True)
+    for left in [each for each in versions.iterdir() if each.is_symlink()]:  # of an earlier plan, maybe of another line
+        left.unlink()
     for number, folder in order.lineage.items():
-        link = store.path(number)
-        if link.is_symlink():
-            link.unlink()
-        link.symlink_to(folder.absolute(), target_is_directory=True)
+        store.path(number).symlink_to(folder.absolute(), target_is_directory=True)
     replace_file(store.root / "active", json.dumps({"version": order.parent}))
     return store
 

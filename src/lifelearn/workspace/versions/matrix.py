@@ -6,24 +6,23 @@ A cell is judged by descent: a version should hold what it, or a version that it
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from threading import Lock
 
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
+from lifelearn.workspace.corrections.service import taught
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.errors import NotFoundError
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.lines import learned as learned_by
 from lifelearn.workspace.versions.service import Family, State, activated, called, family_of, state_of
 from lifelearn.workspace.versions.tables import Verdict, Version
 
 COLUMNS, ROWS = 30, 100  # of one page
-CACHED = 20_000  # versions whose corrections are remembered; they never change
 
 
 class Kind(StrEnum):
@@ -134,10 +133,11 @@ def line_of(
 
 
 def _shown(organization_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:
-    """What has a row: what was learned, and what a version was asked about."""
+    """What has a row: of what everybody may see, what was learned, and what a version was asked about."""
     asked = exists().where(and_(Verdict.organization_id == organization_id, Verdict.correction_id == Correction.id))
     return (
         Correction.organization_id == organization_id,
+        taught(),
         or_(Correction.state == CorrectionState.LEARNED, asked),
     )
 
@@ -184,10 +184,10 @@ def _lines(
             )
         )
     }
-    learned: dict[str, set[int]] = {}  # by correction, the versions that learned it
-    for number, names in _learned(db, organization.id).items():
-        for name in names:
-            learned.setdefault(name, set()).add(number)
+    learned: dict[uuid.UUID, set[int]] = {}  # by correction, the versions that learned it
+    for number, its_corrections in learned_by(db, organization.id).items():
+        for correction_id in its_corrections:
+            learned.setdefault(correction_id, set()).add(number)
     lines = {column.number: set(family.line(column.number)) for column in columns}
     return tuple(
         Line(
@@ -196,7 +196,7 @@ def _lines(
                 _cell(
                     column,
                     lines[column.number],
-                    learned.get(str(correction.id), set()),
+                    learned.get(correction.id, set()),
                     verdicts.get((column.number, correction.id)),
                 )
                 for column in columns
@@ -228,30 +228,3 @@ def _cell(column: Column, line: set[int], learned: set[int], verdict: Verdict | 
         told = f"{name} is of another line: it does not come from version {min(learned)}, which learned it."
         return Cell(column, Kind.APART, told, None)
     return Cell(column, Kind.APART, f"{name} did not learn it.", None)
-
-
-# Which corrections a version learned, from its manifest; remembered, as that never changes.
-
-_known: OrderedDict[uuid.UUID, tuple[str, ...]] = OrderedDict()
-_lock = Lock()
-
-
-def _learned(db: Session, organization_id: uuid.UUID) -> Mapping[int, tuple[str, ...]]:
-    rows = db.execute(select(Version.id, Version.number).where(Version.organization_id == organization_id)).all()
-    with _lock:
-        found = {version_id: _known[version_id] for version_id, _ in rows if version_id in _known}
-    missing = [version_id for version_id, _ in rows if version_id not in found]
-    for start in range(0, len(missing), 500):
-        some = missing[start : start + 500]
-        parts = select(Version.id, Version.manifest["corrections"]).where(Version.id.in_(some))
-        found |= {version_id: _ids(corrections) for version_id, corrections in db.execute(parts)}
-    with _lock:
-        for version_id in missing:
-            _known[version_id] = found[version_id]
-        while len(_known) > CACHED:
-            _known.popitem(last=False)
-    return {number: found[version_id] for version_id, number in rows}
-
-
-def _ids(corrections: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
-    return tuple(each["id"] for each in corrections)
