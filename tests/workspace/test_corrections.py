@@ -530,6 +530,38 @@ def test_a_reader_follows_it_to_its_end(team: Team, monkeypatch: pytest.MonkeyPa
     assert not team.workspace.app.state.watch._readers
 
 
+def test_those_that_only_wait_ask_now_and_then(team: Team) -> None:
+    """A browser has six connections to a host: streams for twenty waiting cards would leave none for the page."""
+    ones = [team.make(team.carl, State.LEARNING, question=f"Who is number {each}?") for each in range(3)]
+    jobs = [team.job(one, JobState.QUEUED) for one in ones]
+    pages = [team.carl.get(team.of(one)).text for one in ones]
+    assert [f'sse-connect="{team.of(one)}/events"' in page for one, page in zip(ones, pages, strict=True)] == [
+        True,
+        False,
+        False,
+    ]
+    path = f"{team.of(ones[2])}/waiting?before=2"
+    assert f'hx-get="{path}"' in pages[2]
+    assert team.carl.htmx("GET", path).status_code == 204
+
+    def end(number: int) -> None:
+        with team.workspace.database.write() as db:
+            db.get_one(Job, jobs[number]).state = JobState.DONE
+            row = db.get_one(Correction, ones[number].id)
+            row.state, row.version = State.LEARNED, number + 1
+
+    end(0)
+    card = team.carl.htmx("GET", path).text
+    assert "one job comes first" in card
+    assert f'hx-get="{team.of(ones[2])}/waiting?before=1"' in card
+    end(1)
+    assert f'sse-connect="{team.of(ones[2])}/events"' in team.carl.htmx("GET", path).text
+    end(2)
+    card = team.carl.htmx("GET", path).text
+    assert f'<section class="card learned" id="c-{ones[2].id}"' in card
+    assert "Learned. Version 3 answers now." in card
+
+
 def test_all_readers_share_one_look_at_the_database(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.2)
     ones = [team.make(team.carl, State.LEARNING, question=f"Who is number {each}?") for each in range(6)]

@@ -346,3 +346,27 @@ def test_an_answer_never_waits_for_it(
     assert time.monotonic() - started < 0.9
     assert examined(workspace).examined_at is not None
     assert len(begun) == 1
+
+
+def test_a_model_of_another_server_is_not_taught(settings: Settings) -> None:
+    """Nobody would take the job: nothing is noticed, and what is said to be right is refused with the reason."""
+    there = {"inference_backend": "openai", "openai_base_url": "http://127.0.0.1:1/v1"}
+    workspace = running(settings.model_copy(update=there))
+    workspace.inference.reply = lambda _: WRONG
+    with workspace.visitor().client as client:
+        workspace.portal = client.portal
+        anna = workspace.person()
+        place = workspace.organization(anna)
+        message = say(workspace, anna, place, RIGHT)
+        assert corrections(workspace) == []
+        path = f"/o/{place}/threads/{message.thread_id}/messages/{message.parent_id}/correct"
+        answer = anna.post(path, {"right_answer": RIGHT})
+        assert answer.status_code == 403
+        assert "cannot be taught here" in answer.text
+        learned = corrected(workspace, place, LEAVE, "25 days", State.LEARNED, author_id=anna.user_id)
+        answer = anna.post(f"/o/{place}/corrections/{learned.id}/forget")
+        assert answer.status_code == 403
+        assert [one.id for one in corrections(workspace)] == [learned.id]
+        with workspace.database.read() as db:
+            assert db.scalars(select(Job)).all() == []
+        assert anna.post(path).status_code == 303  # an answer can be marked all the same

@@ -146,6 +146,7 @@ PAGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
     ("GET", f"{OF}/corrections"): (MEMBER, {}),
     ("GET", C): (MEMBER, {}),
     ("GET", f"{C}/events"): (MEMBER, {}),
+    ("GET", f"{C}/waiting"): (MEMBER, {}),
     ("POST", f"{C}/teach"): ("its owner or an admin", {}),
     ("POST", f"{C}/dismiss"): ("its owner", {}),
     ("POST", f"{C}/cancel"): ("its owner or an admin", {}),

@@ -69,7 +69,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.metrics, app.state.closing = operation.Metrics(), asyncio.Event()
     app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
     app.state.answers = Answers(app.state.database, app.state.inference, settings)
-    app.state.queue = LearningQueue(app.state.database)
+    app.state.queue = LearningQueue(app.state.database, settings.inference_backend != "openai")
     app.state.detector = Detector(app.state.database, settings, app.state.queue)
     app.state.watch = Watch(app.state.database)
     app.state.worker = EmbeddedWorker(settings)

@@ -103,7 +103,12 @@ class Detector:
                 await asyncio.to_thread(self._keep, message_id, asked, found)
 
     async def _found(self, message_id: uuid.UUID, conversation: learning.Conversation) -> learning.Correction | None:
-        """An expert is asked patiently. One that cannot be had loses nothing: the written rules decide instead."""
+        """An expert is asked patiently. One that cannot be had loses nothing: the written rules decide instead.
+
+        None at once where nothing can be taught.
+        """
+        if not self._queue.teaches:
+            return None
         if self._expert is not None:
             for wait in (*WAITS, None):
                 try:

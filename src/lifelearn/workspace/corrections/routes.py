@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import urlencode, urlsplit
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ConfigDict, Field
@@ -171,6 +171,18 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
         html = await asyncio.to_thread(_so_far, request, state)
         yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
     yield ServerSentEvent(raw_data=await asyncio.to_thread(_ended, request, database, reader), event="done")
+
+
+@router.get("/corrections/{correction_id}/waiting")
+def waiting(
+    request: Request, place: Here, db: Db, correction_id: uuid.UUID, before: Annotated[int, Query(ge=0)] = 0
+) -> Response:
+    """The card, once it is not behind so many jobs any more; asked by the page until then."""
+    card = cards.card_of(db, place, correction_id)
+    if card.progress.is_live and card.progress.before == before:
+        return Response(status_code=204)
+    template = "corrections/one.html" if card.progress.is_live else "corrections/done.html"
+    return _fragment(request, place, card, template=template)
 
 
 # Saying something to it

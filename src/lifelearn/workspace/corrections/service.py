@@ -443,8 +443,10 @@ def _begun(
 ) -> Correction:
     """Keeps a new correction and decides where it goes: into the queue, to its member or to an admin.
 
-    patient: above the hourly limit it waits for its member, instead of being refused.
+    patient: above the hourly limit it waits for its member, instead of being refused. Raises ForbiddenError where the
+    model cannot be taught.
     """
+    queue.need()
     _lock(db, correction.organization_id)
     organization = db.get_one(Organization, correction.organization_id)
     stated = correction.source != Source.DETECTED

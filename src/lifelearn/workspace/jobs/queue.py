@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database
+from lifelearn.workspace.errors import ForbiddenError
 from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.migrations import DatabaseError
 
@@ -33,10 +34,13 @@ def workflow_id(job_id: uuid.UUID) -> str:
 
 
 class LearningQueue:
-    """Enqueues jobs, first in first out in each organisation, one at a time there."""
+    """Enqueues jobs, first in first out in each organisation, one at a time there.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    teaches: whether there is anybody to take them; a model of another server cannot be taught here.
+    """
+
+    def __init__(self, database: Database, teaches: bool = True) -> None:
+        self._database, self.teaches = database, teaches
         self._client: DBOSClient | None = None
 
     def prepare(self) -> None:
@@ -64,8 +68,17 @@ class LearningQueue:
             return False
         return True
 
+    def need(self) -> None:
+        """Raises ForbiddenError where nothing can be taught."""
+        if not self.teaches:
+            raise ForbiddenError(
+                "The model is another server's, and cannot be taught here. Who runs this workspace can give it a model "
+                "of its own: LL_INFERENCE_BACKEND=local."
+            )
+
     def enqueue(self, db: Session, job: Job) -> None:
-        """Has the job run once this transaction is kept, and never if it is not."""
+        """Has the job run once this transaction is kept, and never if it is not. Raises ForbiddenError."""
+        self.need()
         if self._client is None:
             from dbos import DBOSClient, DBOSPortableJSONSerializer
 

@@ -19,7 +19,7 @@ from typing import Any
 import structlog
 from dbos import DBOS, DBOSConfig, DBOSPortableJSONSerializer
 from dbos import error as engine_errors
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from lifelearn.learning.types import Progress
 from lifelearn.learning.version import VersionError
@@ -325,7 +325,8 @@ def _patiently(do: Callable[[], Any]) -> Any:
         try:
             return do()
         except DBAPIError as error:
-            if time.monotonic() > until:
+            away = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+            if not away or time.monotonic() > until:  # what it refuses, it will refuse again
                 raise
             log.warning("the database does not answer", error=str(error).splitlines()[0])
             time.sleep(wait)

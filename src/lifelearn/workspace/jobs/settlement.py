@@ -318,7 +318,7 @@ def _kept(db: Session, job: Job, made: Made) -> Version:
         bytes=made.version.bytes,
         seconds=sum(made.version.seconds.values()),
         files=made.files,
-        manifest=made.version.model_dump(mode="json"),
+        manifest=_keepable(made.version.model_dump(mode="json")),
         author_id=job.author_id,
         job_id=job.id,
     )
@@ -326,6 +326,15 @@ def _kept(db: Session, job: Job, made: Made) -> Version:
     db.flush()
     _judged(db, row, made)
     return row
+
+
+def _keepable(told: Any) -> Any:
+    """What JSON tells, without NULs: a model may write them, and PostgreSQL takes none."""
+    if isinstance(told, str):
+        return told.replace("\0", "")
+    if isinstance(told, dict):
+        return {name: _keepable(each) for name, each in told.items()}
+    return [_keepable(each) for each in told] if isinstance(told, list) else told
 
 
 def _judged(db: Session, row: Version, made: Made) -> None:
@@ -336,7 +345,7 @@ def _judged(db: Session, row: Version, made: Made) -> None:
     for correction in known:
         by_question.setdefault(normalise(correction.question), []).append(correction)
     seen: set[uuid.UUID] = set()
-    for check in made.version.report.checks:
+    for check in row.model().report.checks:
         for probe, after, passed in _asked(check):
             for correction in by_question.get(normalise(probe.question), ()):
                 ours = correction.id in made.round.corrections

@@ -41,7 +41,7 @@ QUESTION_CHARS = 4_000
 ANSWER_CHARS = 20_000
 MOST_SECONDS = 180.0
 CHECK_SECONDS = 5.0  # between two looks at whether the reader may still read
-DIFFERENCE_WORDS = 300  # of a text in which differences are looked for: cubic time where a model repeats itself, 0.4 s
+DIFFERENCE_WORDS = 1_000  # of a text in which differences are looked for
 
 Part = tuple[str, bool]  # a piece of a text, and whether the other text has it not
 
@@ -206,7 +206,8 @@ def differences(before: str, after: str) -> tuple[list[Part], list[Part]]:
     old, new = _words(before), _words(after)
     if len(old) > DIFFERENCE_WORDS or len(new) > DIFFERENCE_WORDS:
         return [(before, False)], [(after, False)]
-    matcher = SequenceMatcher(None, [word.strip() for word in old], [word.strip() for word in new], autojunk=False)
+    # Frequent words of long texts begin no match of their own: without that, texts that repeat themselves take minutes.
+    matcher = SequenceMatcher(None, [word.strip() for word in old], [word.strip() for word in new])
     left: list[Part] = []
     right: list[Part] = []
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lifelearn.learning import types as learning
@@ -38,7 +38,7 @@ class Version(Identified, Base):
     parent: Mapped[int]
     base: Mapped[str]
     passed: Mapped[bool]
-    bytes: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
     seconds: Mapped[float]
     files: Mapped[dict[str, str]] = mapped_column(JSON)
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)

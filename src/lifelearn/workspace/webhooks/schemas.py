@@ -53,7 +53,7 @@ class WebhookTold(Told):
     url: str
     events: list[str]
     enabled: bool = Field(description="A webhook is disabled by its receiver (410), and after many failures in a row.")
-    failures: int = Field(description="In a row, up to now.")
+    failures: int = Field(description="Deliveries in a row that were given up.")
     created_at: datetime
 
 

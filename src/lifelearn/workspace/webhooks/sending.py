@@ -42,7 +42,7 @@ LEASE_SECONDS = 120.0  # far more than it takes, and than clocks differ
 GRACE_SECONDS = 3.0  # at the end of the process
 RETRY_SECONDS = (10, 60, 300, 1800, 7200, 21_600)  # after which failure how long; then it is given up
 JITTER = 0.2
-MOST_FAILURES = 50  # in a row; then the webhook is disabled
+MOST_FAILURES = 20  # deliveries in a row that were given up; then the webhook is disabled
 MOST_ADDRESSES = 4  # tried, of a name that has many
 BODY_BYTES, BODY_SECONDS = 8192, 2.0  # of an answer that are waited for
 PROBLEM_CHARS = 300
@@ -294,14 +294,15 @@ class Sender:
             webhook = db.scalar(select(Webhook).where(Webhook.id == order.webhook_id).with_for_update(key_share=True))
             if webhook is None:
                 return
-            failures = 0 if delivered else webhook.failures + 1
+            given_up = not delivered and order.attempt > len(RETRY_SECONDS)
+            failures = 0 if delivered else webhook.failures + given_up
             why = ""
             if outcome.status == GONE:
                 why = "Its receiver says that it is gone (410)."
             elif failures >= MOST_FAILURES:
-                why = f"Sending failed {failures} times in a row."
+                why = f"{failures} deliveries in a row were given up, each after {order.attempt} attempts."
             again = None
-            if not delivered and not why and webhook.enabled and order.attempt <= len(RETRY_SECONDS):
+            if not delivered and not given_up and not why and webhook.enabled:
                 seconds = RETRY_SECONDS[order.attempt - 1]
                 again = ahead(seconds=seconds * random.uniform(1 - JITTER, 1 + JITTER))
             noted = db.execute(

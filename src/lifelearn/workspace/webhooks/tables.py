@@ -25,7 +25,7 @@ class Webhook(Identified, Base):
     secret: Mapped[str]
     events: Mapped[list[str]] = mapped_column(JSON)
     enabled: Mapped[bool] = mapped_column(default=True)
-    failures: Mapped[int] = mapped_column(default=0)  # in a row
+    failures: Mapped[int] = mapped_column(default=0)  # deliveries in a row that were given up
 
 
 class Happening(Identified, Base):

@@ -181,7 +181,7 @@ def upgrade() -> None:
         sa.Column("parent", sa.Integer(), nullable=False),
         sa.Column("base", sa.String(), nullable=False),
         sa.Column("passed", sa.Boolean(), nullable=False),
-        sa.Column("bytes", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("manifest", sa.JSON(), nullable=False),

@@ -1,0 +1,70 @@
+"""A job's run, where something that it needs does not answer or does not take what it is given."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+
+from lifelearn.learning.types import Check, ModelVersion, Probe, ProbeAnswer, Report
+from lifelearn.learning.version import VersionStore
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs import runs, settlement
+from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.jobs.settlement import Made
+from lifelearn.workspace.versions.tables import Verdict
+from version_fakes import added, weights_folder
+from workspace.fakes import BOTH
+from workspace.learning import active, jobs, organization, taught, versions
+
+
+def report(question: str, answer: str, after: str) -> Report:
+    asked = ProbeAnswer(
+        probe=Probe(kind="efficacy", question=question, answer=answer), before="", after=after, passed=True
+    )
+    shown = Check(name="efficacy", passed=True, value=1.0, threshold=1.0, numerator=1, denominator=1, answers=(asked,))
+    return Report(checks=(shown,))
+
+
+def manifest(tmp_path: Path) -> ModelVersion:
+    return added(VersionStore(tmp_path / "store"), weights_folder(tmp_path / "weights"))
+
+
+@BOTH
+def test_a_version_of_three_gigabytes_is_kept(database: Database, queue: LearningQueue, tmp_path: Path) -> None:
+    """And one whose model wrote a NUL, which PostgreSQL takes in no text."""
+    acme = organization(database)
+    correction_id = taught(database, queue, acme, "Where is it?", "Lyon")
+    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    assert held is not None
+    plan = settlement.plan(database, held, together=1)
+    told = {"bytes": 3 * 2**30, "report": report("Where is it?", "Lyon", "In Ly\0on.")}
+    made = Made(plan.rounds[0], uuid.uuid4(), {}, manifest(tmp_path).model_copy(update=told))
+    assert settlement.settle(database, queue, held, plan, [made])
+    assert active(database, acme) == 1
+    assert versions(database, acme)[0].bytes == 3 * 2**30
+    with database.read() as db:
+        verdict = db.scalars(select(Verdict)).one()
+        assert (verdict.correction_id, verdict.answer) == (correction_id, "In Lyon.")
+
+
+@pytest.mark.parametrize(("error", "waits"), [(OperationalError, True), (IntegrityError, False)])
+def test_an_outage_is_waited_for_and_a_refusal_is_not(error: type[DBAPIError], waits: bool) -> None:
+    tries = 0
+
+    def do() -> str:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise error("INSERT", {}, Exception("no"))
+        return "done"
+
+    if waits:
+        assert runs._patiently(do) == "done"
+    else:
+        with pytest.raises(error):
+            runs._patiently(do)
+    assert tries == (3 if waits else 1)
