@@ -675,8 +675,8 @@ def _tell(
     user_id: uuid.UUID | None = None,
     **details: Any,
 ) -> None:
-    about = {"id": str(correction.id), "source": str(correction.source), "state": str(correction.state)}
-    tell(db, correction.organization_id, name, title, path, user_id, **about, **details)
+    about = {"id": str(correction.id), "source": str(correction.source), "state": str(correction.state), **details}
+    tell(db, correction.organization_id, name, title, path, user_id, **about)
 
 
 def _short(text: str) -> str:

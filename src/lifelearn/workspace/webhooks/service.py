@@ -96,7 +96,7 @@ def disable(db: Session, webhook: Webhook, why: str) -> None:
     where = (Membership.organization_id == webhook.organization_id, Membership.role.in_([Role.ADMIN, Role.OWNER]))
     admins = db.scalars(select(Membership.user_id).where(*where).order_by(Membership.created_at)).all()
     name, title, path = "webhook.disabled", f"A webhook was disabled. {why}", f"/webhooks/{webhook.id}"
-    details = {"webhook_id": str(webhook.id)}
+    details: dict[str, Any] = {"webhook_id": str(webhook.id)}
     for admin in admins[:1]:  # other webhooks are told once
         tell(db, webhook.organization_id, name, title, path, admin, **details)
     for admin in admins[1:]:
