@@ -804,6 +804,17 @@ def test_it_outlives_its_chat_and_its_author(team: Team) -> None:
     assert "Former member" in page.text
 
 
+def test_what_its_author_would_be_told_is_told_to_nobody_else(team: Team) -> None:
+    one = team.make(team.carl, State.REVIEW, author_id=None)  # the account is deleted
+    team.ben.post(f"{team.of(one)}/reject", {"reason": "Carl is on sick leave."})
+    assert [name for name, _ in team.told()] == ["correction.rejected"]
+    for browser in (team.dora, team.anna):
+        assert "sick leave" not in browser.get(f"{team.url}/notices").text
+    other = team.make(team.carl, State.REVIEW, question="Who is our CEO?")
+    team.ben.post(f"{team.of(other)}/reject", {"reason": "It is a secret."})
+    assert "It is a secret" in team.carl.get(f"{team.url}/notices").text
+
+
 # The settings
 
 

@@ -33,6 +33,7 @@ from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import activate
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
+from lifelearn.workspace.webhooks.tables import NOBODY, Happening
 from workspace.fakes import BOTH, POSTGRESQL, waits_for_a_lock
 from workspace.learning import (
     WorkerProcess,
@@ -343,6 +344,23 @@ def test_only_what_was_learned_is_judged(
     with database.read() as db:
         cells = {(each.number, each.correction_id) for each in db.scalars(select(Verdict))}
     assert cells == {(1, ids[0]), (2, ids[0]), (2, ids[1])}
+
+
+def test_a_forgetting_that_fails_is_told_to_who_wanted_it(
+    database: Database, queue: LearningQueue, settings: Settings
+) -> None:
+    acme = organization(database)
+    one = taught(database, queue, acme, "Where is it?", "Lyon")
+    with database.write() as db:
+        correction = db.get_one(Correction, one)
+        correction.state = CorrectionState.LEARNED
+        job = service.forget(db, queue, correction, None)  # whose account is deleted
+    held = settlement.claim(database, job.id, uuid.uuid4())
+    assert held is not None
+    settlement.fail(database, held, "It broke.")
+    with database.read() as db:
+        (told,) = db.scalars(select(Happening).where(Happening.name == "job.failed"))
+    assert (told.user_id, told.path) == (None, NOBODY)
 
 
 @POSTGRESQL

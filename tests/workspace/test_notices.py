@@ -15,7 +15,7 @@ from lifelearn.workspace.organizations.tables import Membership
 from lifelearn.workspace.webhooks import notices
 from lifelearn.workspace.webhooks.administration import PAGE
 from lifelearn.workspace.webhooks.service import tell
-from lifelearn.workspace.webhooks.tables import Happening, Seen
+from lifelearn.workspace.webhooks.tables import Delivery, Happening, Seen, Webhook
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.test_keys import bearer, key_of
 from workspace.xss import VECTORS, problems_in
@@ -63,6 +63,21 @@ def test_for_everybody_and_for_one(workspace: Workspace, team: Team) -> None:
     page = team.anna.get(f"/o/{team.id}/notices").text
     assert page.count('class="badge good">new') == 1
     assert team.anna.get(f"/o/{team.id}/notices").text.count('class="badge good">new') == 0
+
+
+@BOTH
+def test_one_for_an_account_that_is_deleted_is_for_nobody(workspace: Workspace, team: Team) -> None:
+    with workspace.database.write() as db:
+        db.add(Webhook(organization_id=team.id, url="https://1.1.1.1/", secret="", events=["correction.rejected"]))
+        db.flush()
+        personal = tell(db, team.id, "correction.rejected", "T1 is private", "/corrections/1", None, personal=True)
+        assert db.scalars(select(Delivery.happening_id)).all() == [personal.id], "webhooks get all of them"
+    team.tell("T2 for all")
+    assert team.new(team.anna) == 1
+    assert team.titles(team.anna) == ["T2 for all"]
+    _, token = key_of(workspace, team.anna, team.id)
+    told = workspace.visitor().client.get("/api/v1/notices", headers=bearer(token)).json()
+    assert [each["title"] for each in told["items"]] == ["T2 for all"]
 
 
 @BOTH

@@ -655,13 +655,13 @@ def _locked(db: Session, place: Place, correction_id: uuid.UUID) -> Correction:
 
 def _tell_queued(db: Session, correction: Correction) -> None:
     about = {"question": correction.question, "answer": correction.answer}
-    title = f"Being learned: {_short(correction.statement)}"
-    _tell(db, correction, "correction.queued", title, f"/corrections/{correction.id}", correction.author_id, **about)
+    _tell_mine(db, correction, "correction.queued", f"Being learned: {_short(correction.statement)}", **about)
 
 
-def _tell_mine(db: Session, correction: Correction, name: str, title: str) -> None:
+def _tell_mine(db: Session, correction: Correction, name: str, title: str, **details: Any) -> None:
     """Tells its member. Webhooks hear of it, too, so its words are left out unless it was taught."""
-    _tell(db, correction, name, title, f"/corrections/{correction.id}", correction.author_id)
+    path = f"/corrections/{correction.id}"
+    _tell(db, correction, name, title, path, correction.author_id, personal=True, **details)
 
 
 def _tell(
@@ -673,8 +673,8 @@ def _tell(
     user_id: uuid.UUID | None = None,
     **details: Any,
 ) -> None:
-    about = {"id": str(correction.id), "source": str(correction.source), "state": str(correction.state)}
-    tell(db, correction.organization_id, name, title, path, user_id, **about, **details)
+    about = {"id": str(correction.id), "source": str(correction.source), "state": str(correction.state), **details}
+    tell(db, correction.organization_id, name, title, path, user_id, **about)
 
 
 def _short(text: str) -> str:

@@ -259,7 +259,7 @@ def _forgotten(db: Session, job: Job, organization: Organization, planned: Plan,
             problem=f"Without it, this could not be learned again: {names}. {_why(broken.version)} Nothing is changed.",
         )
         title = "A correction could not be forgotten."
-        tell(db, job.organization_id, "job.failed", title, _path(forgotten), job.author_id)
+        tell(db, job.organization_id, "job.failed", title, _path(forgotten), job.author_id, personal=True)
         return
     last = planned.base
     for each in made:
@@ -292,7 +292,8 @@ def _failed(db: Session, job: Job, problem: str, version: int | None = None) -> 
         correction.problem, correction.version = problem, version
         _tell(db, correction, "correction.failed", f"Not learned: {_short(correction.statement)}", problem=problem)
     if job.kind == Kind.FORGET:
-        tell(db, job.organization_id, "job.failed", "A correction could not be forgotten.", "", job.author_id)
+        title = "A correction could not be forgotten."
+        tell(db, job.organization_id, "job.failed", title, "", job.author_id, personal=True)
 
 
 def _end(job: Job, state: State, version: int | None = None, problem: str = "") -> None:

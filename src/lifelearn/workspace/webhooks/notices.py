@@ -16,7 +16,7 @@ from lifelearn.workspace.organizations.tables import Membership
 from lifelearn.workspace.paging import paged
 from lifelearn.workspace.webhooks.administration import PAGE
 from lifelearn.workspace.webhooks.service import TEST
-from lifelearn.workspace.webhooks.tables import Happening, Seen
+from lifelearn.workspace.webhooks.tables import NOBODY, Happening, Seen
 
 MOST_COUNTED = 99
 FOR_ADMINS = ("correction.review",)  # leads where others may not look
@@ -65,6 +65,7 @@ def _for(place: Place) -> tuple[ColumnElement[bool], ...]:
         Happening.organization_id == place.organization.id,
         or_(Happening.user_id.is_(None), Happening.user_id == place.user.id),
         Happening.name != TEST,
+        Happening.path != NOBODY,
         *(() if place.may_admin else (Happening.name.not_in(FOR_ADMINS),)),
     )
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database, after_commit, ago, now
 from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Role
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
+from lifelearn.workspace.webhooks.tables import NOBODY, Delivery, Happening, Webhook
 
 EVERYTHING = "*"
 EVENTS = {
@@ -44,13 +44,17 @@ def tell(
     title: str,
     path: str = "",
     user_id: uuid.UUID | None = None,
+    personal: bool = False,
     **details: Any,
 ) -> Happening:
     """Tells of something, in the transaction in which it happens.
 
     name: noun.verb, such as "version.activated". title: a sentence for people. path: where in the organisation it
-    leads. user_id: whom the notice is for; None is everybody. Webhooks get all of them.
+    leads. user_id: whom the notice is for; None is everybody, or nobody where it is `personal`: that account was
+    deleted. Webhooks get all of them.
     """
+    if personal and user_id is None:
+        path = NOBODY
     wanted = select(Webhook).where(Webhook.organization_id == organization_id, Webhook.enabled)
     webhooks = [each for each in db.scalars(wanted) if wants(each, name)]
     happening = Happening(
@@ -92,7 +96,7 @@ def disable(db: Session, webhook: Webhook, why: str) -> None:
     where = (Membership.organization_id == webhook.organization_id, Membership.role.in_([Role.ADMIN, Role.OWNER]))
     admins = db.scalars(select(Membership.user_id).where(*where).order_by(Membership.created_at)).all()
     name, title, path = "webhook.disabled", f"A webhook was disabled. {why}", f"/webhooks/{webhook.id}"
-    details = {"webhook_id": str(webhook.id)}
+    details: dict[str, Any] = {"webhook_id": str(webhook.id)}
     for admin in admins[:1]:  # other webhooks are told once
         tell(db, webhook.organization_id, name, title, path, admin, **details)
     for admin in admins[1:]:

@@ -11,6 +11,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from lifelearn.workspace.database import Base, Identified
 
+NOBODY = "-"
+
 
 class Webhook(Identified, Base):
     """An address that is told. secret: sealed; signs each delivery. events: names, such as `version.activated`."""
@@ -27,7 +29,10 @@ class Webhook(Identified, Base):
 
 
 class Happening(Identified, Base):
-    """Something that members and webhooks are told of. name: noun.verb. user_id: whom it is for; None is everybody."""
+    """Something that members and webhooks are told of. name: noun.verb. user_id: whom it is for; None is everybody.
+
+    path: where in the organisation it leads, such as /versions/3; NOBODY where it is told to webhooks alone.
+    """
 
     __tablename__ = "happenings"
 
@@ -35,7 +40,7 @@ class Happening(Identified, Base):
     user_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     name: Mapped[str]
     title: Mapped[str]  # in a sentence
-    path: Mapped[str] = mapped_column(default="")  # where in the organisation it leads, such as /versions/3
+    path: Mapped[str] = mapped_column(default="")
     details: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
 
     __table_args__ = (Index("ix_happenings_organization_id_created_at", "organization_id", "created_at"),)
