@@ -176,7 +176,7 @@ class Card:
     def hands_over(self) -> bool:
         """Whether the visitor's word hands it to the admins."""
         reviewed = self.place.organization.correction_policy == Policy.REVIEW and not self.place.may_admin
-        return reviewed and self.correction.state != State.FAILED
+        return reviewed and not (self.correction.state == State.FAILED and service.approved(self.correction))
 
     @property
     def unsure(self) -> bool:
