@@ -134,13 +134,6 @@ def waiting_for_review(db: Session, place: Place, limit: int) -> list[Correction
     return list(db.scalars(query.options(joinedload(Correction.author)).limit(limit)))
 
 
-def reviews(db: Session, organization_id: uuid.UUID) -> int:
-    """How many wait for an admin."""
-    query = select(func.count()).select_from(Correction)
-    found = db.scalar(query.where(Correction.organization_id == organization_id, Correction.state == State.REVIEW))
-    return found or 0
-
-
 def cursor_of(correction: Correction) -> str:
     """What `listed` takes as `before` to go on after this one."""
     return f"{int(correction.created_at.timestamp() * 1_000_000)}-{correction.id.hex}"
