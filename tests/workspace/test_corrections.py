@@ -730,12 +730,33 @@ def test_failed(team: Team) -> None:
 def test_another_try_needs_no_second_yes(team: Team) -> None:
     """What was approved, and taught in spite of a flag, is tried again as it is; changed, it is looked at again."""
     team.policy(Policy.REVIEW)
-    one = team.make(team.carl, State.FAILED, question="Where do I write to?", answer="desk@acme.example")
-    assert team.carl.post(f"{team.of(one)}/teach").status_code == 303
-    assert team.now(one).state == State.QUEUED
+    mail: dict[str, Any] = {
+        "question": "Where do I write to?",
+        "answer": "desk@acme.example",
+        "decided_by": team.ben.user_id,
+    }
+    one = team.make(team.carl, State.FAILED, **mail)
+    for _ in range(2):
+        assert "Hand it to the admins" not in team.carl.get(team.of(one)).text
+        assert team.carl.post(f"{team.of(one)}/teach").status_code == 303
+        assert team.now(one).state == State.QUEUED
+        with team.workspace.database.write() as db:
+            db.get_one(Correction, one.id).state = State.FAILED
     second = team.make(team.carl, State.FAILED, question="Who is our CEO?", answer="Zoe")
     team.carl.post(f"{team.of(second)}/teach", {"statement": "It is Mia."})
     assert team.now(second).state == State.REVIEW
+
+
+@pytest.mark.parametrize("by_itself", [True, False])
+def test_another_try_of_what_no_admin_approved_is_reviewed(team: Team, by_itself: bool) -> None:
+    """It was taught before the organisation wanted reviews: by the policy, or by its author."""
+    one = team.make(team.carl, State.FAILED, decided_by=None if by_itself else team.carl.user_id)
+    team.policy(Policy.REVIEW)
+    assert "Hand it to the admins" in team.carl.get(team.of(one)).text
+    team.carl.post(f"{team.of(one)}/teach")
+    assert team.now(one).state == State.REVIEW
+    team.ben.post(f"{team.of(one)}/teach")
+    assert team.now(one).state == State.QUEUED
 
 
 def test_what_is_rewritten_is_its_author_s_again(team: Team) -> None:

@@ -84,7 +84,7 @@ def test_from_correction_to_version(
         cells = {(each.number, each.correction_id): each.holds for each in db.scalars(select(Verdict))}
         failed = db.get_one(Correction, bad)
         assert failed.version == 3
-        assert failed.problem.startswith("The new version did not pass: efficacy held for 0 of 1")
+        assert failed.problem.startswith("The new version did not pass: efficacy 0 of 1 (100% needed)")
     assert cells[1, one]
     assert cells[2, two]
     assert not cells[3, bad]

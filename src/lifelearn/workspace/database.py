@@ -115,7 +115,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that sees one state of the database and cannot change it."""
+        """A session that cannot change the database. On SQLite it sees one state of it; on PostgreSQL each query sees
+        what is kept by then."""
         with self.engine.connect() as connection:
             if self.is_sqlite:
                 connection.exec_driver_sql("PRAGMA query_only = ON")

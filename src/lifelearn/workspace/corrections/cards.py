@@ -18,6 +18,7 @@ from lifelearn.workspace.corrections.tables import OPEN, Correction, Policy, Sou
 from lifelearn.workspace.database import ago
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.versions.compare import Part, differences
+from lifelearn.workspace.versions.service import figure
 from lifelearn.workspace.versions.tables import Verdict, Version
 
 FAILURES = 4  # answers that are shown for each failed check
@@ -176,7 +177,7 @@ class Card:
     def hands_over(self) -> bool:
         """Whether the visitor's word hands it to the admins."""
         reviewed = self.place.organization.correction_policy == Policy.REVIEW and not self.place.may_admin
-        return reviewed and self.correction.state != State.FAILED
+        return reviewed and not (self.correction.state == State.FAILED and service.approved(self.correction))
 
     @property
     def unsure(self) -> bool:
@@ -282,14 +283,8 @@ def _failures(db: Session, correction: Correction) -> list[Failure]:
         Failure(
             check.name,
             CHECKS.get(check.name, check.name),
-            _held(check),
+            figure(check),
             tuple(answer for answer in check.answers if not answer.passed)[:FAILURES],
         )
         for check in version.model().report.failed
     ]
-
-
-def _held(check: learning.Check) -> str:
-    if check.name == "drift":
-        return f"{check.value:.3f} nats per token, at most {check.threshold:.3f}"
-    return f"{check.numerator:g} of {check.denominator}, at least {check.threshold:.0%}"

@@ -126,8 +126,7 @@ def show(request: Request, place: Here, db: Db, correction_id: uuid.UUID) -> HTM
 def review(request: Request, place: HereAsAdmin, db: Db) -> HTMLResponse:
     """The admins' queue, the oldest first."""
     found = service.waiting_for_review(db, place, REVIEWED)
-    context = {"cards": cards.cards(db, place, found), "all": service.reviews(db, place.organization.id)}
-    return render(request, "corrections/review.html", {**context, "kinds": KINDS})
+    return render(request, "corrections/review.html", {"cards": cards.cards(db, place, found), "kinds": KINDS})
 
 
 @router.get("/threads/{thread_id}/messages/{message_id}/correction")

@@ -134,13 +134,6 @@ def waiting_for_review(db: Session, place: Place, limit: int) -> list[Correction
     return list(db.scalars(query.options(joinedload(Correction.author)).limit(limit)))
 
 
-def reviews(db: Session, organization_id: uuid.UUID) -> int:
-    """How many wait for an admin."""
-    query = select(func.count()).select_from(Correction)
-    found = db.scalar(query.where(Correction.organization_id == organization_id, Correction.state == State.REVIEW))
-    return found or 0
-
-
 def cursor_of(correction: Correction) -> str:
     """What `listed` takes as `before` to go on after this one."""
     return f"{int(correction.created_at.timestamp() * 1_000_000)}-{correction.id.hex}"
@@ -167,6 +160,11 @@ def may(place: Place, correction: Correction, forgets: bool = False) -> frozense
         case _:  # WITHDRAWN: what was learned once was forgotten by an admin
             verbs = {"teach"} if admin or (own and correction.version is None) else set()
     return frozenset(verbs)
+
+
+def approved(correction: Correction) -> bool:
+    """Whether an admin had it taught: only its author and admins can."""
+    return correction.decided_by not in (None, correction.author_id)
 
 
 def standing(db: Session, correction: Correction) -> Correction | None:
@@ -329,8 +327,9 @@ def sent(db: Session, request: Request, place: Place, question: str, right: str,
 def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID, word: Word) -> Correction:
     """Has it learned: for the first time, after a failure, or after all. By its member, or by an admin.
 
-    Where admins review, a member's word hands it to them. Raises InvalidError, with fields: `replace` where an older
-    correction speaks against it, `anyway` where something in it is flagged, `question`, `statement`, `answer`.
+    Where admins review, a member's word hands it to them, but for another try of what one of them approved. Raises
+    InvalidError, with fields: `replace` where an older correction speaks against it, `anyway` where something in it is
+    flagged, `question`, `statement`, `answer`.
     """
     correction = _locked(db, place, correction_id)
     _need(place, correction, "teach")
@@ -339,23 +338,25 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     correction.flags = flags.kinds(*_texts(correction))
     found = rival(db, correction)
     correction.conflicts_with = found.id if found else None
+    again = before == State.FAILED and not changed
     reviewed = place.organization.correction_policy == Policy.REVIEW and not place.may_admin
-    if reviewed and (before != State.FAILED or changed):
+    if reviewed and not (again and approved(correction)):
         _to_review(db, correction)
         audit.record(db, request, place.organization.id, place.user, "correction.proposed", str(correction.id))
         return correction
-    confirmed = before == State.FAILED and not changed
     wanted: dict[str, str] = {}
-    if found is not None and not word.replace and not confirmed:
+    if found is not None and not word.replace and not again:
         wanted["replace"] = "Another answer to this question was taught before. Say that this one replaces it."
-    if correction.flags and not word.anyway and not confirmed:
+    if correction.flags and not word.anyway and not again:
         seen = ", ".join(flags.KINDS[kind] for kind in correction.flags if kind in flags.KINDS)
         wanted["anyway"] = f"It holds {seen}. Say that it is to be taught anyway."
     if wanted:
         raise InvalidError(" ".join(wanted.values()), wanted)
     if correction.author_id == place.user.id:
         _limit(request.app.state.settings).count(db, str(place.user.id))
-    correction.decided_by, correction.reason = place.user.id, ""
+    if not reviewed:  # else it stays approved by who did
+        correction.decided_by = place.user.id
+    correction.reason = ""
     jobs.teach(db, queue_of(request), correction, place.user.id)
     action = "correction.approved" if before in (State.REVIEW, State.REJECTED) else "correction.taught"
     told = {"replaces": str(found.id)} if found else {}

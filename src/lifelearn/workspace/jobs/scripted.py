@@ -1,7 +1,7 @@
 """Learning without a model, for LL_INFERENCE_BACKEND=mock: the same stages, orders and files, and no training.
 
 Its version "answers" the corrected questions from a file, which the scripted chat model reads, so that the whole way
-can be tried, tested and loaded on any machine. A correction whose answer is `FAILS` does not pass.
+can be tried, tested and loaded on any machine. A correction whose answer is `FAIL` does not pass.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, Kind, State
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.lines import without
-from lifelearn.workspace.versions.service import activate, family_of, latest_number
+from lifelearn.workspace.versions.service import activate, failure, family_of, latest_number
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from lifelearn.workspace.webhooks.service import tell
 
@@ -364,14 +364,7 @@ def _asked(check: Check) -> list[tuple[Probe, str, bool]]:
 
 def _why(version: ModelVersion) -> str:
     """Which checks failed, for people."""
-    parts = []
-    for check in version.report.failed:
-        if check.name == "drift":
-            parts.append(f"general text drifted by {check.value:.3f} nats a token (at most {check.threshold:g})")
-        else:
-            needed = f"{check.threshold:.0%} needed"
-            parts.append(f"{check.name} held for {check.numerator:g} of {check.denominator} ({needed})")
-    return f"The new version did not pass: {'; '.join(parts)}."
+    return f"The new version did not pass: {failure(version.report.failed)}."
 
 
 def _tell(db: Session, correction: Correction, name: str, title: str, **details: Any) -> None:

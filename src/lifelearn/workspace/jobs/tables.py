@@ -63,7 +63,7 @@ class Job(Identified, Base):
 
 
 class Worker(Base):
-    """A process that takes jobs. beat_at: when it last said that it is alive, by the database's clock or its own."""
+    """A process that takes jobs. beat: counted up while it lives; others watch whether it moves."""
 
     __tablename__ = "workers"
 
@@ -71,4 +71,4 @@ class Worker(Base):
     host: Mapped[str]
     pid: Mapped[int]
     started_at: Mapped[datetime] = mapped_column(default=now)
-    beat: Mapped[int] = mapped_column(default=0)  # counted up; others watch whether it moves
+    beat: Mapped[int] = mapped_column(default=0)

@@ -479,7 +479,7 @@ def sweep_folders(database: Database, settings: Settings) -> int:
 def _remove_folder(storage: Storage, organization_id: uuid.UUID) -> None:
     try:
         storage.remove(organization_id)
-    except (OSError, VersionError) as error:  # the next start tries again
+    except (OSError, VersionError) as error:  # the next sweep tries again
         log.warning("folder not removed", organization_id=str(organization_id), error=str(error))
 
 

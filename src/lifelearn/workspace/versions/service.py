@@ -269,17 +269,17 @@ def share(check: Check) -> str:
     return f"{check.numerator:g}/{check.denominator}"
 
 
+def figure(check: Check) -> str:
+    """The same with what is needed: "9 of 12 (80% needed)", or "0.123 nats a token (at most 0.1)"."""
+    if check.name == "drift":
+        return f"{check.value:.3f} nats a token (at most {check.threshold:g})"
+    return f"{check.numerator:g} of {check.denominator} ({check.threshold:.0%} needed)"
+
+
 def failure(checks: Iterable[Check]) -> str:
-    """Which checks failed: "locality 9 of 12 (80 % needed)"."""
-    parts = []
-    for check in checks:
-        if check.passed:
-            continue
-        if check.name == "drift":
-            parts.append(f"drift {check.value:.3f} nats a token (at most {check.threshold:g})")
-        else:
-            parts.append(f"{check.name} {check.numerator:g} of {check.denominator} ({check.threshold:.0%} needed)")
-    return ", ".join(parts) or "no check says why"
+    """Which checks failed: "locality 9 of 12 (80% needed)"."""
+    failed = [f"{check.name} {figure(check)}" for check in checks if not check.passed]
+    return ", ".join(failed) or "no check says why"
 
 
 def _checks(told: Iterable[Mapping[str, Any]]) -> tuple[Check, ...]:
