@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import re
+import sqlite3
 import uuid
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -414,6 +416,28 @@ def test_two_who_choose_at_once(workspace: Workspace, anna: Browser, place: uuid
     assert "Version 1 was made the active one meanwhile" in answer.text
     assert anna.post(f"/o/{place}/versions/1/activate", {"seen": "1"}).status_code == 409  # it is already
     assert active(workspace, place) == 1
+
+
+def test_the_database_does_not_wait_for_files(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They may come from an object store, which takes minutes or does not answer."""
+    learned(workspace, place, 2)
+    fetch, fetched = Storage.fetch, []
+
+    def slow(storage: Storage, version: Version, names: Iterable[str] | None = None) -> Path:
+        with sqlite3.connect(str(workspace.database.url.database), timeout=0) as another:
+            another.execute("BEGIN IMMEDIATE")
+        fetched.append(version.number)
+        return fetch(storage, version, names)
+
+    monkeypatch.setattr(Storage, "fetch", slow)
+    assert anna.post(f"/o/{place}/versions/1/activate", {"seen": "2"}).status_code == 303
+    assert active(workspace, place) == 1
+    form = {"a": "1", "b": "2", "question": QUESTION}
+    assert anna.post(f"/o/{place}/compare", form).status_code == 200
+    assert fetched == [1, 1, 2]
+    assert anna.get(f"/o/{place}/versions/2/lesson").status_code == 200
 
 
 @pytest.mark.parametrize(

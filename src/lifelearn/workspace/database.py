@@ -90,7 +90,7 @@ def after_commit(db: Session, do: Callable[[], None]) -> None:
 
 
 def commit(db: Session) -> None:
-    """Keeps the changes of a writing session before its block ends, so that others need not wait for what follows.
+    """Ends the transaction of a session before its block ends, its changes kept, so that nobody waits for what follows.
 
     Nothing can be asked of the session from there on; what was loaded stays readable.
     """

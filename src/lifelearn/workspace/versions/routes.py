@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path as Folder
@@ -24,14 +24,13 @@ from lifelearn.learning.version import LESSON, MANIFEST, VersionError
 from lifelearn.workspace.chats.service import cleaned
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.corrections.tables import State as CorrectionState
-from lifelearn.workspace.database import Db, database_of
+from lifelearn.workspace.database import Db, commit, database_of
 from lifelearn.workspace.errors import InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.versions import compare, downloads, matrix, rechecks, report, service, timeline
 from lifelearn.workspace.versions.compare import Comparison, Part, Reader, Side
 from lifelearn.workspace.versions.curves import curve
-from lifelearn.workspace.versions.folders import weights_of
 from lifelearn.workspace.versions.service import MOST_NUMBER, Summary, called
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
@@ -119,7 +118,7 @@ def version(request: Request, place: Here, db: Db, number: Number) -> Response:
 
 @router.get("/versions/{number}/lesson")
 def lesson(request: Request, place: Here, db: Db, number: Made, page: Page = 1) -> Response:
-    found = _lesson(request, service.version_of(db, place.organization.id, number))
+    found = _lesson(request, db, service.version_of(db, place.organization.id, number))
     pages = max(1, -(-len(found.rows) // LESSON_ROWS))
     if page > pages:
         raise NotFoundError
@@ -145,13 +144,14 @@ def adapter(request: Request, place: Here, db: Db, number: Made) -> Response:
     """The weights and how to load them."""
     found = service.version_of(db, place.organization.id, number)
     names = [name for name in sorted(found.files) if name not in (MANIFEST, LESSON)]
+    commit(db)
     folder = _fetched(request, found, names)
     return _download(downloads.as_zip(folder, names, found.created_at), f"version-{number}.zip", "application/zip")
 
 
 @router.get("/versions/{number}/lesson.jsonl")
 def lesson_lines(request: Request, place: Here, db: Db, number: Made) -> Response:
-    found = _lesson(request, service.version_of(db, place.organization.id, number))
+    found = _lesson(request, db, service.version_of(db, place.organization.id, number))
     return _download(downloads.as_lines(found), f"version-{number}-lesson.jsonl", "application/jsonl")
 
 
@@ -238,20 +238,12 @@ def compare_two(
         return _comparison(request, place, db, form.a, form.b, question, errors={"question": problem}, status=422)
     organization = place.organization
     compare.COMPARISONS.count(db, str(place.user.id))
-    settings = request.app.state.settings
-    sides: list[Side] = []
-    for number in (form.a, form.b):
-        if number:
-            service.version_of(db, organization.id, number)
-        try:
-            sides.append(Side(number, weights_of(db, settings, organization, number)))
-        except VersionError:  # its text names folders of this machine
-            log.exception("version", number=number)
-            raise _damaged(number) from None
     numbers = _numbers(db, place)
     suggestions = _suggestions(db, place)
+    a, b = (service.version_of(db, organization.id, number) if number else None for number in (form.a, form.b))
+    commit(db)
     return Comparison(
-        (sides[0], sides[1]),
+        (Side(form.a, a and _fetched(request, a)), Side(form.b, b and _fetched(request, b))),
         compare.conversation_of(organization, question),
         Sampling(organization.max_tokens),  # greedy: the same question has the same answers
         request.app.state.inference,
@@ -335,7 +327,8 @@ def _manifest(found: Version) -> ModelVersion:
         ) from None
 
 
-def _fetched(request: Request, found: Version, names: list[str]) -> Folder:
+def _fetched(request: Request, found: Version, names: Iterable[str] | None = None) -> Folder:
+    """The folder with a version's files, or with those named. They may be far away: end the transaction before."""
     try:
         return Storage(request.app.state.settings).fetch(found, names)
     except VersionError:  # its text names folders of this machine
@@ -347,7 +340,8 @@ def _damaged(number: int) -> UnavailableError:
     return UnavailableError(f"The files of version {number} are damaged or missing. Tell who runs this server.")
 
 
-def _lesson(request: Request, found: Version) -> Lesson:
+def _lesson(request: Request, db: Session, found: Version) -> Lesson:
+    commit(db)
     file = _fetched(request, found, [LESSON]) / LESSON
     try:
         return Lesson.model_validate_json(file.read_bytes())

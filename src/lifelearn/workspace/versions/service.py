@@ -19,13 +19,12 @@ from sqlalchemy.orm.attributes import set_committed_value
 from lifelearn.learning.types import Check
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
-from lifelearn.workspace.database import Database, as_id
+from lifelearn.workspace.database import Database, as_id, commit, database_of
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.jobs.tables import ENDED, Job
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.folders import weights_of
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Activation, Reason, Version
 from lifelearn.workspace.webhooks.service import tell
@@ -133,7 +132,7 @@ def choose(
     db: Session, request: Request, place: Place, number: int, confirm_failed: bool = False, seen: int | None = None
 ) -> Activation:
     """Makes a version the active one because somebody says so: an activation, or a rollback. The caller has checked
-    who may.
+    who may. Ends the transaction: files may be far away, and the database is not to wait for them.
 
     confirm_failed: it is known that the version did not pass. seen: which was active when it was decided.
     """
@@ -151,20 +150,23 @@ def choose(
             f"Version {number} did not pass: {told}. Confirm that it is to answer all the same.",
             {"confirm_failed": f"It failed: {told}."},
         )
+    previous = organization.active_version
+    commit(db)
     try:
-        weights_of(db, settings, organization, number)  # its files are there, and what they were
+        if version is not None:
+            Storage(settings).fetch(version)  # its files are there, and what they were
     except VersionError:  # its text names folders of this machine
         log.exception("version not activated", number=number)
         raise UnavailableError(
-            f"The files of version {number} are damaged or missing. {called(organization.active_version)} still "
+            f"The files of version {number} are damaged or missing. {called(previous)} still "
             "answers. Tell who runs this server."
         ) from None
-    previous = organization.active_version
-    made = activate(db, organization, number, Reason.CHOSEN, place.user.id)
-    assert made is not None
     action = "version.rolled_back" if number < previous else "version.activated"
-    passed = version is None or version.passed
-    audit.record(db, request, organization.id, place.user, action, called(number), previous=previous, passed=passed)
+    told = {"previous": previous, "passed": version is None or version.passed}
+    with database_of(request).write() as writing:
+        made = activate(writing, organization, number, Reason.CHOSEN, place.user.id)
+        assert made is not None
+        audit.record(writing, request, organization.id, place.user, action, called(number), **told)
     return made
 
 
