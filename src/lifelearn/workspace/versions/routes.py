@@ -331,7 +331,7 @@ def _fetched(request: Request, found: Version, names: Iterable[str] | None = Non
     """The folder with a version's files, or with those named. They may be far away: end the transaction before."""
     try:
         return Storage(request.app.state.settings).fetch(found, names)
-    except VersionError:  # its text names folders of this machine
+    except (VersionError, OSError):  # its text names folders of this machine
         log.exception("version", number=found.number)
         raise _damaged(found.number) from None
 

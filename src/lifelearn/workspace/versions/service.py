@@ -155,7 +155,7 @@ def choose(
     try:
         if version is not None:
             Storage(settings).fetch(version)  # its files are there, and what they were
-    except VersionError:  # its text names folders of this machine
+    except (VersionError, OSError):  # its text names folders of this machine
         log.exception("version not activated", number=number)
         raise UnavailableError(
             f"The files of version {number} are damaged or missing. {called(previous)} still "

@@ -11,7 +11,8 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,18 @@ class Storage:
         self._cache = settings.cache_dir / "versions"
 
     def publish(self, organization_id: uuid.UUID, version_id: uuid.UUID, folder: Path) -> dict[str, str]:
-        """Copies a complete version in; returns its files with their hashes. Whole or not at all in a folder."""
+        """Copies a complete version in; returns its files with their hashes. Whole or not at all in a folder.
+
+        Raises OSError where they cannot be written now; the same again may do better.
+        """
         files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
         if self._folder is None:
             system, root = self._system()
             target = f"{root}/{_path(organization_id, version_id)}"
-            system.makedirs(target, exist_ok=True)
-            for name in files:
-                system.put_file(str(folder / name), f"{target}/{name}")
+            with _asked():
+                system.makedirs(target, exist_ok=True)
+                for name in files:
+                    system.put_file(str(folder / name), f"{target}/{name}")
             return files
         target_folder = self._folder / _path(organization_id, version_id)
         partial = target_folder.with_name(f".{version_id}.partial")
@@ -61,7 +66,7 @@ class Storage:
     def fetch(self, version: Version, names: Iterable[str] | None = None) -> Path:
         """A local folder with the version's files, or with those named, each as it was when it was made.
 
-        Raises VersionError where one is missing or was changed.
+        Raises VersionError where one is missing or was changed, and OSError where they cannot be had now.
         """
         files = {name: version.files[name] for name in (names or version.files) if name in version.files}
         return self.fetch_files(version.organization_id, version.id, files, version.number)
@@ -83,15 +88,17 @@ class Storage:
         path = _path(organization_id, version_id) if version_id else f"{ORGANIZATIONS}/{organization_id}"
         if self._folder is None:
             system, root = self._system()
-            if system.exists(f"{root}/{path}"):
-                system.rm(f"{root}/{path}", recursive=True)
+            with _asked():
+                if system.exists(f"{root}/{path}"):
+                    system.rm(f"{root}/{path}", recursive=True)
         for place in (self._folder, self._cache):
             if place is not None:
                 shutil.rmtree(place / path, ignore_errors=True)
 
     def organizations(self) -> set[uuid.UUID]:
-        """Those that have a folder here."""
-        return _ids(self._names(ORGANIZATIONS))
+        """Those that have a folder here, or in the cache of this machine."""
+        cached = (each.name for each in (self._cache / ORGANIZATIONS).glob("*"))
+        return _ids([*self._names(ORGANIZATIONS), *cached])
 
     def versions(self, organization_id: uuid.UUID) -> set[uuid.UUID]:
         """What is in an organisation's folder, whether the database knows it or not."""
@@ -103,9 +110,9 @@ class Storage:
             return [each.name for each in folder.iterdir()] if folder.is_dir() else []
         system, root = self._system()
         where = f"{root}/{path}"
-        if not system.exists(where):
-            return []
-        return [str(name).rstrip("/").rpartition("/")[2] for name in system.ls(where, detail=False)]
+        with _asked():
+            found = system.ls(where, detail=False) if system.exists(where) else []
+        return [str(name).rstrip("/").rpartition("/")[2] for name in found]
 
     def _download(self, path: str, folder: Path, files: Mapping[str, str]) -> None:
         missing = [name for name in files if not (folder / name).exists()]
@@ -116,9 +123,10 @@ class Storage:
         for name in missing:
             partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
             try:
-                system.get_file(f"{root}/{path}/{name}", str(partial))
-                partial.replace(folder / name)
-            except FileNotFoundError:
+                with suppress(FileNotFoundError), _asked():  # what is missing is told by name when it is checked
+                    system.get_file(f"{root}/{path}/{name}", str(partial))
+                    partial.replace(folder / name)
+            finally:
                 partial.unlink(missing_ok=True)
 
     def _system(self) -> tuple[Any, str]:
@@ -130,6 +138,17 @@ class Storage:
         except (ImportError, ValueError) as error:
             raise VersionError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {error}") from error
         return system, str(root).rstrip("/")
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Raises OSError where an object store does not answer or refuses, whatever its package raises."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"The object store did not answer: {error}") from error
 
 
 def _path(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
