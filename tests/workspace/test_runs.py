@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
+from dbos import DBOS
 from sqlalchemy import select
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lifelearn.learning.types import Check, ModelVersion, Probe, ProbeAnswer, Report
-from lifelearn.learning.version import VersionStore
+from lifelearn.learning.version import VersionError, VersionStore
+from lifelearn.settings import Settings
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import runs, settlement
+from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.settlement import Made
+from lifelearn.workspace.jobs.training import Record
+from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Verdict
 from version_fakes import added, weights_folder
 from workspace.fakes import BOTH
@@ -51,20 +57,72 @@ def test_a_version_of_three_gigabytes_is_kept(database: Database, queue: Learnin
         assert (verdict.correction_id, verdict.answer) == (correction_id, "In Lyon.")
 
 
-@pytest.mark.parametrize(("error", "waits"), [(OperationalError, True), (IntegrityError, False)])
-def test_an_outage_is_waited_for_and_a_refusal_is_not(error: type[DBAPIError], waits: bool) -> None:
+@pytest.mark.parametrize(
+    ("error", "waits"),
+    [
+        (OperationalError("INSERT", {}, Exception("no")), True),
+        (IntegrityError("INSERT", {}, Exception("no")), False),
+        (TimeoutError(), True),
+        (VersionError("damaged"), False),
+    ],
+)
+def test_an_outage_is_waited_for_and_a_refusal_is_not(error: Exception, waits: bool) -> None:
     tries = 0
 
     def do() -> str:
         nonlocal tries
         tries += 1
         if tries < 3:
-            raise error("INSERT", {}, Exception("no"))
+            raise error
         return "done"
 
     if waits:
         assert runs._patiently(do) == "done"
     else:
-        with pytest.raises(error):
+        with pytest.raises(type(error)):
             runs._patiently(do)
     assert tries == (3 if waits else 1)
+
+
+def test_a_place_of_versions_that_stays_away_is_told(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that comes back costs nothing: the lesson is not thrown away."""
+    acme = organization(database)
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    bench = runs.Bench(settings, database, queue, uuid.uuid4())
+    monkeypatch.setattr(DBOS, "run_step", lambda options, do: do())
+    monkeypatch.setattr(runs, "Trainer", lambda settings: FakeTrainer(tmp_path))
+    publish, away = Storage.publish, [OSError("away"), OSError("away")]
+
+    def sometimes(storage: Storage, *more: Any) -> dict[str, str]:
+        if away:
+            raise away.pop()
+        return publish(storage, *more)
+
+    monkeypatch.setattr(Storage, "publish", sometimes)
+    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    assert held is not None
+    assert runs._run(bench, held) == "done"
+    assert active(database, acme) == 1
+    monkeypatch.setattr(runs, "STORAGE_SECONDS", 0.0)
+    away.append(OSError("away"))
+    taught(database, queue, acme, "Who is it?", "Mia")
+    held = settlement.claim(database, jobs(database)[1].id, uuid.uuid4())
+    assert held is not None
+    assert runs._run(bench, held) == "failed"
+    assert jobs(database)[1].problem == "The files of versions could not be read or written: away."
+
+
+class FakeTrainer:
+    """Makes a version at once."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = VersionStore(folder / str(uuid.uuid4()))
+
+    def learn(self, order: Order, record: Record, tick: object) -> tuple[ModelVersion, Path]:
+        made = added(self._store, weights_folder(self._store.root / "weights"))
+        return made, self._store.path(made.number)
+
+    def end(self) -> None:
+        pass

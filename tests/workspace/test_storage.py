@@ -13,19 +13,24 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.organizations.service import sweep_folders
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
 
 
-@pytest.fixture(params=["folder", "object store"])
-def stored(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[Settings]:
-    if request.param == "folder":
-        yield settings
-        return
+@pytest.fixture
+def remote(settings: Settings, tmp_path: Path) -> Iterator[Settings]:
     yield settings.model_copy(
         update={"model_storage_dir": f"memory://versions-{uuid.uuid4()}", "cache_dir": tmp_path / "cache"}
     )
     fsspec.filesystem("memory").store.clear()
+
+
+@pytest.fixture(params=["folder", "object store"])
+def stored(request: pytest.FixtureRequest, settings: Settings) -> Settings:
+    found: Settings = settings if request.param == "folder" else request.getfixturevalue("remote")
+    return found
 
 
 def folder(tmp_path: Path, text: str = "weights") -> Path:
@@ -135,3 +140,34 @@ def test_a_store_out_of_reach_says_so(forgetful: Settings, tmp_path: Path) -> No
 def test_the_terminal_wants_a_folder(settings: Settings) -> None:
     with pytest.raises(SettingsError, match="is an object store, and this needs a folder"):
         settings.model_copy(update={"model_storage_dir": "memory://versions"}).folder  # noqa: B018
+
+
+@pytest.mark.parametrize("raised", [TimeoutError("slow"), RuntimeError("of its package")])
+def test_a_download_that_breaks_off_leaves_nothing_and_can_be_done_again(
+    remote: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    version = published(remote, tmp_path)
+
+    def broken(system: object, source: str, target: str, **more: object) -> None:
+        Path(target).write_text("wei")
+        raise raised
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(fsspec.filesystem("memory")), "get_file", broken)
+        with pytest.raises(OSError, match=str(raised)):
+            Storage(remote).fetch(version)
+    assert [each for each in remote.cache_dir.rglob("*") if each.is_file()] == []
+    assert (Storage(remote).fetch(version) / "adapter_model.safetensors").read_text() == "weights"
+
+
+def test_a_deleted_organisation_leaves_the_caches_of_other_machines(
+    remote: Settings, database: Database, tmp_path: Path
+) -> None:
+    version = published(remote, tmp_path)
+    other = remote.model_copy(update={"cache_dir": tmp_path / "other"})
+    folder = Storage(other).fetch(version)
+    Storage(remote).remove(version.organization_id)  # by the machine on which it was deleted
+    assert folder.exists()
+    assert sweep_folders(database, other) == 1
+    assert not folder.exists()
+    assert sweep_folders(database, other) == 0

@@ -45,6 +45,7 @@ PROGRESS_SECONDS = 0.5
 PLANS = 5  # a job is planned anew so often, where other versions are made active meanwhile
 TRAINERS = 3  # a trainer that dies is started again so often
 OUTAGE_SECONDS = 600.0  # the database may be gone for so long
+STORAGE_SECONDS = 120.0  # and so long the place of versions
 RECOVERIES = 100  # of one run; the engine's guard against runs that kill their worker, see decisions/0011
 
 log = structlog.get_logger("lifelearn.jobs")
@@ -152,8 +153,8 @@ def _run(bench: Bench, held: Claim) -> str:
         log.info("the job is not ours any more")
         return "lost"  # what is in the work folder may be another's
     except Exception as error:
-        problem = str(error)
-        if not isinstance(error, TrainingError | VersionError):
+        problem = _told(error)
+        if not isinstance(error, TrainingError | VersionError | OSError):
             log.exception("job broke off")
             problem = "The job broke off by a fault of the program. The log of the worker says more."
         log.warning("job failed", problem=problem)
@@ -217,8 +218,9 @@ def _learned(bench: Bench, held: Claim, round_: Round, before: list[Made], train
     if version.number != order.number:  # its manifest would name another than its row, and its line could not go on
         raise TrainingError(f"The trainer made version {version.number} where {order.number} was asked for. Try again.")
 
+    version_id = uuid.uuid4()
+
     def publish() -> dict[str, Any]:
-        version_id = uuid.uuid4()
         return {"id": str(version_id), "files": bench.storage.publish(held.organization_id, version_id, folder)}
 
     published = _step(f"publish:{round_.number}", publish)
@@ -227,17 +229,17 @@ def _learned(bench: Bench, held: Claim, round_: Round, before: list[Made], train
 
 def _order(bench: Bench, held: Claim, round_: Round, before: list[Made], work: Path) -> Order:
     """What the trainer is told. Ancestors are needed for their lessons; the parent, which is learned from, wholly."""
+    first = before[0].round.parent if before else round_.parent
     with bench.database.read() as db:
-        known = {each.round.number: each for each in before}
-        first = before[0].round.parent if before else round_.parent
-        lineage: dict[int, Path] = {}
         line = settlement.lineage(db, held.organization_id, first)
-        for version in line:
-            parent = version.number == round_.parent
-            lineage[version.number] = bench.storage.fetch(version, None if parent else SMALL)
-        for number, each in known.items():
-            lineage[number] = bench.storage.fetch_files(held.organization_id, each.version_id, each.files, number)
         values = tuple(each.value() for each in settlement.corrections(db, round_.corrections))
+    lineage: dict[int, Path] = {}  # fetched where the database does not wait
+    for version in line:
+        parent = version.number == round_.parent
+        lineage[version.number] = bench.storage.fetch(version, None if parent else SMALL)
+    for each in before:
+        number = each.round.number
+        lineage[number] = bench.storage.fetch_files(held.organization_id, each.version_id, each.files, number)
     return Order(
         corrections=values, number=round_.number, parent=round_.parent, lineage=lineage, work=work / str(round_.number)
     )
@@ -294,13 +296,8 @@ def _step(name: str, do: Callable[[], Any]) -> Any:
             return {"result": _patiently(do)}
         except TrainingError as error:
             return {"error": str(error), "again": error.again}
-        except VersionError as error:
-            return {"error": str(error), "again": False}
-        except OSError as error:
-            return {
-                "error": f"{error.strerror or error}: {error.filename or 'a folder of the worker'}.",
-                "again": False,
-            }
+        except (VersionError, OSError) as error:
+            return {"error": _told(error), "again": False}
         except (CancelledError, LostError) as error:
             raise _UnrecordedError(error) from error
 
@@ -317,17 +314,29 @@ def _step(name: str, do: Callable[[], Any]) -> Any:
     return came_to["result"]
 
 
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"The files of versions could not be read or written: {error.strerror or error}."
+    return str(error)
+
+
 def _patiently(do: Callable[[], Any]) -> Any:
-    """Does it, again and again while the database does not answer."""
-    until = time.monotonic() + OUTAGE_SECONDS
-    wait = 0.2
+    """Does it, again and again while the database or the place of versions does not answer."""
+    began, wait = time.monotonic(), 0.2
     while True:
         try:
             return do()
-        except DBAPIError as error:
-            away = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
-            if not away or time.monotonic() > until:  # what it refuses, it will refuse again
+        except (DBAPIError, OSError) as error:
+            if time.monotonic() - began >= _patience(error):
                 raise
-            log.warning("the database does not answer", error=str(error).splitlines()[0])
+            log.warning("tried again in a moment", error=str(error).partition("\n")[0])
             time.sleep(wait)
             wait = min(2 * wait, 5.0)
+
+
+def _patience(error: DBAPIError | OSError) -> float:
+    """How long to wait for what raises this, in seconds. What a database refuses, it will refuse again."""
+    if isinstance(error, OSError):
+        return STORAGE_SECONDS
+    away = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+    return OUTAGE_SECONDS if away else 0.0

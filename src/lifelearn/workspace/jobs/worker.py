@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, delete, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace import logs
 from lifelearn.workspace.database import Database, ago, as_id
@@ -33,6 +34,7 @@ from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, State, Worker
 from lifelearn.workspace.migrations import DatabaseError, tables, upgrade
+from lifelearn.workspace.organizations.service import sweep_folders
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 15.0  # a worker of another host whose count stands still for so long is gone
@@ -101,6 +103,8 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
                     next_sweep = time.monotonic() + SWEEP_SECONDS
                     runs.forget_old_runs(KEEP_DAYS)
                     sweep_work(settings, database)
+                    with suppress(OSError, VersionError):  # of an object store; tried again the next time
+                        sweep_folders(database, settings)
             except DBAPIError as error:
                 log.warning("the database does not answer", error=str(error).splitlines()[0])
                 reaper.forget()

@@ -155,18 +155,18 @@ def choose(
     try:
         if version is not None:
             Storage(settings).fetch(version)  # its files are there, and what they were
-    except VersionError:  # its text names folders of this machine
+    except (VersionError, OSError):  # its text names folders of this machine
         log.exception("version not activated", number=number)
         raise UnavailableError(
             f"The files of version {number} are damaged or missing. {called(previous)} still "
             "answers. Tell who runs this server."
         ) from None
     action = "version.rolled_back" if number < previous else "version.activated"
-    told = {"previous": previous, "passed": version is None or version.passed}
+    details = {"previous": previous, "passed": version is None or version.passed}
     with database_of(request).write() as writing:
         made = activate(writing, organization, number, Reason.CHOSEN, place.user.id)
         assert made is not None
-        audit.record(writing, request, organization.id, place.user, action, called(number), **told)
+        audit.record(writing, request, organization.id, place.user, action, called(number), **details)
     return made
 
 

@@ -12,7 +12,11 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+<<<<<<< HEAD
 from contextlib import contextmanager
+=======
+from contextlib import contextmanager, suppress
+>>>>>>> fafe91d
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +42,20 @@ class Storage:
         self._cache = settings.cache_dir / "versions"
 
     def publish(self, organization_id: uuid.UUID, version_id: uuid.UUID, folder: Path) -> dict[str, str]:
-        """Copies a complete version in; returns its files with their hashes. Whole or not at all in a folder."""
+        """Copies a complete version in; returns its files with their hashes. Whole or not at all in a folder.
+
+        Raises OSError where they cannot be written now; the same again may do better.
+        """
         files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
         if self._folder is None:
+<<<<<<< HEAD
             with self._system() as (system, root):
                 target = f"{root}/{_path(organization_id, version_id)}"
+=======
+            system, root = self._system()
+            target = f"{root}/{_path(organization_id, version_id)}"
+            with _asked():
+>>>>>>> fafe91d
                 system.makedirs(target, exist_ok=True)
                 for name in files:
                     system.put_file(str(folder / name), f"{target}/{name}")
@@ -62,7 +75,7 @@ class Storage:
     def fetch(self, version: Version, names: Iterable[str] | None = None) -> Path:
         """A local folder with the version's files, or with those named, each as it was when it was made.
 
-        Raises VersionError where one is missing or was changed.
+        Raises VersionError where one is missing or was changed, and OSError where they cannot be had now.
         """
         files = {name: version.files[name] for name in (names or version.files) if name in version.files}
         return self.fetch_files(version.organization_id, version.id, files, version.number)
@@ -83,7 +96,12 @@ class Storage:
         """Removes a version, or all that an organisation has here."""
         path = _path(organization_id, version_id) if version_id else f"{ORGANIZATIONS}/{organization_id}"
         if self._folder is None:
+<<<<<<< HEAD
             with self._system() as (system, root):
+=======
+            system, root = self._system()
+            with _asked():
+>>>>>>> fafe91d
                 if system.exists(f"{root}/{path}"):
                     system.rm(f"{root}/{path}", recursive=True)
         for place in (self._folder, self._cache):
@@ -91,8 +109,9 @@ class Storage:
                 shutil.rmtree(place / path, ignore_errors=True)
 
     def organizations(self) -> set[uuid.UUID]:
-        """Those that have a folder here."""
-        return _ids(self._names(ORGANIZATIONS))
+        """Those that have a folder here, or in the cache of this machine."""
+        cached = (each.name for each in (self._cache / ORGANIZATIONS).glob("*"))
+        return _ids([*self._names(ORGANIZATIONS), *cached])
 
     def versions(self, organization_id: uuid.UUID) -> set[uuid.UUID]:
         """What is in an organisation's folder, whether the database knows it or not."""
@@ -102,8 +121,14 @@ class Storage:
         if self._folder is not None:
             folder = self._folder / path
             return [each.name for each in folder.iterdir()] if folder.is_dir() else []
+<<<<<<< HEAD
         with self._system() as (system, root):
             where = f"{root}/{path}"
+=======
+        system, root = self._system()
+        where = f"{root}/{path}"
+        with _asked():
+>>>>>>> fafe91d
             found = system.ls(where, detail=False) if system.exists(where) else []
         return [str(name).rstrip("/").rpartition("/")[2] for name in found]
 
@@ -112,6 +137,7 @@ class Storage:
         if not missing:
             return
         folder.mkdir(parents=True, exist_ok=True)
+<<<<<<< HEAD
         with self._system() as (system, root):
             for name in missing:
                 partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
@@ -120,6 +146,16 @@ class Storage:
                     partial.replace(folder / name)
                 except FileNotFoundError:
                     partial.unlink(missing_ok=True)
+=======
+        for name in missing:
+            partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
+            try:
+                with suppress(FileNotFoundError), _asked():  # what is missing is told by name when it is checked
+                    system.get_file(f"{root}/{path}/{name}", str(partial))
+                    partial.replace(folder / name)
+            finally:
+                partial.unlink(missing_ok=True)
+>>>>>>> fafe91d
 
     @contextmanager
     def _system(self) -> Iterator[tuple[Any, str]]:
@@ -135,6 +171,17 @@ class Storage:
         except Exception as error:  # no package, no server, no rights: each store has errors of its own
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise VersionError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {told}") from error
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """Raises OSError where an object store does not answer or refuses, whatever its package raises."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"The object store did not answer: {error}") from error
 
 
 def _path(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
