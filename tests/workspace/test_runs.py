@@ -118,11 +118,12 @@ class FakeTrainer:
     """Makes a version at once."""
 
     def __init__(self, folder: Path) -> None:
-        self._store = VersionStore(folder / str(uuid.uuid4()))
+        self._folder = folder / str(uuid.uuid4())
 
     def learn(self, order: Order, record: Record, tick: object) -> tuple[ModelVersion, Path]:
-        made = added(self._store, weights_folder(self._store.root / "weights"))
-        return made, self._store.path(made.number)
+        store = VersionStore(self._folder, first=order.number)
+        made = added(store, weights_folder(store.root / "weights"))
+        return made, store.path(made.number)
 
     def end(self) -> None:
         pass

@@ -7,6 +7,7 @@ everything here is a step, or harmless to do twice. Traps of the engine and the 
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 import uuid
@@ -46,6 +47,7 @@ PLANS = 5  # a job is planned anew so often, where other versions are made activ
 TRAINERS = 3  # a trainer that dies is started again so often
 OUTAGE_SECONDS = 600.0  # the database may be gone for so long
 STORAGE_SECONDS = 120.0  # and so long the place of versions
+REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)  # what no waiting mends
 RECOVERIES = 100  # of one run; the engine's guard against runs that kill their worker, see decisions/0011
 
 log = structlog.get_logger("lifelearn.jobs")
@@ -337,6 +339,6 @@ def _patiently(do: Callable[[], Any]) -> Any:
 def _patience(error: DBAPIError | OSError) -> float:
     """How long to wait for what raises this, in seconds. What a database refuses, it will refuse again."""
     if isinstance(error, OSError):
-        return STORAGE_SECONDS
+        return 0.0 if error.errno in REFUSED else STORAGE_SECONDS
     away = error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
     return OUTAGE_SECONDS if away else 0.0

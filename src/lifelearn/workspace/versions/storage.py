@@ -12,11 +12,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-<<<<<<< HEAD
-from contextlib import contextmanager
-=======
 from contextlib import contextmanager, suppress
->>>>>>> fafe91d
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +26,10 @@ SMALL = ("manifest.json", "lesson.json")  # what is needed of a version's ancest
 
 _checked: set[tuple[str, str]] = set()
 _lock = threading.Lock()
+
+
+class StoreError(VersionError, OSError):
+    """An object store does not answer, or refuses. The same again may do better."""
 
 
 class Storage:
@@ -48,14 +48,8 @@ class Storage:
         """
         files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
         if self._folder is None:
-<<<<<<< HEAD
             with self._system() as (system, root):
                 target = f"{root}/{_path(organization_id, version_id)}"
-=======
-            system, root = self._system()
-            target = f"{root}/{_path(organization_id, version_id)}"
-            with _asked():
->>>>>>> fafe91d
                 system.makedirs(target, exist_ok=True)
                 for name in files:
                     system.put_file(str(folder / name), f"{target}/{name}")
@@ -96,12 +90,7 @@ class Storage:
         """Removes a version, or all that an organisation has here."""
         path = _path(organization_id, version_id) if version_id else f"{ORGANIZATIONS}/{organization_id}"
         if self._folder is None:
-<<<<<<< HEAD
             with self._system() as (system, root):
-=======
-            system, root = self._system()
-            with _asked():
->>>>>>> fafe91d
                 if system.exists(f"{root}/{path}"):
                     system.rm(f"{root}/{path}", recursive=True)
         for place in (self._folder, self._cache):
@@ -121,14 +110,8 @@ class Storage:
         if self._folder is not None:
             folder = self._folder / path
             return [each.name for each in folder.iterdir()] if folder.is_dir() else []
-<<<<<<< HEAD
         with self._system() as (system, root):
             where = f"{root}/{path}"
-=======
-        system, root = self._system()
-        where = f"{root}/{path}"
-        with _asked():
->>>>>>> fafe91d
             found = system.ls(where, detail=False) if system.exists(where) else []
         return [str(name).rstrip("/").rpartition("/")[2] for name in found]
 
@@ -137,29 +120,19 @@ class Storage:
         if not missing:
             return
         folder.mkdir(parents=True, exist_ok=True)
-<<<<<<< HEAD
         with self._system() as (system, root):
             for name in missing:
                 partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
                 try:
-                    system.get_file(f"{root}/{path}/{name}", str(partial))
-                    partial.replace(folder / name)
-                except FileNotFoundError:
+                    with suppress(FileNotFoundError):  # what is missing is told by name when it is checked
+                        system.get_file(f"{root}/{path}/{name}", str(partial))
+                        partial.replace(folder / name)
+                finally:
                     partial.unlink(missing_ok=True)
-=======
-        for name in missing:
-            partial = folder / f".{name}.{os.getpid()}.{threading.get_ident()}"
-            try:
-                with suppress(FileNotFoundError), _asked():  # what is missing is told by name when it is checked
-                    system.get_file(f"{root}/{path}/{name}", str(partial))
-                    partial.replace(folder / name)
-            finally:
-                partial.unlink(missing_ok=True)
->>>>>>> fafe91d
 
     @contextmanager
     def _system(self) -> Iterator[tuple[Any, str]]:
-        """The object store, and the path in it. Raises VersionError for whatever it cannot do in here.
+        """The object store, and the path in it. Raises StoreError for whatever it cannot do in here.
 
         It keeps no listings: they would hide what other processes have put there, from being removed too.
         """
@@ -170,18 +143,7 @@ class Storage:
             yield system, str(root).rstrip("/")
         except Exception as error:  # no package, no server, no rights: each store has errors of its own
             told = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise VersionError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {told}") from error
-
-
-@contextmanager
-def _asked() -> Iterator[None]:
-    """Raises OSError where an object store does not answer or refuses, whatever its package raises."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        raise OSError(f"The object store did not answer: {error}") from error
+            raise StoreError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {told}") from error
 
 
 def _path(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
