@@ -121,7 +121,7 @@ class FakeTrainer:
         self._folder = folder / str(uuid.uuid4())
 
     def learn(self, order: Order, record: Record, tick: object) -> tuple[ModelVersion, Path]:
-        store = VersionStore(self._folder, first=order.number)
+        store = VersionStore(self._folder, adds=order.number)
         made = added(store, weights_folder(store.root / "weights"))
         return made, store.path(made.number)
 
