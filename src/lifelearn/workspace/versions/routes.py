@@ -243,7 +243,7 @@ def compare_two(
     a, b = (service.version_of(db, organization.id, number) if number else None for number in (form.a, form.b))
     commit(db)
     return Comparison(
-        (Side(form.a, a and _fetched(request, a)), Side(form.b, b and _fetched(request, b))),
+        (Side(form.a, _fetched(request, a) if a else None), Side(form.b, _fetched(request, b) if b else None)),
         compare.conversation_of(organization, question),
         Sampling(organization.max_tokens),  # greedy: the same question has the same answers
         request.app.state.inference,
