@@ -19,9 +19,10 @@ from lifelearn.workspace.jobs import runs, settlement
 from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.settlement import Made
-from lifelearn.workspace.jobs.training import Record
+from lifelearn.workspace.jobs.training import Record, TrainingError
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Verdict
+from lifelearn.workspace.webhooks.tables import Happening
 from version_fakes import added, weights_folder
 from workspace.fakes import BOTH
 from workspace.learning import active, jobs, organization, taught, versions
@@ -114,13 +115,34 @@ def test_a_place_of_versions_that_stays_away_is_told(
     assert jobs(database)[1].problem == "The files of versions could not be read or written: away."
 
 
-class FakeTrainer:
-    """Makes a version at once."""
+def test_what_went_wrong_is_told_without_the_folders_of_the_worker(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every member reads it, and so do receivers of webhooks."""
+    acme = organization(database)
+    taught(database, queue, acme, "Where is it?", "Lyon")
+    bench = runs.Bench(settings, database, queue, uuid.uuid4())
+    reason = "No space left on device: /srv/life-learn/work/1/stages/train.json. See https://example.org/v1 (1/2)."
+    monkeypatch.setattr(DBOS, "run_step", lambda options, do: do())
+    monkeypatch.setattr(runs, "Trainer", lambda settings: FakeTrainer(tmp_path, reason))
+    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    assert held is not None
+    assert runs._run(bench, held) == "failed"
+    shown = "No space left on device: a folder of the worker. See https://example.org/v1 (1/2)."
+    assert jobs(database)[0].problem == shown
+    with database.read() as db:
+        assert db.scalars(select(Happening)).one().details["problem"] == shown
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder / str(uuid.uuid4())
+
+class FakeTrainer:
+    """Makes a version at once, or cannot."""
+
+    def __init__(self, folder: Path, problem: str = "") -> None:
+        self._folder, self._problem = folder / str(uuid.uuid4()), problem
 
     def learn(self, order: Order, record: Record, tick: object) -> tuple[ModelVersion, Path]:
+        if self._problem:
+            raise TrainingError(self._problem)
         store = VersionStore(self._folder, adds=order.number)
         made = added(store, weights_folder(store.root / "weights"))
         return made, store.path(made.number)

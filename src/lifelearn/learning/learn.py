@@ -207,8 +207,7 @@ def learn(
     except (OSError, SafetensorError) as error:  # safetensors says "disk full" with an error of its own
         reason, where = getattr(error, "strerror", None) or error, getattr(error, "filename", None) or work
         raise LearnError(
-            f"{reason}: {where}. The correction is kept and the active version is "
-            "unchanged; free some space or fix the folder's rights, then: lifelearn learn --pending."
+            f"{reason}: {where}. The active version is unchanged; free some space or fix the folder's rights."
         ) from error
     finally:
         model.use(parent_weights)

@@ -8,6 +8,7 @@ everything here is a step, or harmless to do twice. Traps of the engine and the 
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 import time
 import uuid
@@ -49,6 +50,8 @@ OUTAGE_SECONDS = 600.0  # the database may be gone for so long
 STORAGE_SECONDS = 120.0  # and so long the place of versions
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)  # what no waiting mends
 RECOVERIES = 100  # of one run; the engine's guard against runs that kill their worker, see decisions/0011
+
+_PATH = re.compile(r"(?<![\w:/~])~?(?:/[\w.@+~-]+)+(?<!\.)")  # of a file system; not of a URL
 
 log = structlog.get_logger("lifelearn.jobs")
 
@@ -161,7 +164,8 @@ def _run(bench: Bench, held: Claim) -> str:
             problem = "The job broke off by a fault of the program. The log of the worker says more."
         log.warning("job failed", problem=problem)
         try:
-            _patiently(lambda: settlement.fail(bench.database, held, problem))
+            shown = _PATH.sub("a folder of the worker", problem)  # which one is the log's
+            _patiently(lambda: settlement.fail(bench.database, held, shown))
         except LostError:
             return "lost"
         how = "failed"

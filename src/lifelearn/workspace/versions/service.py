@@ -162,11 +162,11 @@ def choose(
             "answers. Tell who runs this server."
         ) from None
     action = "version.rolled_back" if number < previous else "version.activated"
-    details = {"previous": previous, "passed": version is None or version.passed}
+    facts = {"previous": previous, "passed": version is None or version.passed}
     with database_of(request).write() as writing:
         made = activate(writing, organization, number, Reason.CHOSEN, place.user.id)
         assert made is not None
-        audit.record(writing, request, organization.id, place.user, action, called(number), **details)
+        audit.record(writing, request, organization.id, place.user, action, called(number), **facts)
     return made
 
 
