@@ -47,6 +47,8 @@ from lifelearn.learning.words import normalise
 
 RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at most
 RETAINED_TIMES = 3  # the question itself is among them so often, as the corrected one is among the facts
+RETAINED_WATCH = 24  # of them that training watches, at most
+WATCHED_WORDS = 14  # in which their answer stands: about as far as training listens to a watch probe
 TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
 
 V = TypeVar("V", bound=Value)
@@ -235,7 +237,8 @@ def with_history(
 ) -> Lesson:
     """The lesson with retention probes and rows for every earlier correction that it does not replace.
 
-    What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say.
+    What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say;
+    and training watches it: one that is held weakly would else be lost in each lesson that follows, and stop them all.
     What it has lost is taught again, with rows of the lesson that it came from.
     """
     replaced = {normalise(correction.question) for correction in lesson.corrections}
@@ -254,6 +257,7 @@ def with_history(
     answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
     again: list[Row] = []
     questions: list[str] = []
+    watch: list[Probe] = []
     for (correction, facts), answer in zip(known, answers, strict=True):
         others = [row for row in facts if row.prompt[-1].content != correction.question]
         if not states(correction.answer, answer):
@@ -261,12 +265,15 @@ def with_history(
             question = [row for row in facts if row.prompt[-1].content == correction.question]
             again += [*question[:1], *rng.sample(about, min(TAUGHT_AGAIN, len(about)))]
         else:
+            if states(correction.answer, " ".join(answer.split()[:WATCHED_WORDS])):
+                watch.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
             questions += [correction.question] * RETAINED_TIMES
             questions += [row.prompt[-1].content for row in rng.sample(others, min(1, len(others)))]
     leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])
     kept = replay_rows(questions[:RETAINED_REPLAY], model, on_progress, leak=leak, tokens=recipe.max_completion_tokens)
     probes = [Probe(kind="retention", question=each.question, answer=each.answer) for each, _ in earlier.values()]
-    return lesson.model_copy(update={"rows": (*lesson.rows, *again, *kept), "probes": (*lesson.probes, *probes)})
+    rows, watched = (*lesson.rows, *again, *kept), (*lesson.watch, *watch[:RETAINED_WATCH])
+    return lesson.model_copy(update={"rows": rows, "watch": watched, "probes": (*lesson.probes, *probes)})
 
 
 def _train(

@@ -91,7 +91,7 @@ def train(
     losses: list[float] = []
     tokens, failing = 0, list(lesson.watch)
     corrected = {correction.question for correction in lesson.corrections}
-    unlearned = False  # whether a corrected question itself failed when it was last asked: then steps go on
+    unlearned = False  # whether a corrected question, of now or before, failed when it was last asked: steps go on
     most = steps + steps // 2
     for step in range(most):
         rows, wanted = facts.draw(recipe.facts_per_step)
@@ -126,7 +126,7 @@ def train(
         if lesson.watch and done >= recipe.min_steps and (done - recipe.min_steps) % recipe.check_every == 0:
             answers = watch_answers(student, codec, lesson.watch)
             failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
-            unlearned = any(probe.question in corrected for probe in failing)
+            unlearned = any(probe.question in corrected or probe.kind == "retention" for probe in failing)
             message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
             on_progress(Progress(stage="train", step=done, steps=planned, loss=loss, message=message))
             if failing and done < (most if unlearned else steps):
