@@ -103,6 +103,19 @@ def test_the_timeline_tells_what_happened_newest_first(workspace: Workspace, ann
     assert page.count('href="#version-1"') == 2  # 2 and 4 come from it
 
 
+@BOTH
+def test_lists_need_no_report(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
+    """It holds every answer, and a page has fifty versions."""
+    made(workspace, place, corrected(workspace, place), passed=False)
+    with workspace.database.write() as db:
+        version = db.scalars(select(Version)).one()
+        assert [check["name"] for check in version.checks] == [check.name for check in version.model().report.checks]
+        assert "answers" not in version.checks[0]
+        version.manifest = {**version.manifest, "report": None}
+    assert "locality <b>8/12</b>" in anna.get(f"/o/{place}/versions").text
+    assert "locality 8 of 12" in anna.get(f"/o/{place}/versions/1/activate").text
+
+
 def test_a_version_that_passed_and_was_never_active_is_a_candidate(
     workspace: Workspace, anna: Browser, place: uuid.UUID
 ) -> None:

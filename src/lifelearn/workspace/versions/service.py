@@ -145,7 +145,7 @@ def choose(
     if number == organization.active_version:
         raise ConflictError(f"{called(number)} is the active one already.")
     if version is not None and not version.passed and not confirm_failed:
-        told = failure(checks_of(db, version))
+        told = failure(checks_of(version))
         raise InvalidError(
             f"Version {number} did not pass: {told}. Confirm that it is to answer all the same.",
             {"confirm_failed": f"It failed: {told}."},
@@ -201,9 +201,8 @@ def state_of(version: Version, organization: Organization, were_active: Collecti
 
 def summaries(db: Session, organization: Organization, *where: ColumnElement[bool], limit: int = 100) -> list[Summary]:
     """Versions, the latest first."""
-    # Parts of the manifest, by the database: with all answers it is many times larger.
     query = (
-        select(Version, Version.manifest["report"]["checks"], Version.manifest["corrections"])
+        select(Version, Version.manifest["corrections"])
         .where(Version.organization_id == organization.id, *where)
         .order_by(Version.number.desc())
         .limit(limit)
@@ -212,8 +211,8 @@ def summaries(db: Session, organization: Organization, *where: ColumnElement[boo
     rows: Sequence[Any] = db.execute(query).all()
     were_active = activated(db, organization.id, [row[0].number for row in rows])
     return [
-        Summary(version, state_of(version, organization, were_active), _checks(checks), learned_of(corrections))
-        for version, checks, corrections in rows
+        Summary(version, state_of(version, organization, were_active), checks_of(version), learned_of(corrections))
+        for version, corrections in rows
     ]
 
 
@@ -225,10 +224,9 @@ def summary_of(db: Session, organization: Organization, number: int) -> Summary:
     return found[0]
 
 
-def checks_of(db: Session, version: Version) -> tuple[Check, ...]:
+def checks_of(version: Version) -> tuple[Check, ...]:
     """A version's checks, without the answers."""
-    found: Any = db.scalar(select(Version.manifest["report"]["checks"]).where(Version.id == version.id))
-    return _checks(found)
+    return tuple(Check.model_validate(each) for each in version.checks)
 
 
 def learned_of(corrections: Iterable[Mapping[str, Any]]) -> tuple[Learned, ...]:
@@ -282,10 +280,6 @@ def failure(checks: Iterable[Check]) -> str:
     """Which checks failed: "locality 9 of 12 (80% needed)"."""
     failed = [f"{check.name} {figure(check)}" for check in checks if not check.passed]
     return ", ".join(failed) or "no check says why"
-
-
-def _checks(told: Iterable[Mapping[str, Any]]) -> tuple[Check, ...]:
-    return tuple(Check.model_validate({**each, "answers": ()}) for each in told)
 
 
 def sweep_versions(database: Database, settings: Settings) -> int:

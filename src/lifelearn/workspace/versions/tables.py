@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lifelearn.learning import types as learning
@@ -23,12 +24,18 @@ class Reason(StrEnum):
     CHOSEN = "chosen"  # by somebody: an activation, or a rollback
 
 
+def _without_answers(context: DefaultExecutionContext) -> list[dict[str, Any]]:
+    """The checks of a version's manifest: with all answers they are many times larger."""
+    checks = context.get_current_parameters()["manifest"]["report"]["checks"]  # type: ignore[no-untyped-call]
+    return [{name: value for name, value in check.items() if name != "answers"} for check in checks]
+
+
 class Version(Identified, Base):
     """A complete version. `id` names its folder in the storage; `number` is the organisation's count, from 1.
 
     Written once and never changed. Which version is active is the organisation's `active_version` alone; the others are
     candidates, archived or rejected by `passed` and by whether an activation names them. files: name -> SHA-256.
-    manifest: the version's `ModelVersion`, with its report.
+    manifest: the version's `ModelVersion`, with its report. checks: the report's, without answers, for lists.
     """
 
     __tablename__ = "versions"
@@ -42,6 +49,7 @@ class Version(Identified, Base):
     seconds: Mapped[float]
     files: Mapped[dict[str, str]] = mapped_column(JSON)
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON, deferred=True)
+    checks: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=_without_answers)
     author_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
     author: Mapped[User | None] = relationship()

@@ -185,6 +185,7 @@ def upgrade() -> None:
         sa.Column("seconds", sa.Double(), nullable=False),
         sa.Column("files", sa.JSON(), nullable=False),
         sa.Column("manifest", sa.JSON(), nullable=False),
+        sa.Column("checks", sa.JSON(), nullable=False),
         sa.Column("author_id", sa.Uuid(), nullable=True),
         sa.Column("job_id", sa.Uuid(), nullable=True),
         sa.Column("id", sa.Uuid(), nullable=False),
