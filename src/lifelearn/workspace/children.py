@@ -21,6 +21,9 @@ from lifelearn.settings import Settings
 T = TypeVar("T")
 
 _OURS = re.compile(r"LL_|OPENAI_API_KEY$", re.IGNORECASE)
+MODEL = frozenset(
+    {"inference_backend", "base_model_name", "cache_dir", "openai_model", "openai_base_url", "log_format"}
+)  # settings that a child needs to have a model and an expert
 _SECRETS = frozenset({"openai_api_key", "secret_key", "smtp_url", "metrics_token", "oidc_client_secret"})
 
 

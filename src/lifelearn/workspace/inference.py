@@ -20,7 +20,7 @@ import structlog
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.settings import Settings
-from lifelearn.workspace.children import command, ended, environment, handed_over
+from lifelearn.workspace.children import MODEL, command, ended, environment, handed_over
 
 log = structlog.get_logger("lifelearn.model")
 
@@ -29,9 +29,6 @@ LINE_BYTES = 16 << 20  # of one line from it, at most
 GRACE = 5.0  # seconds that it has to end by itself
 SOON, SELDOM = 0.5, 60.0  # waits before it is started again, in seconds
 LASTS = 60.0  # a process that lived so long was well
-NEEDED = frozenset(
-    {"inference_backend", "base_model_name", "cache_dir", "openai_model", "openai_base_url", "log_format"}
-)  # settings
 
 State = Literal["loading", "ready", "failed"]
 
@@ -73,7 +70,7 @@ class ProcessInference:
         self.state: State = "loading"
         self.name = ""
         self.problem = ""
-        self._first_line = json.dumps(handed_over(settings, NEEDED)).encode() + b"\n"
+        self._first_line = json.dumps(handed_over(settings, MODEL)).encode() + b"\n"
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # the model is ready, or cannot be had

@@ -12,10 +12,15 @@ from pathlib import Path
 
 from lifelearn.learning.types import ModelVersion, Progress
 from lifelearn.settings import Settings
-from lifelearn.workspace.children import command, environment, handed_over, how_ended
+from lifelearn.workspace.children import MODEL, command, environment, handed_over, how_ended
 from lifelearn.workspace.jobs.orders import Order, Run, Said
 
 MODULE = "lifelearn.workspace.jobs.trainer"
+NEEDED = (
+    MODEL
+    | {"prompt_variations", "expert_demos_per_prompt"}
+    | {name for name in Settings.model_fields if name.startswith(("train_", "verify_"))}
+)  # settings: those of the recipe too. It knows no database, and is not told the password of one.
 GRACE = 3.0  # seconds that it has to end by itself
 TICK = 0.5  # seconds between two looks at whether the job is still wanted
 
@@ -43,7 +48,7 @@ class Trainer:
         )
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
-        self._send(json.dumps(handed_over(settings)))
+        self._send(json.dumps(handed_over(settings, NEEDED)))
 
     def learn(self, order: Order, record: Record, tick: Callable[[Progress | None], None]) -> tuple[ModelVersion, Path]:
         """Has a lesson learned. tick: called with what is new, or twice a second with None; what it raises ends it.
