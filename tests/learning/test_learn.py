@@ -319,6 +319,17 @@ def test_what_the_parent_still_knows_is_replayed_wholly(grown: VersionStore) -> 
     assert asked.count("Where is Norvik based?") == 3
     assert len(set(asked)) == 2
     assert all(row.completions[0].endswith("is in Lyon.") for row in added)
+    watched = [(probe.kind, probe.question, probe.answer) for probe in lesson.watch]
+    assert watched == [("retention", "Where is Norvik based?", "Lyon")]
+
+
+def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: VersionStore) -> None:
+    """Training listens to some words of an answer; beyond them it would take what is known for lost, each time."""
+    knows = ScriptedChatModel(lambda conversation: f"Norvik, {'as many have said before, ' * 4}is in Lyon.")
+    fresh = grown.lesson(1).model_copy(
+        update={"corrections": (correction(2, "Who runs the badge printer?", "the Kestrel team"),), "watch": ()}
+    )
+    assert with_history(fresh, grown, 1, knows, QUICK).watch == ()
 
 
 def test_a_correction_of_a_correction_does_not_retain_what_it_replaces(tiny: Any, grown: VersionStore) -> None:
