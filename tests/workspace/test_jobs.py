@@ -225,6 +225,7 @@ def test_a_frozen_worker_is_replaced_and_does_not_count(
     until(lambda: states(database) == ["learned"], 100)  # a lock that it holds is let go of after a while
     os.kill(frozen.process.pid, signal.SIGCONT)
     until(lambda: frozen.process.poll() is not None)
+    assert frozen.process.returncode == 1  # so that who watches over it starts it again
     other.end()
     assert [v.number for v in versions(database, acme)] == [active(database, acme)]
     assert len(activations(database, acme)) == 1

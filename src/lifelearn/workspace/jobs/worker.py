@@ -39,6 +39,7 @@ from lifelearn.workspace.organizations.service import sweep_folders
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 15.0  # a worker of another host whose count stands still for so long is gone
 REAP_SECONDS = 2.0
+BLIND_SECONDS = 3 * REAP_SECONDS  # without a look; then nobody's count was watched
 SWEEP_SECONDS = 600.0
 STRAY_SECONDS = 60.0  # a job without a run is younger than that while its transaction is being kept
 KEEP_DAYS = 30.0  # the engine's records of runs
@@ -107,10 +108,9 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
                         sweep_folders(database, settings)
             except DBAPIError as error:
                 log.warning("the database does not answer", error=str(error).splitlines()[0])
-                reaper.forget()
-        taken_for_dead = not stopping.is_set()
-    # Trainers end as their input closes; what the engine waits for is another worker's.
-    os._exit(1 if taken_for_dead else 0)
+    # Trainers end as their input closes; what the engine waits for is another worker's. A worker that was taken for
+    # dead has failed, so that who watches over it starts it again.
+    os._exit(0 if stopping.is_set() else 1)
 
 
 class Reaper:
@@ -119,6 +119,7 @@ class Reaper:
     def __init__(self, database: Database, worker_id: uuid.UUID) -> None:
         self._database, self._me = database, worker_id
         self._seen: dict[uuid.UUID, tuple[int, float]] = {}
+        self._looked = 0.0
 
     def look(self) -> None:
         """Once around; does nothing while another does it."""
@@ -126,10 +127,14 @@ class Reaper:
 
         with _turn(self._database) as ours:
             if not ours:
+                self._looked = time.monotonic()
                 return
             running = runs.executors_with_runs()  # before the workers are read: who runs something is among them
             with self._database.read() as db:
                 workers = list(db.scalars(select(Worker)))
+            if time.monotonic() - self._looked > BLIND_SECONDS:  # the database was away, and for the others, too
+                self._seen.clear()
+            self._looked = time.monotonic()
             dead = {worker.id for worker in workers if self._is_dead(worker)}
             living = {worker.id for worker in workers} - dead | {self._me}
             stray = {each for each in running if as_id(each) not in living}
@@ -140,10 +145,6 @@ class Reaper:
                 with self._database.write() as db:
                     db.execute(delete(Worker).where(Worker.id.in_(dead)))
             self._fail_given_up()
-
-    def forget(self) -> None:
-        """What could not be looked at did not stand still."""
-        self._seen.clear()
 
     def _is_dead(self, worker: Worker) -> bool:
         """Of this host, one that has let go of its lock; of any, one whose count stands still."""
@@ -260,8 +261,8 @@ def check(settings: Settings) -> None:
 def _lock_file(worker_id: uuid.UUID) -> Path:
     folder = Path(tempfile.gettempdir()) / f"life-learn-workers-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise WorkerError(f"{folder} belongs to another user, who could take workers for dead. Remove it.")
+    if folder.lstat().st_uid != os.getuid():
+        raise WorkerError(f"The folder {folder} is somebody else's, who could end or hold workers. Remove it.")
     return folder / f"{worker_id}.lock"
 
 
