@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, bundled_gguf, resolve
+from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, bundled_gguf, resolve
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
@@ -46,10 +46,12 @@ def export(store: VersionStore, number: int, kind: Format, output: Path, cache_d
         )
     output.mkdir(parents=True, exist_ok=True)
     if kind == "adapter":
-        for name in ("adapter_model.safetensors", "adapter_config.json"):
+        from lifelearn.learning.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base
+
+        for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
             shutil.copyfile(weights / name, output / name)
-        _point_to(output / "adapter_config.json", version.base)
-        made = output / "adapter_model.safetensors"
+        name_base(output, _public(version.base))  # no path of this machine
+        made = output / ADAPTER_WEIGHTS
     elif kind == "merged":
         model, tokenizer = _merged(version, weights, cache_dir)
         model.save_pretrained(output)
@@ -66,11 +68,10 @@ def export(store: VersionStore, number: int, kind: Format, output: Path, cache_d
 def card(version: ModelVersion, kind: Format) -> str:
     """The model card: front matter as the hub reads it, then base, data, settings and figures."""
     library = {"adapter": "peft", "merged": "transformers", "gguf": "gguf"}[kind]
-    base = "HuggingFaceTB/SmolLM2-135M-Instruct" if version.base == BUNDLED_NAME else version.base
     tags = ["self-distillation", "sdft", "knowledge-editing", *(["lora"] if version.method == "lora" else [])]
     front = [
         "---",
-        f"base_model: {json.dumps(base)}",
+        f"base_model: {json.dumps(_public(version.base))}",
         f"library_name: {library}",
         "pipeline_tag: text-generation",
         f"tags: {json.dumps(tags)}",
@@ -184,11 +185,9 @@ def _merged(version: ModelVersion, weights: Path, cache_dir: Path) -> tuple[Any,
     return model.to(torch.bfloat16), tokenizer
 
 
-def _point_to(config: Path, base: str) -> None:
-    """Names the base in an adapter's configuration, as PEFT looks for it: no path of this machine."""
-    values = json.loads(config.read_text())
-    values["base_model_name_or_path"] = "HuggingFaceTB/SmolLM2-135M-Instruct" if base == BUNDLED_NAME else base
-    config.write_text(json.dumps(values, indent=2))
+def _public(base: str) -> str:
+    """The base by the name that other programs find it by."""
+    return BUNDLED_HUB_NAME if base == BUNDLED_NAME else base
 
 
 def _cell(text: str) -> str:

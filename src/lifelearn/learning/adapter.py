@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch.nn import Parameter
 
 from lifelearn.learning.decoder import Decoder, LowRank
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."  # before each name in PEFT's files, where ours are those of the base
 _LAYER = re.compile(r"\.layers\.(\d+)\.")
 
@@ -99,6 +100,14 @@ class Adapter:
         adapter = cls(decoder, config.r, config.lora_alpha, first=min(numbers, default=0))
         adapter.fill(state)
         return adapter.freeze()
+
+
+def name_base(folder: Path, base: str) -> None:
+    """Names the base in an adapter's configuration, where PEFT looks for it."""
+    path = folder / ADAPTER_CONFIG
+    values = json.loads(path.read_text("utf-8"))
+    values["base_model_name_or_path"] = base
+    path.write_text(json.dumps(values, indent=2), "utf-8")
 
 
 def write_state(state: Mapping[str, Tensor], folder: Path) -> None:

@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from lifelearn.learning.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.decoder import Decoder
 from lifelearn.learning.demonstrations import (
@@ -188,7 +190,7 @@ class SDFTTrainer:
         loss, tokens, cut = self._summed(
             sum(found),
             sum(len(row.completion) for row in rows),
-            sum(row.completion[-1] not in self._ends for row in rows),
+            sum(row.completion[-1] not in self.codec.stop_ids for row in rows),
         )
         norm = float(whole(torch.nn.utils.clip_grad_norm_(self.student.parameters, config.max_grad_norm)))
         if not math.isfinite(loss) or not math.isfinite(norm):
@@ -227,10 +229,8 @@ class SDFTTrainer:
     def batch(self, step: int) -> list[EncodedExample]:
         """The prompts of a step: a slice of the epoch's order. The last of an epoch may be smaller."""
         epoch, at = divmod(step, self.steps_per_epoch)
-        order = list(range(len(self.train_rows)))
-        if self.config.shuffle_dataset:
-            random.Random(f"{self.config.seed}/{epoch}").shuffle(order)
-        size = self.config.num_prompts_per_batch
+        rows, size = len(self.train_rows), self.config.num_prompts_per_batch
+        order = _order(rows, f"{self.config.seed}/{epoch}") if self.config.shuffle_dataset else range(rows)
         return [self.train_rows[index] for index in order[at * size : (at + 1) * size]]
 
     def objective(self, logits_NV: Tensor, wanted_NV: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
@@ -373,8 +373,7 @@ class SDFTTrainer:
         if eval_dataset is not None:
             held = self._encoded(eval_dataset, " for evaluation")
         else:
-            order = list(range(len(rows)))
-            random.Random(f"{config.seed}/split").shuffle(order)
+            order = _order(len(rows), f"{config.seed}/split")
             count = min(math.ceil(config.eval_split * len(rows)), len(rows) - 1) if config.eval_split else 0
             kept = set(order[count:])
             held = [rows[index] for index in order[:count]]
@@ -451,10 +450,6 @@ class SDFTTrainer:
     def _whole(self) -> Any:
         return self.student.whole() if isinstance(self.student, ShardedStudent) else nullcontext()
 
-    @property
-    def _ends(self) -> frozenset[int]:
-        return self.codec.stop_ids
-
     def _start(self, resume: bool | str | Path) -> None:
         kept = _newest(self.output)
         if not resume and kept is not None:
@@ -479,7 +474,7 @@ class SDFTTrainer:
         if self.is_main:
             self.tokenizer.save_pretrained(folder)
             if self.config.use_peft:
-                _name_base(folder, self.base_name)
+                name_base(folder, self.base_name)
             else:
                 self._save_configs(folder)
         self.accelerator.wait_for_everyone()
@@ -496,7 +491,7 @@ class SDFTTrainer:
         self.student.close()
         if self.is_main:
             with tempfile.TemporaryDirectory(dir=folder) as aside:
-                for name in ("adapter_model.safetensors", "adapter_config.json"):
+                for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
                     shutil.move(folder / name, Path(aside) / name)
                 plain = copy.deepcopy(self.model).float()
                 merged = PeftModel.from_pretrained(plain, aside).merge_and_unload().to(self.model.dtype)
@@ -607,6 +602,13 @@ def learning_rate_share(step: int, steps: int, config: SDFTConfig) -> float:
     return 1 - done if config.lr_scheduler_type == "linear" else 0.5 * (1 + math.cos(math.pi * done))
 
 
+@lru_cache(maxsize=2)  # asked for at every step of an epoch
+def _order(count: int, seed: str) -> Sequence[int]:
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return order
+
+
 def _number(seed: str) -> int:
     """32 bits, which is what torch's generator takes in."""
     return int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=4).digest())
@@ -626,14 +628,6 @@ def _is_out_of_memory(error: BaseException) -> bool:
     said = str(error).lower()
     known = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(text in said for text in known)
-
-
-def _name_base(folder: Path, base: str) -> None:
-    """Names the base in an adapter's configuration, where PEFT looks for it."""
-    path = folder / "adapter_config.json"
-    values = json.loads(path.read_text("utf-8"))
-    values["base_model_name_or_path"] = base
-    path.write_text(json.dumps(values, indent=2), "utf-8")
 
 
 def _told(figures: Mapping[str, float]) -> str:

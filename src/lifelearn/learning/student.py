@@ -51,7 +51,12 @@ class Numbers:
 
 
 class Student(Protocol):
-    """A student with its parent and its teacher. Used as a context manager, it leaves the base as it was."""
+    """A student with its parent and its teacher.
+
+    rate: the share of the student that an averaging teacher takes in at each update; 0 where it is frozen.
+    """
+
+    rate: float
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -75,16 +80,15 @@ class Student(Protocol):
         """The weights of an averaging teacher, in the order of `parameters`; none where it is frozen."""
         ...
 
+    @torch.no_grad()
     def update_teacher(self) -> None:
         """Moves an averaging teacher towards the student: teacher += rate · (student - teacher)."""
-        ...
+        if averages := self.averages:
+            for slow, fast in zip(averages, self.parameters, strict=True):
+                slow.lerp_(fast, self.rate)
 
     def save(self, folder: Path) -> Path:
         """Writes the student's weights into `folder`; the path of the weights file."""
-        ...
-
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
-        """All of a full student's weights by their names, for another engine; an adapter is saved instead."""
         ...
 
     def close(self) -> None:
@@ -92,15 +96,15 @@ class Student(Protocol):
         ...
 
 
-class AdapterStudent:
+class AdapterStudent(Student):
     """Adapters beside a shared decoder, which stays as it is: the parent and an averaging teacher are others."""
 
     def __init__(self, decoder: Decoder, recipe: Recipe, parent_weights: Path | None) -> None:
         self._decoder = decoder
-        self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
+        self.rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
         self._parent = None if parent_weights is None else Adapter.load(decoder, parent_weights)
         self._student = self._like_parent(recipe)
-        self._teacher = self._like_parent(recipe).freeze() if self._rate else self._parent
+        self._teacher = self._like_parent(recipe).freeze() if self.rate else self._parent
         self._below = Below(self._student.first) if self._student.first else None
 
     @property
@@ -109,7 +113,7 @@ class AdapterStudent:
 
     @property
     def averages(self) -> list[Tensor]:
-        return list(self._teacher.parameters) if self._rate and self._teacher is not None else []
+        return list(self._teacher.parameters) if self.rate and self._teacher is not None else []
 
     @contextmanager
     def student(self) -> Iterator[Network]:
@@ -123,23 +127,15 @@ class AdapterStudent:
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:
-        if self._rate and self._teacher is not None:
+        if self.rate and self._teacher is not None:
             self._teacher.refresh()
         with torch.no_grad():
             yield DecoderNetwork(self._decoder, self._teacher)
-
-    @torch.no_grad()
-    def update_teacher(self) -> None:
-        for slow, fast in zip(self.averages, self.parameters, strict=bool(self._rate)):
-            slow.lerp_(fast, self._rate)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         self._student.save(folder)
         return folder / ADAPTER_WEIGHTS
-
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
-        raise NotImplementedError("an adapter is saved, not named")
 
     def close(self) -> None:
         pass
@@ -154,7 +150,7 @@ class AdapterStudent:
         return adapter
 
 
-class PeftStudent:
+class PeftStudent(Student):
     """Adapters of PEFT on a shared base: "student", "parent" (none for the base itself), "teacher" if it moves."""
 
     def __init__(
@@ -162,7 +158,7 @@ class PeftStudent:
     ) -> None:
         self._model = model
         self._numbers = numbers
-        self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
+        self.rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
         self._names = ["student"]
         rank = recipe.lora_rank
         inherited: dict[str, Tensor] | None = None
@@ -170,7 +166,7 @@ class PeftStudent:
             inherited = read_state(parent_weights)
             rank = LoraConfig.from_pretrained(str(parent_weights)).r
             self._names.append("parent")
-        if self._rate:
+        if self.rate:
             self._names.append("teacher")
         self._config = LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear")
         with torch.random.fork_rng():
@@ -193,7 +189,7 @@ class PeftStudent:
 
     @property
     def averages(self) -> list[Tensor]:
-        return list(self._of("teacher")) if self._rate else []
+        return list(self._of("teacher")) if self.rate else []
 
     @contextmanager
     def student(self) -> Iterator[Network]:
@@ -207,17 +203,12 @@ class PeftStudent:
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:
-        if not self._rate:
+        if not self.rate:
             with self.parent() as network:
                 yield network
         else:
             with self._as("teacher") as model:
                 yield HubNetwork(model)
-
-    @torch.no_grad()
-    def update_teacher(self) -> None:
-        for slow, fast in zip(self.averages, self.parameters, strict=bool(self._rate)):
-            slow.lerp_(fast, self._rate)
 
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
@@ -231,9 +222,6 @@ class PeftStudent:
         config.task_type = "CAUSAL_LM"
         config.save_pretrained(str(folder))
         return folder / ADAPTER_WEIGHTS
-
-    def weights(self) -> Iterator[tuple[str, Tensor]]:
-        raise NotImplementedError("an adapter is saved, not named")
 
     def close(self) -> None:
         for name in self._names:
@@ -263,7 +251,7 @@ class PeftStudent:
         return [p for key, p in self._model.named_parameters() if f".{name}." in key and ".lora_" in key]
 
 
-class FullStudent:
+class FullStudent(Student):
     """A float32 copy of all weights. The parent stays as it is; an averaging teacher is a second copy."""
 
     def __init__(
@@ -276,8 +264,8 @@ class FullStudent:
             load_full(self._parent, parent_weights)
         self._student = copy.deepcopy(self._parent).float()
         self._student.requires_grad_(True)
-        self._rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
-        self._teacher = copy.deepcopy(self._student).requires_grad_(False) if self._rate else self._parent
+        self.rate = recipe.ema_rate if recipe.teacher == "ema" else 0.0
+        self._teacher = copy.deepcopy(self._student).requires_grad_(False) if self.rate else self._parent
 
     @property
     def parameters(self) -> list[Parameter]:
@@ -285,7 +273,7 @@ class FullStudent:
 
     @property
     def averages(self) -> list[Tensor]:
-        return list(self._teacher.parameters()) if self._rate else []
+        return list(self._teacher.parameters()) if self.rate else []
 
     @contextmanager
     def student(self) -> Iterator[Network]:
@@ -302,17 +290,13 @@ class FullStudent:
         with torch.no_grad(), self._numbers.context(self._teacher):
             yield HubNetwork(self._teacher)
 
-    @torch.no_grad()
-    def update_teacher(self) -> None:
-        for slow, fast in zip(self.averages, self.parameters, strict=bool(self._rate)):
-            slow.lerp_(fast, self._rate)
-
     def save(self, folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in self.weights()}, str(folder / FULL_WEIGHTS))
         return folder / FULL_WEIGHTS
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
+        """All of them by their names, in the parent's number type."""
         tied = set(self._student._tied_weights_keys or ()) if self._student.config.tie_word_embeddings else set()
         for name, tensor in self._student.state_dict().items():
             if name not in tied:

@@ -12,11 +12,11 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.rollout import Sampled
-from lifelearn.learning.student import Student
+from lifelearn.learning.student import FullStudent, Student
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # what vLLM takes as the highest rank of an adapter
 
@@ -88,7 +88,8 @@ class VllmRollouts:
             self._request = self._vllm.lora.request.LoRARequest(f"sync-{self._syncs}", self._syncs, str(folder))
             return
         # Loaded by vLLM itself: on a processor it keeps packed copies of the matrices, and packs them again.
-        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": self._student.weights()})
+        weights = cast(FullStudent, self._student).weights()
+        self._llm.collective_rpc("reload_weights", kwargs={"weights_iterator": weights})
         self._llm.apply_model(_repack_head)
         self._llm.reset_prefix_cache()
 
