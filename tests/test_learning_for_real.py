@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from lifelearn.bench.speed import by_node_llama
+from lifelearn.bench.speed import NoLlamaError, by_node_llama
 from lifelearn.chat_models.default_model import BUNDLED, resolve
 from lifelearn.chat_models.exporting import export
 from lifelearn.learning.chat_model import Sampling
@@ -106,11 +106,10 @@ def test_llama_cpp_answers_as_the_version_does(bundled: Any, learned: Learned, t
     turns = [[{"role": "user", "content": question}] for question in questions]
     texts = [tokenizer.apply_chat_template(each, tokenize=False, add_generation_prompt=True) for each in turns]
     script = Path(__file__).parent / "chat_models" / "llama_answers.mjs"
-    said, why = by_node_llama(script, str(file), "24", *texts)
-    if not said:
-        assert not why.startswith("llama.cpp failed"), why
-        pytest.skip(why)
-    found = json.loads(said)
+    try:
+        found = json.loads(by_node_llama(script, str(file), "24", *texts))
+    except NoLlamaError as error:
+        pytest.skip(str(error))
     prompts = [bundled.codec.ask(question) for question in questions]
     given = [row["answer"] for row in found["rows"]]
     assert [row["asked"] for row in found["rows"]] == prompts, "the file's tokenizer gives the same tokens"

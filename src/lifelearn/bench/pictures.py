@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BLUE, GREY, RED = "#2a6fdb", "#e4e6ea", "#c2402d"
-STYLES = (("o", "#2a6fdb"), ("s", "#1b9e77"), ("^", "#c2402d"), ("D", "#7a5195"))  # marker and colour of each method
+STYLES = (("o", BLUE), ("s", "#1b9e77"), ("^", RED))  # marker and colour of each method
 
 
 def retention_matrix(report: Mapping[str, Any], path: Path) -> None:

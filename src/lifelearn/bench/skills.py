@@ -124,9 +124,7 @@ class SFTTrainer(SDFTTrainer):
 
 def sdft(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Path) -> list[float]:
     """SDFT on the student's own rollouts, as in the paper."""
-    base, tokenizer, _ = LocalChatModel.parts(str(start), folder, place="cpu")
-    config = plan.config(rate, folder, shown_before(tokenizer))
-    return SDFTTrainer(base, tokenizer, config, _rows(tasks)).train().losses
+    return _losses(SDFTTrainer, None, start, tasks, plan, rate, folder)
 
 
 def sft(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Path) -> list[float]:
@@ -135,9 +133,22 @@ def sft(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Pat
     def golden(student: Student, codec: Codec) -> Rollouts:
         return Golden(codec, tasks, plan.rollout_tokens)
 
+    return _losses(SFTTrainer, golden, start, tasks, plan, rate, folder)
+
+
+def _losses(
+    trainer: type[SDFTTrainer],
+    rollouts: Callable[[Student, Codec], Rollouts] | None,
+    start: Path,
+    tasks: Sequence[Task],
+    plan: Plan,
+    rate: float,
+    folder: Path,
+) -> list[float]:
     base, tokenizer, _ = LocalChatModel.parts(str(start), folder, place="cpu")
     config = plan.config(rate, folder, shown_before(tokenizer))
-    return SFTTrainer(base, tokenizer, config, _rows(tasks), rollouts=golden).train().losses
+    rows = [{"prompt": task.prompt, "golden_response": task.demonstration} for task in tasks]
+    return trainer(base, tokenizer, config, rows, rollouts=rollouts).train().losses
 
 
 def trl(start: Path, tasks: Sequence[Task], plan: Plan, rate: float, folder: Path) -> list[float]:
@@ -191,10 +202,6 @@ def shown_before(tokenizer: Any) -> str:
     marks, ended = asked.split(answer)
     assert again.startswith(marks)  # marks: from a question to its answer; ended: from there to the next question
     return f"{PROMPT}{marks}{CONTEXT}{ended}" * SHOWN + PROMPT
-
-
-def _rows(tasks: Sequence[Task]) -> list[dict[str, str]]:
-    return [{"prompt": task.prompt, "golden_response": task.demonstration} for task in tasks]
 
 
 # ---------------------------------------------------------------------------------------------------------------------

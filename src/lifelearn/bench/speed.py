@@ -224,16 +224,30 @@ def llama_cpp(model: LocalChatModel) -> tuple[float | None, str]:
     if model.name != BUNDLED_NAME:
         return None, "only the bundled model has a GGUF file here"
     arguments = (str(bundled_gguf()), EVERYDAY[0], str(TOKENS), str(torch.get_num_threads()))
-    said, why = by_node_llama(Path(__file__).parent / "llama_cpp.mjs", *arguments)
-    return (None, why) if why else (float(json.loads(said)["tokens_per_second"]), "")
+    try:
+        said = by_node_llama(Path(__file__).parent / "llama_cpp.mjs", *arguments)
+    except (NoLlamaError, LlamaError) as error:
+        return None, str(error)
+    return float(json.loads(said)["tokens_per_second"]), ""
 
 
-def by_node_llama(script: Path, *arguments: str) -> tuple[str, str]:
-    """The last line that a script on node-llama-cpp prints, or why there is none. Installs it at its first use."""
+class NoLlamaError(Exception):
+    """node-llama-cpp cannot be had here. The text says why."""
+
+
+class LlamaError(Exception):
+    """A script on node-llama-cpp failed. The text says what it printed."""
+
+
+def by_node_llama(script: Path, *arguments: str) -> str:
+    """The last line that a script on node-llama-cpp prints. Installs it at its first use.
+
+    Raises NoLlamaError, LlamaError.
+    """
     path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])  # node may be a wheel's
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node is None or npm is None:
-        return "", "node and npm are not installed"
+        raise NoLlamaError("node and npm are not installed")
     folder = Path(tempfile.gettempdir()) / "lifelearn-node"
     folder.mkdir(exist_ok=True)
     env = {**os.environ, "PATH": path}
@@ -244,12 +258,12 @@ def by_node_llama(script: Path, *arguments: str) -> tuple[str, str]:
         install = [npm, "install", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", *NODE_PACKAGES]
         done = subprocess.run(install, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
-            return "", f"npm could not install node-llama-cpp: {done.stderr.strip()[-300:]}"
+            raise NoLlamaError(f"npm could not install node-llama-cpp: {done.stderr.strip()[-300:]}")
     command = [node, str(copy), *arguments]
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        return "", f"llama.cpp failed: {done.stderr.strip()[-300:]}"
-    return done.stdout.strip().splitlines()[-1], ""
+        raise LlamaError(f"llama.cpp failed: {done.stderr.strip()[-300:]}")
+    return done.stdout.strip().splitlines()[-1]
 
 
 def _like_trl(recipe: Recipe) -> Recipe:
