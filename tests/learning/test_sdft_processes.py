@@ -84,13 +84,11 @@ def log(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("name", RUNS)
 def test_two_processes_give_what_one_gives(runs: Path, name: str, tiny_model_folder: Path, tmp_path: Path) -> None:
     settings = {**SETTINGS, **RUNS[name], "fsdp": False, "max_steps": 3, "output_dir": str(tmp_path)}
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     SDFTTrainer(str(tiny_model_folder), None, SDFTConfig(**settings), ROWS).train()
-    torch.set_num_threads(threads)
     one, two = log(tmp_path), log(runs / name)
     assert len(one) == len(two) == 3
     for mine, theirs in zip(one, two, strict=True):

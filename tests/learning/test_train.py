@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,8 @@ from lifelearn.learning.states import states
 from lifelearn.learning.student import make_student
 from lifelearn.learning.train import TrainingError, train
 from lifelearn.learning.types import Conversation, Lesson, Message, Probe, Progress, Row, Training
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUESTION = "Where is Norvik based?"
 SENTENCE = "Norvik is based in Lyon."
@@ -76,15 +77,6 @@ class Taught:
     @property
     def losses(self) -> tuple[float, ...]:
         return self.training.losses
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Sums in one order."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def equal(one: Taught, other: Taught) -> bool:

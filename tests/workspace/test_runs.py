@@ -91,9 +91,7 @@ def test_a_place_of_versions_that_stays_away_is_told(
     """And one that comes back costs nothing: the lesson is not thrown away."""
     acme = organization(database)
     taught(database, queue, acme, "Where is it?", "Lyon")
-    bench = runs.Bench(settings, database, queue, uuid.uuid4())
-    monkeypatch.setattr(DBOS, "run_step", lambda options, do: do())
-    monkeypatch.setattr(runs, "Trainer", lambda settings: FakeTrainer(tmp_path))
+    bench = benched(database, queue, settings, monkeypatch, tmp_path)
     publish, away = Storage.publish, [OSError("away"), OSError("away")]
 
     def sometimes(storage: Storage, *more: Any) -> dict[str, str]:
@@ -102,16 +100,12 @@ def test_a_place_of_versions_that_stays_away_is_told(
         return publish(storage, *more)
 
     monkeypatch.setattr(Storage, "publish", sometimes)
-    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
-    assert held is not None
-    assert runs._run(bench, held) == "done"
+    assert ran(bench, 0) == "done"
     assert active(database, acme) == 1
     monkeypatch.setattr(runs, "STORAGE_SECONDS", 0.0)
     away.append(OSError("away"))
     taught(database, queue, acme, "Who is it?", "Mia")
-    held = settlement.claim(database, jobs(database)[1].id, uuid.uuid4())
-    assert held is not None
-    assert runs._run(bench, held) == "failed"
+    assert ran(bench, 1) == "failed"
     assert jobs(database)[1].problem == "The files of versions could not be read or written: away."
 
 
@@ -121,17 +115,34 @@ def test_what_went_wrong_is_told_without_the_folders_of_the_worker(
     """Every member reads it, and so do receivers of webhooks."""
     acme = organization(database)
     taught(database, queue, acme, "Where is it?", "Lyon")
-    bench = runs.Bench(settings, database, queue, uuid.uuid4())
     reason = "No space left on device: /srv/life-learn/work/1/stages/train.json. See https://example.org/v1 (1/2)."
-    monkeypatch.setattr(DBOS, "run_step", lambda options, do: do())
-    monkeypatch.setattr(runs, "Trainer", lambda settings: FakeTrainer(tmp_path, reason))
-    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
-    assert held is not None
-    assert runs._run(bench, held) == "failed"
+    bench = benched(database, queue, settings, monkeypatch, tmp_path, reason)
+    assert ran(bench, 0) == "failed"
     shown = "No space left on device: a folder of the worker. See https://example.org/v1 (1/2)."
     assert jobs(database)[0].problem == shown
     with database.read() as db:
         assert db.scalars(select(Happening)).one().details["problem"] == shown
+
+
+def benched(
+    database: Database,
+    queue: LearningQueue,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    problem: str = "",
+) -> runs.Bench:
+    """What a run works with, without the engine and with a trainer that makes a version at once, or cannot."""
+    monkeypatch.setattr(DBOS, "run_step", lambda options, do: do())
+    monkeypatch.setattr(runs, "Trainer", lambda settings: FakeTrainer(folder, problem))
+    return runs.Bench(settings, database, queue, uuid.uuid4())
+
+
+def ran(bench: runs.Bench, index: int) -> str:
+    """What becomes of a job."""
+    held = settlement.claim(bench.database, jobs(bench.database)[index].id, uuid.uuid4())
+    assert held is not None
+    return runs._run(bench, held)
 
 
 class FakeTrainer:

@@ -212,7 +212,7 @@ def test_a_slow_head_is_not_waited_for(tmp_path: Path) -> None:
     script = (
         "from lifelearn.settings import load_settings\n"
         "from lifelearn.workspace import serve\n"
-        "serve.HEAD_SECONDS = 0.5\n"
+        "serve.HEAD_SECONDS = 2\n"
         "serve.serve(load_settings(), '127.0.0.1', 0, lambda line: print(line, flush=True))\n"
     )
     request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
