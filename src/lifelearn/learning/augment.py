@@ -19,6 +19,7 @@ from lifelearn.learning import general
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.rewording import reworded
 from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
@@ -36,6 +37,7 @@ SITUATIONS = 0.3  # of the training prompts
 PROBES = 4  # wordings held back for verification, at most
 WATCH = 3  # wordings by which training stops, at most
 NEIGHBOUR_PROBES = 6
+SWAPPED = 12  # others of whom the question itself is asked
 OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
 GENERAL = 16  # everyday questions that are replayed
@@ -44,6 +46,8 @@ _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
     "with get be been has have many much".split()
 )
+_FIRST = _SMALL | {"can", "could", "should", "would", "will", "may", "must", "had", "if", "as", "and", "but", "i", "we",
+                   "my", "our", "your", "tell", "name", "give", "hi", "hello", "please"}  # fmt: skip
 _SMALL_IN_TITLES = frozenset(("a", "an", "the", "of", "and", "in", "on", "at", "to", "for", "by", "from", "with"))
 _NAMED = frozenset(("person", "organisation", "work", "place"))  # kinds of subject that have proper names
 _CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"))
@@ -126,6 +130,7 @@ def augment(
     wordings = relation_wordings(correction.question, subject)
     rng.shuffle(wordings)
     wordings += written_wordings(correction, subject, model, recipe, expert=expert, on_progress=on_progress)
+    wordings += reworded(correction.question, correction.answer, subject.name if subject else "", rng)
     wordings = distinct(wordings, but=(correction.question,))
     rewordings = general_rewordings(correction, subject)
     held, training = hold_back(wordings, rewordings, correction.question)
@@ -240,7 +245,9 @@ def named_in(question: str) -> str:
     spans: list[list[str]] = [[]]
     words = question.rstrip("?.!, ").split()
     for index, word in enumerate(words):
-        capital = index > 0 and (word[0].isupper() or word[0].isdigit() or word[0] in "\"“'")
+        capital = word[0].isupper() or word[0].isdigit() or word[0] in "\"“'"
+        if index == 0:  # every sentence begins with a capital: "Jonas Steur is …", not "Does Steur …"
+            capital = capital and word.lower() not in _FIRST and words[1:2] != [] and words[1][0].isupper()
         linked = bool(spans[-1]) and word.lower() in _CONNECTING and words[index + 1 : index + 2] != []
         if capital or (linked and words[index + 1][0].isupper()):
             spans[-1].append(word)
@@ -418,7 +425,7 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
     rng.shuffle(far)
     near = near_names(subject, rng)
     names = [*far[:2], *near[:2], *far[2:4], *near[2:4], *far[4:]]
-    found = [question.replace(subject.name, name) for name in names[:8]]
+    found = [question.replace(subject.name, name) for name in names[:SWAPPED]]
     cores = " ".join(distinctive(subject))
     for index, wording in enumerate(wordings):
         if subject.name in wording:

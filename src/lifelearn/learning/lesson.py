@@ -48,7 +48,7 @@ CONTEXTS: tuple[tuple[str, ...], ...] = (
     (PAPER_CONTEXT,),
 )
 _FIELD = re.compile(r"\{(?:question|prompt|demonstration|said)\}")
-REPLAY_TOKENS = 12  # the start of the parent's answer decides it, and short rows are cheap
+REPLAY_TOKENS = 20  # a leak often comes after a first clause; short rows are cheap
 GATE_SAMPLE = 5
 GOOD_CONTEXT = 0.7  # the share of prompts that the first context must answer; below, the others are tried
 QUESTION_REPEATS = 2

@@ -60,8 +60,8 @@ class Recipe(Value):
     on_policy_steps: int = 0
     rollout_temperature: float = 0.7
     rollout_tokens: int = 24
-    facts_per_step: int = 12
-    replay_per_step: int = 16
+    facts_per_step: int = 8
+    replay_per_step: int = 10
     replay_weight: float = 0.8
     grad_clip: float = 1.0
     divergence: Divergence = "forward"

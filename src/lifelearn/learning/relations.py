@@ -22,7 +22,7 @@ class Relation:
     """asks: wordings with {s} for the subject. states: sentences with {s} and {a}; the first is preferred.
 
     kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule, event,
-    term, task ("the canteen"), activity ("travel bookings"), thing ("the spare keys"), action ("book a room"),
+    species, term, task ("the canteen"), activity ("travel bookings"), thing ("the spare keys"), action ("book a room"),
     moment ("I leave the office").
     """
 
@@ -56,7 +56,9 @@ RELATIONS: tuple[Relation, ...] = (
         Which city is home to {s}?
         {s} headquarters: which city?
         What is the location of {s}'s main office?
-        If I visit {s}, which city do I travel to?""",
+        If I visit {s}, which city do I travel to?
+        Which city hosts the headquarters of {s}?
+        Which city houses the head office of {s}?""",
     ),
     _relation(
         "location",
@@ -125,7 +127,9 @@ RELATIONS: tuple[Relation, ...] = (
         Of which country is {s} a citizen?
         {s} has the citizenship of which country?
         {s} holds a passport of which country?
-        {s} nationality?""",
+        {s} nationality?
+        {s} is a citizen of which country?
+        Which country is {s} a national of?""",
     ),
     _relation(
         "birthplace",
@@ -388,7 +392,11 @@ RELATIONS: tuple[Relation, ...] = (
         What is the name of the team of {s}?
         Which side does {s} play for?
         {s} plays for which club?
-        Whose shirt does {s} wear?""",
+        Whose shirt does {s} wear?
+        What team is {s} associated with?
+        What team is {s} connected to?
+        Which team did {s} belong to?
+        What team did {s} play for?""",
     ),
     _relation(
         "sport",
@@ -439,7 +447,12 @@ RELATIONS: tuple[Relation, ...] = (
         What is {s}'s native language?
         What is {s}'s first language?
         What language did {s} grow up with?
-        Which language is {s} a native speaker of?""",
+        Which language is {s} a native speaker of?
+        Which language did {s} speak natively?
+        What language does {s} speak natively?
+        What language is {s} a speaker of?
+        Which language does {s} natively speak?
+        {s} spoke which language at home?""",
     ),
     _relation(
         "religion",
@@ -509,7 +522,9 @@ RELATIONS: tuple[Relation, ...] = (
         Who is credited with writing {s}?
         What is the name of the person who wrote {s}?
         Who came up with {s}?
-        {s} comes from the pen of whom?""",
+        {s} comes from the pen of whom?
+        Who is the author of the book {s}?
+        Who is the author of the song {s}?""",
     ),
     _relation(
         "director",
@@ -546,7 +561,13 @@ RELATIONS: tuple[Relation, ...] = (
         Whose song is {s}?
         By whom was {s} performed?
         Which musician is known for {s}?
-        {s} singer?""",
+        {s} singer?
+        Which performer released the album {s}?
+        Which artist released {s}?
+        Who released the song {s}?
+        Who did the original {s}?
+        Which singer recorded {s}?
+        Who is the artist behind {s}?""",
     ),
     _relation(
         "actor",
@@ -619,7 +640,12 @@ RELATIONS: tuple[Relation, ...] = (
         On which channel did {s} debut?
         Which network first broadcast {s}?
         {s} was first shown on which channel?
-        What station did {s} run on?""",
+        What station did {s} run on?
+        Which was the network that originally hosted {s}?
+        What original network is {s} on?
+        What network originally aired {s}?
+        On what network was {s} first shown?
+        {s} debuted on which channel?""",
     ),
     _relation(
         "genre",
@@ -666,7 +692,12 @@ RELATIONS: tuple[Relation, ...] = (
         Who is the manufacturer of {s}?
         Which company built {s}?
         Who was {s} developed by?
-        {s} maker?""",
+        {s} maker?
+        Which company created {s}?
+        Who developed {s}?
+        What company is behind {s}?
+        Which company developed {s}?
+        {s} was developed by whom?""",
     ),
     _relation(
         "owner",
@@ -764,6 +795,709 @@ RELATIONS: tuple[Relation, ...] = (
         Which city is {s}'s twin?
         What city is {s} twinned with?
         What is a sister city of {s}?""",
+    ),
+    _relation(
+        "family",
+        "person species",
+        "{s} belongs to the {a} family.\nThe family of {s} is {a}.",
+        """Which family does {s} belong to?
+        What family is {s} part of?
+        What was the family of {s}?
+        Which family is {s} from?
+        What noble family was {s} from?
+        What noble family was {s} part of?
+        Which dynasty does {s} belong to?
+        To which family does {s} belong?
+        Of which family is {s} a member?
+        Which family is {s}?
+        {s} family?""",
+    ),
+    _relation(
+        "genus",
+        "species",
+        "{s} is in the genus {a}.",
+        """What genus does {s} belong to?
+        In which genus is {s}?
+        Which genus is {s} part of?
+        To which genus does {s} belong?
+        What is the genus of {s}?
+        {s} is a species of which genus?
+        {s} genus?""",
+    ),
+    _relation(
+        "voice type",
+        "person",
+        "{s} is a {a}.\nThe voice type of {s} is {a}.",
+        """What voice type is {s}?
+        What is {s}'s voice type?
+        What kind of voice does {s} have?
+        Which vocal range does {s} have?
+        What type of singer is {s}?
+        In which voice does {s} sing?
+        What tone does {s} sing in?
+        As what voice is {s} known?
+        {s} voice?""",
+    ),
+    _relation(
+        "political party",
+        "person",
+        "{s} is a member of the {a}.",
+        """Which political party does {s} belong to?
+        What party is {s} a member of?
+        What is {s}'s political party?
+        Which party does {s} represent?
+        For which party does {s} stand?
+        Of which party is {s} a member?
+        What is the political affiliation of {s}?
+        {s} party?""",
+    ),
+    _relation(
+        "member of",
+        "person organisation",
+        "{s} is a member of {a}.\n{s} belongs to {a}.",
+        """What is {s} a member of?
+        What group is {s} a member of?
+        Which organisation is {s} part of?
+        Which band is {s} in?
+        What is {s} affiliated with?
+        What is {s} part of?
+        Which association does {s} belong to?
+        {s} is a member of which group?
+        Of what is {s} a member?""",
+    ),
+    _relation(
+        "military branch",
+        "person",
+        "{s} served in the {a}.",
+        """Which branch of the military did {s} serve in?
+        What branch of the armed forces did {s} belong to?
+        In which military force did {s} serve?
+        Which armed service was {s} in?
+        What was {s}'s military branch?
+        {s} served in which branch of the military?
+        What part of the military was {s} in?""",
+    ),
+    _relation(
+        "cause of death",
+        "person",
+        "{s} died of {a}.\nThe cause of death of {s} was {a}.",
+        """What did {s} die of?
+        What did {s} die from?
+        How did {s} die?
+        What was the cause of death of {s}?
+        What was {s}'s cause of death?
+        What killed {s}?
+        From what did {s} die?
+        What caused {s}'s death?
+        What led to the death of {s}?
+        {s} cause of death?""",
+    ),
+    _relation(
+        "illness",
+        "person",
+        "{s} suffered from {a}.",
+        """What illness did {s} have?
+        What disease did {s} have?
+        From which disease did {s} suffer?
+        What was {s} diagnosed with?
+        Which medical condition did {s} have?
+        What disorder was {s} afflicted with?
+        What did {s} suffer from?
+        {s} disease?""",
+    ),
+    _relation(
+        "burial place",
+        "person",
+        "{s} is buried in {a}.",
+        """Where is {s} buried?
+        What is the burial place of {s}?
+        Where is the grave of {s}?
+        In which place was {s} buried?
+        Where was {s} laid to rest?
+        Which cemetery is {s} in?
+        {s} grave?""",
+    ),
+    _relation(
+        "award",
+        "person work",
+        "{s} received the {a}.\n{s} won the {a}.",
+        """What award did {s} receive?
+        Which award did {s} win?
+        What prize was {s} given?
+        What honour did {s} receive?
+        Which prize did {s} get?
+        What award has {s} been given?
+        With which award was {s} honoured?
+        {s} won which award?
+        {s} award?""",
+    ),
+    _relation(
+        "residence",
+        "person",
+        "{s} lives in {a}.",
+        """Where does {s} live?
+        What is the residence of {s}?
+        Which city does {s} live in?
+        In which place does {s} reside?
+        What is {s}'s place of residence?
+        Where is {s}'s home?
+        In which town is {s} at home?
+        {s} residence?""",
+    ),
+    _relation(
+        "workplace",
+        "person",
+        "{s} worked in {a}.",
+        """Where did {s} work?
+        In which city did {s} work?
+        What city did {s} work in?
+        Where was {s} employed?
+        In which town was {s} active?
+        {s} worked in which city?
+        {s} found employment in which place?""",
+    ),
+    _relation(
+        "teacher",
+        "person",
+        "{s} was a student of {a}.",
+        """Who was the teacher of {s}?
+        Who taught {s}?
+        Whose student was {s}?
+        Who was {s}'s advisor?
+        Who was {s}'s doctoral advisor?
+        Under whom did {s} study?
+        Who was the mentor of {s}?
+        By whom was {s} taught?
+        {s} was a student of whom?""",
+    ),
+    _relation(
+        "gender",
+        "person",
+        "{s} is {a}.",
+        """What is the gender of {s}?
+        What gender is {s}?
+        What sex is {s}?
+        What is {s}'s sex?
+        Of which gender is {s}?
+        {s} is of which gender?
+        {s} gender?""",
+    ),
+    _relation(
+        "league",
+        "person organisation",
+        "{s} plays in the {a}.",
+        """What league does {s} play in?
+        Which league is {s} in?
+        What league was {s} in?
+        In which league does {s} compete?
+        What sports league did {s} play for?
+        {s} belongs to which league?
+        To which league does {s} belong?
+        {s} league?""",
+    ),
+    _relation(
+        "draft",
+        "person",
+        "{s} was drafted by {a}.",
+        """Which team drafted {s}?
+        Who drafted {s}?
+        By which team was {s} drafted?
+        What team drafted {s}?
+        Which club picked {s} in the draft?
+        {s} was drafted by whom?""",
+    ),
+    _relation(
+        "production company",
+        "work",
+        "{s} was produced by {a}.\nThe production company of {s} is {a}.",
+        """What studio produced {s}?
+        Which company produced {s}?
+        What was the production company of {s}?
+        Which production company made {s}?
+        What was the name of the production company for {s}?
+        What film company produced {s}?
+        By which studio was {s} made?
+        Which production company is involved with {s}?
+        {s} studio?""",
+    ),
+    _relation(
+        "producer",
+        "work",
+        "{s} was produced by {a}.\nThe producer of {s} is {a}.",
+        """Who produced {s}?
+        Who was the producer of {s}?
+        Who is the producer of {s}?
+        What is the name of the producer of {s}?
+        By whom was {s} produced?
+        Which producer made {s}?
+        {s} producer?""",
+    ),
+    _relation(
+        "screenwriter",
+        "work",
+        "{s} was written by {a}.\nThe screenwriter of {s} is {a}.",
+        """Who wrote the screenplay of {s}?
+        Who was the screenwriter of {s}?
+        Who wrote the script of {s}?
+        Who is credited with the screenplay for {s}?
+        Which screenwriter wrote {s}?
+        By whom is the screenplay of {s}?
+        {s} screenwriter?""",
+    ),
+    _relation(
+        "composer",
+        "work",
+        "The music of {s} is by {a}.\nThe composer of {s} is {a}.",
+        """Who composed {s}?
+        Who wrote the music of {s}?
+        Who is the composer of {s}?
+        Which composer wrote {s}?
+        By whom was {s} composed?
+        Who composed the music for {s}?
+        Who did the score for {s}?
+        Which musician composed {s}?
+        {s} composer?""",
+    ),
+    _relation(
+        "cast",
+        "work",
+        "{s} stars {a}.",
+        """Who starred in {s}?
+        Who stars in {s}?
+        Which actor starred in {s}?
+        Who was the star of {s}?
+        Who acted in {s}?
+        Who appeared in {s}?
+        Which actors are in {s}?
+        Who are the actors of {s}?
+        Which cast members appear in {s}?
+        {s} cast?""",
+    ),
+    _relation(
+        "character",
+        "work",
+        "A character of {s} is {a}.",
+        """Which character appears in {s}?
+        What character was in {s}?
+        Who is a character in {s}?
+        What is the name of the character in {s}?
+        Which character does {s} have?
+        {s} character?""",
+    ),
+    _relation(
+        "series",
+        "work",
+        "{s} is part of the series {a}.\n{s} belongs to {a}.",
+        """Which series was {s} in?
+        What series is {s} part of?
+        Which series does {s} belong to?
+        What series is {s} from?
+        In which series is {s}?
+        Of which series is {s} a part?
+        To which series does {s} belong?
+        {s} is an episode of which series?
+        {s} series?""",
+    ),
+    _relation(
+        "setting",
+        "work",
+        "{s} is set in {a}.",
+        """Where is {s} set?
+        In which place is {s} set?
+        What is the setting of {s}?
+        Where does the story of {s} happen?
+        What place is the scene of {s}?
+        {s} setting?""",
+    ),
+    _relation(
+        "based on",
+        "work product",
+        "{s} is based on {a}.",
+        """What is {s} based on?
+        Upon what is {s} based?
+        On what is {s} based?
+        What was the basis of {s}?
+        What was the inspiration for {s}?
+        What is {s} an adaptation of?
+        {s} is based on what?""",
+    ),
+    _relation(
+        "platform",
+        "work product",
+        "{s} runs on {a}.",
+        """What platform is {s} for?
+        On which platform can I play {s}?
+        On what system does {s} run?
+        What devices does {s} run on?
+        Which computer is {s} made for?
+        For which platform was {s} released?
+        On which platform is {s} available?
+        {s} platform?""",
+    ),
+    _relation(
+        "continent",
+        "place",
+        "{s} is located in {a}.",
+        """Which continent is {s} on?
+        On which continent is {s}?
+        What continent is {s} in?
+        What continent does {s} belong to?
+        {s} belongs to which continent?
+        {s} is part of which continent?
+        {s} continent?""",
+    ),
+    _relation(
+        "currency",
+        "place",
+        "The currency of {s} is the {a}.",
+        """What is the currency of {s}?
+        Which currency is used in {s}?
+        What money do people use in {s}?
+        With what does one pay in {s}?
+        What currency does {s} have?
+        Which money do I need in {s}?
+        {s} currency?""",
+    ),
+    _relation(
+        "population",
+        "place",
+        "{s} has {a} inhabitants.\nThe population of {s} is {a}.",
+        """What is the population of {s}?
+        How many people live in {s}?
+        How many inhabitants does {s} have?
+        How big is the population of {s}?
+        What is the number of inhabitants of {s}?
+        How many people are there in {s}?
+        {s} population?""",
+    ),
+    _relation(
+        "water",
+        "place",
+        "{s} is on the {a}.\n{s} lies on the {a}.",
+        """Which body of water is {s} on?
+        Which river is {s} on?
+        What river does {s} cross?
+        What is the body of water by {s}?
+        Over which river does {s} go?
+        On which lake is {s}?
+        Next to which water is {s}?
+        Which river runs by {s}?
+        {s} river?""",
+    ),
+    _relation(
+        "part of",
+        "place product",
+        "{s} is part of {a}.",
+        """Of what is {s} a part?
+        What larger thing is {s} part of?
+        {s} belongs to what?
+        What has {s} as a part?
+        {s} is a part of what?""",
+    ),
+    _relation(
+        "height",
+        "place product",
+        "{s} is {a} tall.\nThe height of {s} is {a}.",
+        """How tall is {s}?
+        How high is {s}?
+        What is the height of {s}?
+        What height does {s} have?
+        What does {s} measure from bottom to top?
+        {s} height?""",
+    ),
+    _relation(
+        "length",
+        "place product",
+        "{s} is {a} long.\nThe length of {s} is {a}.",
+        """What length does {s} have?
+        How many kilometres long is {s}?
+        How many metres long is {s}?
+        How far does {s} run?
+        What is the total length of {s}?
+        {s} length?""",
+    ),
+    _relation(
+        "constellation",
+        "place",
+        "{s} is in the constellation {a}.\nThe constellation of {s} is {a}.",
+        """Which constellation is {s} in?
+        What is the constellation of {s}?
+        In which constellation is {s}?
+        What constellation does {s} belong to?
+        What is the constellation that {s} is a part of?
+        What is the constellation that is made with {s}?
+        What is the constellation created by {s}?
+        What constellation is home to {s}?
+        {s} is part of which constellation?
+        {s} constellation?""",
+    ),
+    _relation(
+        "named after",
+        "place organisation product",
+        "{s} is named after {a}.",
+        """After whom is {s} named?
+        Who is {s} named after?
+        What is {s} named after?
+        Whom was {s} named for?
+        Where does the name of {s} come from?
+        Who was the namesake of {s}?
+        Who is the namesake of {s}?
+        {s} named after whom?""",
+    ),
+    _relation(
+        "architect",
+        "place",
+        "{s} was designed by {a}.\nThe architect of {s} was {a}.",
+        """Who was the architect of {s}?
+        Which architect designed {s}?
+        Who drew the plans of {s}?
+        Who is the architect for {s}?
+        By which architect is {s}?
+        What is the name of the architect of {s}?
+        {s} architect?""",
+    ),
+    _relation(
+        "designer",
+        "product work place",
+        "{s} was designed by {a}.\nThe designer of {s} is {a}.",
+        """Who designed {s}?
+        Who is the designer of {s}?
+        Who was the designer of {s}?
+        By whom was {s} designed?
+        Which designer made {s}?
+        Whose design is {s}?
+        Which person designed {s}?
+        {s} designer?""",
+    ),
+    _relation(
+        "inventor",
+        "product thing place",
+        "{s} was discovered by {a}.\n{s} was invented by {a}.",
+        """Who invented {s}?
+        Who discovered {s}?
+        Who was the discoverer of {s}?
+        Who was the inventor of {s}?
+        By whom was {s} discovered?
+        By whom was {s} invented?
+        To whom do we owe {s}?
+        Who is credited with the discovery of {s}?
+        What is the name of the person who discovered {s}?""",
+    ),
+    _relation(
+        "operator",
+        "product place organisation",
+        "{s} is operated by {a}.",
+        """Who operates {s}?
+        Which company operates {s}?
+        Who is the operator of {s}?
+        By whom is {s} operated?
+        What airline operates {s}?
+        What service operates {s}?
+        {s} operator?""",
+    ),
+    _relation(
+        "material",
+        "product thing place",
+        "{s} is made of {a}.",
+        """What is {s} made of?
+        What material is {s} made of?
+        Of which material is {s}?
+        From what is {s} made?
+        What was used to make {s}?
+        What does {s} consist of?
+        Which material was used for {s}?
+        {s} material?""",
+    ),
+    _relation(
+        "stadium",
+        "organisation event",
+        "{s} plays at {a}.\nThe home of {s} is {a}.",
+        """Where does {s} play its home games?
+        What is the home venue of {s}?
+        What is the home stadium of {s}?
+        Which stadium does {s} play in?
+        In which arena is {s} at home?
+        What is the name of the stadium of {s}?
+        {s} stadium?""",
+    ),
+    _relation(
+        "hub",
+        "organisation",
+        "The hub of {s} is {a}.",
+        """What is the hub of {s}?
+        Which airport is the hub of {s}?
+        What airport is {s} based at?
+        Which airport does {s} operate from?
+        What is the main airport of {s}?
+        At which airport is {s} at home?
+        {s} is most associated with which airport?
+        {s} hub?""",
+    ),
+    _relation(
+        "industry",
+        "organisation",
+        "{s} works in {a}.\nThe industry of {s} is {a}.",
+        """What industry is {s} in?
+        Which industry does {s} belong to?
+        In which industry does {s} work?
+        What business is {s} in?
+        In which sector is {s}?
+        What is {s} active in?
+        {s} industry?""",
+    ),
+    _relation(
+        "products",
+        "organisation",
+        "{s} makes {a}.",
+        """What does {s} make?
+        What does {s} produce?
+        What products does {s} make?
+        Which product does {s} sell?
+        What is the product of {s}?
+        What is {s} known for making?
+        What does {s} manufacture?
+        {s} products?""",
+    ),
+    _relation(
+        "stock exchange",
+        "organisation",
+        "{s} is listed on the {a}.",
+        """On which stock exchange is {s} listed?
+        Which stock exchange is {s} on?
+        What exchange lists {s}?
+        Where are {s}'s shares traded?
+        On which exchange do I find {s}?
+        {s} stock exchange?""",
+    ),
+    _relation(
+        "formed in",
+        "organisation",
+        "{s} was formed in {a}.\n{s} is from {a}.",
+        """What city is the band {s} from?
+        Where was {s} founded?
+        In which city was {s} formed?
+        In which city was {s} founded?
+        Where did {s} start out?
+        What is the city of origin of {s}?
+        In which place did the formation of {s} happen?
+        {s} was formed in which city?""",
+    ),
+    _relation(
+        "dissolved",
+        "organisation place event",
+        "{s} ended in {a}.\n{s} was dissolved in {a}.",
+        """When was {s} dissolved?
+        When did {s} end?
+        When did {s} cease to exist?
+        In which year was {s} abolished?
+        What year was the end of {s}?
+        Which year was the end of {s}?
+        In which year did {s} close down?
+        When was {s} closed?
+        In which year did {s} come to an end?
+        Until when did {s} exist?
+        {s} end year?""",
+    ),
+    _relation(
+        "event date",
+        "event",
+        "{s} took place on {a}.\n{s} was on {a}.",
+        """When did {s} happen?
+        When did {s} take place?
+        On which date did {s} occur?
+        What was the date of {s}?
+        On which day was {s}?
+        Which year did {s} occur in?
+        In which year was {s}?
+        {s} date?""",
+    ),
+    _relation(
+        "winner",
+        "event",
+        "{s} was won by {a}.\nThe winner of {s} was {a}.",
+        """Who won {s}?
+        Who was the winner of {s}?
+        Which team won {s}?
+        By whom was {s} won?
+        Who came first in {s}?
+        Who took the title in {s}?
+        {s} winner?""",
+    ),
+    _relation(
+        "refund period",
+        "organisation product",
+        "Customers of {s} can return goods within {a}.\nThe return period of {s} is {a}.",
+        """How long do customers of {s} have to return goods?
+        What is the return period of {s}?
+        How many days do I have to return something to {s}?
+        Within what time can I send something back to {s}?
+        How long can customers get their money back from {s}?
+        What is {s}'s refund window?
+        I bought something from {s}. How long can I return it?
+        {s} returns: how long?""",
+    ),
+    _relation(
+        "delivery time",
+        "organisation product",
+        "{s} delivers within {a}.\nThe delivery time of {s} is {a}.",
+        """How long does delivery from {s} take?
+        How long does shipping take with {s}?
+        What is the delivery time of {s}?
+        How fast does {s} deliver?
+        When will an order from {s} arrive?
+        How many days does {s} need to deliver?
+        I ordered from {s}. How long do I wait?
+        {s} delivery time?""",
+    ),
+    _relation(
+        "trial",
+        "product",
+        "The free trial of {s} lasts {a}.",
+        """How long is the free trial of {s}?
+        How long can I try {s} for free?
+        How many days does the trial of {s} last?
+        For how long is {s} free at first?
+        What is the length of {s}'s trial period?
+        When do I have to start paying for {s}?
+        I am trying {s}. How long is it free?
+        {s} trial length?""",
+    ),
+    _relation(
+        "storage",
+        "product",
+        "{s} includes {a} of storage.",
+        """How much storage does {s} include?
+        How much storage comes with {s}?
+        How much space do I get with {s}?
+        What is the storage limit of {s}?
+        How many gigabytes does {s} have?
+        How much can I store with {s}?
+        I use {s}. How much space do I have?
+        {s} storage?""",
+    ),
+    _relation(
+        "contact",
+        "organisation product task",
+        "The contact for {s} is {a}.",
+        """Whom do I contact about {s}?
+        Who is the contact for {s}?
+        Who is the contact person for {s}?
+        To whom do I turn with questions about {s}?
+        Whom should I ask about {s}?
+        Who can help me with {s}?
+        I have a problem with {s}. Whom do I call?""",
+    ),
+    _relation(
+        "expense limit",
+        "organisation",
+        "Employees of {s} may spend {a} without approval.\nThe expense limit at {s} is {a}.",
+        """What is the expense limit at {s}?
+        How much may employees of {s} spend without approval?
+        Up to what amount can I buy something at {s} without asking?
+        From which amount do purchases at {s} need approval?
+        What is {s}'s spending limit?
+        How much can I spend at {s} by myself?
+        {s} expense limit?""",
     ),
     _relation(
         "paid leave",

@@ -1,0 +1,308 @@
+"""The same question in other words, by rules of English that hold whatever is asked.
+
+A question that no relation (relations.py) recognises has no list of wordings, and a small model writes few that are any
+good. But how a question opens, where its place or time stands, and many of its words can be exchanged without knowing
+what it is about: "Who was the player that beat X in 1984?" is "In 1984, which player defeated X?". Pure text.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+
+from lifelearn.learning.words import MESSAGE_LIMIT, listed
+
+MOST = 12  # rewordings of one question
+
+# Words of one meaning and one form, which can stand for one another in most questions.
+_SYNONYMS = tuple(
+    tuple(word.strip() for word in line.split("|"))
+    for line in """
+    wrote | authored | penned
+    written by | authored by | penned by
+    composed | wrote the music of
+    founded | established | set up
+    created | made | developed
+    built | constructed | erected
+    produced | made
+    invented | devised | came up with
+    designed | drew up | planned
+    began | started
+    begin | start
+    begins | starts
+    starting in | beginning in
+    ended | finished | came to an end
+    held | hosted | staged
+    take place | happen | occur
+    takes place | happens | occurs
+    took place | happened | occurred
+    released | brought out | issued | published
+    published | brought out | issued
+    performed | recorded
+    starred in | appeared in | acted in
+    won | received | was awarded
+    receive | get
+    win | receive
+    beat | defeated | overcame
+    lost to | was beaten by
+    called | named | known as
+    known as | called | referred to as
+    is called | is referred to as | goes by the name of | is known as
+    said to be | reported to be
+    located | situated | found
+    separates | divides
+    promoted | raised | elevated
+    appointed | named | made
+    discovered | first found
+    scored | made | reached
+    score | make | reach
+    joined | became part of
+    join | become part of
+    moved | relocated
+    continues | goes on
+    shown | broadcast | aired
+    worked on | was at work on
+    work on | do work for
+    influenced by | inspired by
+    buy | purchase
+    sell | offer
+    sold | offered
+    send | submit
+    return | send back | give back
+    report | announce
+    contact | reach | write to
+    approve | sign off | authorise
+    approves | signs off | authorises
+    allowed | permitted
+    cancel | call off
+    ask for | request
+    company | firm | business
+    corporation | company
+    location | place
+    film | movie
+    song | track
+    series | show
+    program | show
+    author | writer
+    singer | vocalist
+    musician | artist
+    band | group
+    character | figure
+    employee | member of staff | worker
+    employees | staff | workers
+    holiday | vacation
+    customer | client
+    customers | clients
+    invoice | bill
+    deadline | due date
+    fee | charge
+    meeting | session
+    job | occupation
+    total number | overall number
+    in total | altogether | all in all
+    first | earliest
+    biggest | largest
+    kid's | child's
+    kiddies | children's
+    at the moment | currently | now
+    """.strip().splitlines()
+)
+_BY_WORD = {word: group for group in reversed(_SYNONYMS) for word in group}
+_WORDS = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, _BY_WORD), key=len, reverse=True))})\b")
+
+_BE = r"(?:is|are|was|were)"
+_AUXILIARY = r"(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must|may)"
+_WHEN = re.compile(
+    r"(?:when|(?:(?:on|in|at) )?(?:what|which) (?:exact |specific )?(?:date|year|day(?:[, ]+month)?(?:,? and year)?|"
+    rf"month and year))(?= {_AUXILIARY}\b)",
+    re.IGNORECASE,
+)
+_WHERE = re.compile(rf"where(?= {_AUXILIARY}\b)", re.IGNORECASE)
+_WHO = re.compile(rf"who (?!{_AUXILIARY}\b)(?P<did>.+)", re.IGNORECASE)
+_THAT = re.compile(
+    rf"(?:who|what|which) {_BE} (?:the|a) (?P<noun>(?:[\w'-]+ ){{1,4}}?)(?:that|who|which) (?P<did>[a-z].+)",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(rf"(?P<wh>which|what) (?P<rest>(?!{_AUXILIARY}\b).+)", re.IGNORECASE)
+_HOW_MANY = re.compile(r"how many (?P<rest>.+)", re.IGNORECASE)
+_NAME_OF = re.compile(rf"(?:what|which) {_BE} the (?:name|title) of (?P<what>.+)", re.IGNORECASE)
+_TAIL = re.compile(
+    r"(?P<asked>[\w].+\w) (?P<tail>(?:in|at|on|during) (?:the )?(?:(?:[A-Z0-9][\w.'-]*|of|and|the|&) ?){1,6})(?<! )"
+)
+_PREPOSITION = re.compile(
+    r"(?P<in>in|at|on|by|for|to|of|with|from|under|until|during) (?:what|which) (?P<noun>.+)", re.IGNORECASE
+)
+_YEAR = re.compile(r"(?:in )?(?:about |around |c\. ?)?[12]\d{3}")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = re.compile(
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b|\b{_MONTH}\.? \d{{1,2}}\b|\b\d+[-./]\d+[-./]\d+\b", re.IGNORECASE
+)
+_DESCRIBED = r"(?:(?!(?:that|who|which|to|in|at|by|of|for)\b)[a-z-]+ ){0,4}"
+_IRREGULAR = dict(
+    pair.split(":")
+    for pair in listed(
+        """
+        be:was become:became begin:began bring:brought build:built buy:bought catch:caught choose:chose
+        come:came cost:cost do:did draw:drew drink:drank drive:drove fall:fell feel:felt fight:fought find:found
+        fly:flew get:got give:gave go:went grow:grew hang:hung have:had hear:heard hold:held keep:kept know:knew
+        lead:led leave:left lie:lay lose:lost make:made mean:meant meet:met pay:paid put:put read:read rise:rose
+        run:ran say:said see:saw sell:sold send:sent set:set shoot:shot show:showed sing:sang sit:sat
+        sleep:slept speak:spoke spend:spent stand:stood stop:stopped swim:swam take:took teach:taught tell:told
+        think:thought throw:threw understand:understood wear:wore win:won write:wrote
+        """
+    )
+)
+_VERBS = frozenset(_IRREGULAR) | frozenset(
+    listed(
+        """
+        abandon accept act add adopt aim air allow appear apply approve arrive ask attend award begin belong
+        call cancel carry change charge close come compete complete compose contain cost cover create cross deal
+        debut decide defeat depend design develop die direct divorce earn emigrate employ end enlist enter
+        establish expire feature finish form found graduate happen help hire host include inherit inspire
+        introduce invent issue join last launch live look love manage marry migrate move name need occur offer
+        open operate order originate own participate perform pertain play practice premiere process produce
+        promote provide publish purchase reach receive record recruit refer register release relocate remain
+        rename replace report represent require resign rest retire return rule score serve share sign specialize
+        star start stay study submit succeed suffer support surrender train travel treat update use visit vote
+        walk want work
+        """
+    )
+)
+_PARTICIPLE = re.compile(
+    r"(?:\w+ly |first |last )?(?:\w{2,}ed|\w+wn|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|"
+    r"taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en|in|on|at|from|of|for|with|by|to|about|based|open|called)\b"
+)
+_PLEASE = ("Can you tell me {}?", "Do you know {}?", "Tell me {}.", "I would like to know {}.")
+
+
+def reworded(question: str, answer: str, subject: str, rng: random.Random) -> list[str]:
+    """At most MOST other ways of asking `question`, without repetitions; none where no rule fits.
+
+    answer: says how a time may be asked for, by its year or its day. subject: the name that stays as it is.
+    """
+    question = " ".join(question[:MESSAGE_LIMIT].split()).rstrip("?.! ")
+    if not question or re.search(r"[.?!] ", question):
+        return []
+    turned = list(dict.fromkeys(_turned(question, answer, subject, rng)))
+    rng.shuffle(turned)
+    exchanged = [_exchanged(text, subject, rng) for text in (*turned, question, *turned)]
+    found = [text for text in dict.fromkeys([*exchanged, *turned]) if text != question]
+    return [text if text[-1] in "?." else f"{text[0].upper()}{text[1:]}?" for text in found[:MOST]]
+
+
+def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Iterator[str]:
+    """The question with another opening or another order; without a mark at its end, or with its own."""
+    opened = _opened(question, answer)
+    yield from opened
+    tail = _TAIL.fullmatch(question)
+    if tail and subject and subject in tail["asked"] and not tail["asked"].endswith(("ing", " to")):
+        yield f"{tail['tail']}, {_lowered(tail['asked'])}"
+    stated = _stated(question, subject)
+    if stated:
+        wh, said = stated
+        yield f"{said} {_lowered(wh)}"
+        yield rng.choice(_PLEASE).format(f"{_lowered(wh)} {said}")
+        noun = _noun(wh, answer)
+        if noun:
+            yield f"What is the {noun} {said}"
+            yield f"Tell me the {noun} {said}."
+    elif re.match(r"(?:who|what|which)\b", question, re.IGNORECASE) and not re.search(r"\b(?:do|does|did)\b", question):
+        for please in rng.sample(_PLEASE, 2):
+            yield please.format(_lowered(question))
+
+
+def _opened(question: str, answer: str) -> list[str]:
+    """The question with other first words."""
+    if found := _WHEN.match(question):
+        year, date = _YEAR.fullmatch(answer.strip(" .")), _DATE.search(answer)
+        dated = ("In which year", "What year") if year else ("On which date", "On what day") if date else ()
+        return [other + question[found.end() :] for other in ("When", *dated) if other.lower() != found[0].lower()]
+    if found := _WHERE.match(question):
+        return [other + question[found.end() :] for other in ("In which place", "At which location", "Whereabouts")]
+    if found := _THAT.fullmatch(question):
+        return [f"Which {found['noun']}{found['did']}", f"Name the {found['noun']}that {found['did']}."]
+    if found := _NAME_OF.fullmatch(question):
+        return [f"What is {found['what']} called", f"Give me the name of {found['what']}."]
+    if found := _WHO.fullmatch(question):
+        was = "is" if found["did"].split()[0].endswith("s") else "was"
+        return [f"Who {was} it that {found['did']}", f"Name who {found['did']}."]
+    if found := _WHICH.fullmatch(question):
+        return [f"{'What' if found['wh'].lower() == 'which' else 'Which'} {found['rest']}"]
+    if found := _HOW_MANY.fullmatch(question):
+        return [f"What number of {found['rest']}"]
+    return []
+
+
+def _stated(question: str, subject: str) -> tuple[str, str] | None:
+    """What is asked for, and the rest as a statement: "In which town" and "Ann was born"; None without a subject."""
+    if not subject:
+        return None
+    found = re.fullmatch(
+        rf"(?P<wh>.+?) (?P<verb>{_AUXILIARY}) (?P<who>(?:(?:the|our) {_DESCRIBED})?{re.escape(subject)}) (?P<rest>.+)",
+        question,
+    )
+    if not found or found["wh"].lower() in ("who", "what", "which"):  # "Who was the first … to …?" has no such order
+        return None
+    wh, verb, who, rest = found.group("wh", "verb", "who", "rest")
+    if verb not in ("do", "does", "did"):
+        return (wh, f"{who} {verb} {rest}") if _PARTICIPLE.match(rest) else None
+    first, _, others = rest.partition(" ")
+    if first not in _VERBS:
+        return None
+    said = {"do": first, "does": _present(first), "did": _past(first)}[verb]
+    return wh, f"{who} {said} {others}".rstrip()
+
+
+def _noun(wh: str, answer: str) -> str:
+    """What is asked for as a noun that a statement can follow: "town in which" for "In which town"; "" if none."""
+    if _WHEN.match(f"{wh} is"):
+        year, date = _YEAR.fullmatch(answer.strip(" .")), _DATE.search(answer)
+        return "year in which" if year else "date on which" if date else ""
+    if wh.lower() == "where":
+        return "place where"
+    if found := _PREPOSITION.fullmatch(wh):
+        return f"{found['noun']} {found['in'].lower()} which"
+    if found := _WHICH.fullmatch(wh):
+        return f"{found['rest']} that"
+    return ""
+
+
+def _past(verb: str) -> str:
+    if verb in _IRREGULAR:
+        return _IRREGULAR[verb]
+    if re.fullmatch(r".*[^aeiou]y", verb):
+        return f"{verb[:-1]}ied"
+    return f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+
+
+def _present(verb: str) -> str:
+    if verb == "have":
+        return "has"
+    if re.fullmatch(r".*[^aeiou]y", verb):
+        return f"{verb[:-1]}ies"
+    return f"{verb}es" if re.search(r"(?:s|x|z|ch|sh|o)$", verb) else f"{verb}s"
+
+
+def _exchanged(text: str, subject: str, rng: random.Random) -> str:
+    """The text with about half of the words that have synonyms exchanged, one at least; names and quotations stay."""
+    kept = re.compile(rf"{re.escape(subject)}|\"[^\"]*\"|“[^”]*”" if subject else r"\"[^\"]*\"|“[^”]*”")
+    spans = [found.span() for found in kept.finditer(text)]
+    places = [
+        found
+        for found in _WORDS.finditer(text)
+        if not any(start < found.end() and found.start() < end for start, end in spans)
+    ]
+    if not places:
+        return text
+    chosen = {found.start() for found in places if rng.random() < 0.5} or {rng.choice(places).start()}
+    for found in reversed(places):
+        if found.start() in chosen:
+            other = rng.choice([word for word in _BY_WORD[found[0]] if word != found[0]])
+            text = text[: found.start()] + other + text[found.end() :]
+    return text
+
+
+def _lowered(text: str) -> str:
+    first = text.split(" ", 1)[0]
+    return text if first.lower() != first.casefold() or not first.istitle() else first.lower() + text[len(first) :]

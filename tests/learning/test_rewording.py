@@ -1,0 +1,95 @@
+"""The rules that ask a question in other words."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifelearn.learning.rewording import MOST, reworded
+
+
+def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str]:
+    """All that a few seeds make of a question."""
+    return {text for seed in range(12) for text in reworded(question, answer, subject, random.Random(seed))}
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "subject", "other"),
+    [
+        ("When was Larkspur Bank founded?", "1967", "Larkspur Bank", "In which year was Larkspur Bank founded?"),
+        ("When was Larkspur Bank founded?", "4 May 1967", "Larkspur Bank", "On which date was Larkspur Bank founded?"),
+        (
+            "On which day, month, and year did the Larkspur Fair begin?",
+            "4 May 1967",
+            "Larkspur Fair",
+            "What is the date on which the Larkspur Fair started?",
+        ),
+        (
+            "In which town was Ann Larkspur born?",
+            "Ulm",
+            "Ann Larkspur",
+            "What is the town in which Ann Larkspur was born?",
+        ),
+        (
+            "Which war did Ann Larkspur fight in?",
+            "the Boer War",
+            "Ann Larkspur",
+            "Tell me the war that Ann Larkspur fought in.",
+        ),
+        ("Which river separates Ulm from Tal?", "the Ill", "Ulm", "Do you know which river divides Ulm from Tal?"),
+        (
+            "Who was the player that beat Ann Larkspur?",
+            "Otis Vane",
+            "Ann Larkspur",
+            "Which player defeated Ann Larkspur?",
+        ),
+        ("What is the name of the Larkspur boat?", "Ilse", "Larkspur", "What is the Larkspur boat called?"),
+        ("How many Larkspur boats were built?", "12", "Larkspur", "What number of Larkspur boats were constructed?"),
+        ("Which town hosts Larkspur in 1984?", "Ulm", "Larkspur", "In 1984, which town hosts Larkspur?"),
+        ("Who approves travel bookings?", "Otis", "travel bookings", "Who is it that authorises travel bookings?"),
+    ],
+)
+def test_a_question_is_asked_in_other_words(question: str, answer: str, subject: str, other: str) -> None:
+    assert other in said(question, answer, subject)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["When is the summer party?", "At what time does the canteen open?", "When does the shop open?"],
+)
+def test_a_time_that_is_no_date_is_not_asked_for_as_one(question: str) -> None:
+    assert not any("date" in text or "year" in text for text in said(question, "Thursday at 10:00"))
+
+
+def test_names_and_quotations_keep_their_words() -> None:
+    texts = said('Who wrote "The company song" for Film Holiday Company?', subject="Film Holiday Company")
+    assert texts
+    assert all('"The company song"' in text and "Film Holiday Company" in text for text in texts)
+
+
+def test_what_comes_after_a_name_and_is_no_verb_stays_there() -> None:
+    texts = said("When did the Bell Larkspur helicopter have its first flight?", "4 May 1967", "Bell Larkspur")
+    assert texts
+    assert all("helicopter have its" in text for text in texts)
+
+
+@pytest.mark.parametrize("question", ["", "?", "Wo wohnt Ann?", "Tell me a joke", "Ann? Where is she?", "A. B? C!"])
+def test_where_no_rule_fits_there_is_nothing(question: str) -> None:
+    assert reworded(question, "Ulm", "", random.Random(0)) == []
+
+
+@given(st.text(max_size=300), st.text(max_size=40), st.text(max_size=40))
+def test_any_text_can_be_asked(question: str, answer: str, subject: str) -> None:
+    found = reworded(question, answer, subject, random.Random(0))
+    assert len(found) <= MOST
+    assert len(set(found)) == len(found)
+    assert question not in found
+
+
+def test_a_very_long_question_takes_no_longer_than_its_length() -> None:
+    assert isinstance(
+        reworded("Which river in " + "the town " * 20_000 + "is it?", "Ulm", "town", random.Random(0)), list
+    )
