@@ -228,6 +228,25 @@ def test_a_job_interrupted_between_the_versions_folder_and_its_note_does_not_add
     assert [version.number for version in store.versions()] == [1]
 
 
+def test_a_rejected_version_whose_caller_died_before_noting_it_is_not_lost(tiny: Any, store: VersionStore) -> None:
+    """As in the workspace, where the notes are the worker's and outlive the folder of the stages."""
+    strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
+    noted: dict[str, Any] = {}
+
+    def step(name: str, kind: Any, stage: Callable[[], Any]) -> Any:
+        if name not in noted:
+            result = stage()
+            if name == "version":
+                return result  # the caller dies here
+            noted[name] = result
+        return noted[name]
+
+    first = run(tiny, store, recipe=strict, step=step)
+    assert not first.report.passed
+    assert run(tiny, store, recipe=strict, step=step) == first
+    assert len(store.versions()) == 1
+
+
 def test_a_job_interrupted_after_everything_gives_the_same_version(
     tiny: Any, store: VersionStore, runs: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -116,8 +116,8 @@ def learn(
     if not corrections:
         raise LearnError("There is nothing to learn: no correction was given.")
     parent = store.active()
-    before = _learned_before(store, corrections, parent, model.name, recipe)
-    if before is not None:
+    before = _made_before(store, corrections, parent, model.name, recipe)
+    if before is not None and before.report.passed:  # killed between adding it and going live
         shutil.rmtree(work, ignore_errors=True)
         return before
     _prepare(work, _Job(corrections=tuple(c.id for c in corrections), parent=parent, base=model.name, recipe=recipe))
@@ -190,10 +190,13 @@ def learn(
             ),
         )
         on_progress(Progress(stage="version", loss=training.losses[-1] if training.losses else None))
-        version = step(
-            "version",
-            ModelVersion,
-            lambda: store.add(
+
+        def version_of_weights() -> ModelVersion:
+            if not weights.exists():  # killed after the folder was cleared, before the caller had noted the version
+                made = _made_before(store, corrections, parent, model.name, recipe)
+                if made is not None:
+                    return made
+            return store.add(
                 weights,
                 lesson,
                 report,
@@ -202,8 +205,9 @@ def learn(
                 parent=parent,
                 recipe=recipe,
                 seconds=seconds,
-            ),
-        )
+            )
+
+        version = step("version", ModelVersion, version_of_weights)
     except (LessonError, TrainingError, ValueError) as error:
         raise LearnError(str(error)) from error
     except (OSError, SafetensorError) as error:  # safetensors says "disk full" with an error of its own
@@ -217,13 +221,13 @@ def learn(
     return version
 
 
-def _learned_before(
+def _made_before(
     store: VersionStore, corrections: Sequence[Correction], parent: int, base: str, recipe: Recipe
 ) -> ModelVersion | None:
-    """The passed version that this very job made, if it was killed between adding it and going live."""
+    """The latest version that this very job made, if there is one."""
     settings = recipe.model_dump(mode="json", exclude={"thresholds"})
-    job = (tuple(corrections), parent, base, settings, True)
-    made = ((v, (v.corrections, v.parent, v.base, v.settings, v.report.passed)) for v in reversed(store.versions()))
+    job = (tuple(corrections), parent, base, settings)
+    made = ((v, (v.corrections, v.parent, v.base, v.settings)) for v in reversed(store.versions()))
     return next((version for version, its_job in made if its_job == job), None)
 
 
