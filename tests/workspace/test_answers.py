@@ -437,9 +437,8 @@ def test_answers_made_again_differ_by_chance_only_where_they_would_not(
 def test_the_active_version_answers(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        module, "weights_of", lambda db, settings, organization: Path(f"/v/{organization.active_version}")
-    )
+    monkeypatch.setattr(module, "answering", lambda db, organization: organization.active_version)
+    monkeypatch.setattr(module, "weights_of", lambda settings, number: Path(f"/v/{number}"))
     with workspace.database.write() as db:
         values = {"active_version": 3, "instructions": "Be brief.", "temperature": 0.4, "max_tokens": 9}
         db.execute(update(Organization).where(Organization.id == place).values(**values))

@@ -14,6 +14,7 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Message
 from lifelearn.settings import Settings
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.folders import answering as version_answering
 from lifelearn.workspace.versions.folders import weights_of
 from workspace.fakes import Workspace
 from workspace.learning import LESSON_SECONDS, WorkerProcess, short_lessons, states, taught, until
@@ -70,7 +71,8 @@ def test_a_version_that_is_active_again_answers_to_the_bit(
         with workspace.database.read() as db:
             organization = db.get_one(Organization, acme)
             assert organization.active_version == now
-            return look(real, weights_of(db, real, organization))
+            version = version_answering(db, organization)
+        return look(real, weights_of(real, version))
 
     now = 2
     seen = {2: answering()}

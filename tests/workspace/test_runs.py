@@ -115,10 +115,16 @@ def test_what_went_wrong_is_told_without_the_folders_of_the_worker(
     """Every member reads it, and so do receivers of webhooks."""
     acme = organization(database)
     taught(database, queue, acme, "Where is it?", "Lyon")
-    reason = "No space left on device: /srv/life-learn/work/1/stages/train.json. See https://example.org/v1 (1/2)."
+    reason = (
+        "No space left on device: /srv/life-learn/work/1/stages/train.json. LL_MODEL_STORAGE_DIR=s3://key@bucket/x "
+        "cannot be used. See https://example.org/v1 (1/2)."
+    )
     bench = benched(database, queue, settings, monkeypatch, tmp_path, reason)
     assert ran(bench, 0) == "failed"
-    shown = "No space left on device: a folder of the worker. See https://example.org/v1 (1/2)."
+    shown = (
+        "No space left on device: a folder of the worker. LL_MODEL_STORAGE_DIR=a folder of the worker "
+        "cannot be used. See https://example.org/v1 (1/2)."
+    )
     assert jobs(database)[0].problem == shown
     with database.read() as db:
         assert db.scalars(select(Happening)).one().details["problem"] == shown

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import now
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
 from lifelearn.workspace.versions import timeline
@@ -224,6 +225,25 @@ def test_the_report_of_a_version(workspace: Workspace, bert: Browser, place: uui
     assert "<ins>25</ins>" in page
     assert "48.6 s" in page
     assert "It did not pass" not in page
+
+
+def test_links_to_a_correction_lead_somewhere(
+    workspace: Workspace, anna: Browser, bert: Browser, place: uuid.UUID
+) -> None:
+    """Forgotten, and then rewritten by a member for review: it has no row in the matrix, and others may not see it."""
+    learned = corrected(workspace, place)
+    made(workspace, place, learned)
+    for state in (State.LEARNED, State.REVIEW):
+        with workspace.database.write() as db:
+            db.execute(update(Correction).where(Correction.id == learned.id).values(state=state))
+        for browser in (anna, bert):
+            links = set(
+                re.findall(
+                    rf"/o/{place}/(?:retention|corrections)/{learned.id}", browser.get(f"/o/{place}/versions/1").text
+                )
+            )
+            assert bool(links) == (state == State.LEARNED or browser is anna)
+            assert {browser.get(link).status_code for link in links} <= {200}
 
 
 def test_what_failed_comes_first(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:

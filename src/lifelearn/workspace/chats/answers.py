@@ -33,7 +33,7 @@ from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.folders import weights_of
+from lifelearn.workspace.versions.folders import answering, weights_of
 
 log = structlog.get_logger("lifelearn.answers")
 
@@ -333,13 +333,14 @@ class Answers:
             if temperature == 0 and _answered_before(db, answer, organization.active_version):
                 temperature = AGAIN_TEMPERATURE
             told = with_corrections(db, organization.id, conversation_of(db, organization, question))
-            return _Asked(
-                told.conversation,
-                told.corrections,
-                Sampling(organization.max_tokens, temperature, seed=secrets.randbits(31)),
-                weights_of(db, self._settings, organization),
-                organization.active_version,
-            )
+            version = answering(db, organization)
+        return _Asked(
+            told.conversation,
+            told.corrections,
+            Sampling(organization.max_tokens, temperature, seed=secrets.randbits(31)),
+            weights_of(self._settings, version),
+            organization.active_version,
+        )
 
     def _read(self, answer_id: uuid.UUID) -> State | None:
         """From the database; an answer that nobody writes any more is marked on the way."""

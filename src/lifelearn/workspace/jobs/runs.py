@@ -51,7 +51,8 @@ STORAGE_SECONDS = 120.0  # and so long the place of versions
 REFUSED = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)  # what no waiting mends
 RECOVERIES = 100  # of one run; the engine's guard against runs that kill their worker, see decisions/0011
 
-_PATH = re.compile(r"(?<![\w:/~])~?(?:/[\w.@+~-]+)+(?<!\.)")  # of a file system; not of a URL
+# A path, or the object store's address; no other URL.
+_PLACE = re.compile(r"(?<![\w:/~])~?(?:/[\w.@+~-]+)+(?<!\.)|(?<=LL_MODEL_STORAGE_DIR=)\S+")
 
 log = structlog.get_logger("lifelearn.jobs")
 
@@ -164,7 +165,7 @@ def _run(bench: Bench, held: Claim) -> str:
             problem = "The job broke off by a fault of the program. The log of the worker says more."
         log.warning("job failed", problem=problem)
         try:
-            shown = _PATH.sub("a folder of the worker", problem)  # which one is the log's
+            shown = _PLACE.sub("a folder of the worker", problem)  # which one is the log's
             _patiently(lambda: settlement.fail(bench.database, held, shown))
         except LostError:
             return "lost"

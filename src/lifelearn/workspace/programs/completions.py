@@ -33,7 +33,7 @@ from lifelearn.workspace.organizations.service import MOST_TOKENS
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.caller import Chats
 from lifelearn.workspace.programs.leaving import until_gone
-from lifelearn.workspace.versions.folders import weights_of
+from lifelearn.workspace.versions.folders import answering, weights_of
 from lifelearn.workspace.versions.tables import Version
 
 completions = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
@@ -375,7 +375,8 @@ def _found(request: Request, organization: Organization, name: str) -> tuple[int
     if number >= 0:
         try:
             with database_of(request).read() as db:
-                return number, weights_of(db, request.app.state.settings, organization, number)
+                version = answering(db, organization, number)
+            return number, weights_of(request.app.state.settings, version)
         except VersionError:  # its text names folders of this machine
             if number == organization.active_version:
                 raise _damaged() from None

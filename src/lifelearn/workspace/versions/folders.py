@@ -14,12 +14,20 @@ from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
 
 
-def weights_of(db: Session, settings: Settings, organization: Organization, number: int | None = None) -> Path | None:
-    """The folder of its active version, or of another; None for the base. Raises VersionError if it is not there."""
+def answering(db: Session, organization: Organization, number: int | None = None) -> Version | None:
+    """Its active version, or another; None for the base. Raises VersionError if there is none of that number."""
     wanted = organization.active_version if number is None else number
     if wanted == 0:
         return None
     version = db.scalar(select(Version).where(Version.organization_id == organization.id, Version.number == wanted))
     if version is None:
         raise VersionError(f"There is no version {wanted}.")
-    return Storage(settings).fetch(version)
+    return version
+
+
+def weights_of(settings: Settings, version: Version | None) -> Path | None:
+    """The folder of a version's files, which may have to be downloaded: not within a session. None for the base.
+
+    Raises VersionError where one is missing or damaged, and OSError where they cannot be had now.
+    """
+    return None if version is None else Storage(settings).fetch(version)

@@ -6,7 +6,7 @@ A cell is judged by descent: a version should hold what it, or a version that it
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -130,6 +130,11 @@ def line_of(
     columns, earlier, later = _columns(db, organization, family, until)
     (line,) = _lines(db, organization, family, columns, [correction])
     return line, earlier, later
+
+
+def with_rows(db: Session, organization_id: uuid.UUID, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the corrections that have a row."""
+    return set(db.scalars(select(Correction.id).where(*_shown(organization_id), Correction.id.in_(ids))))
 
 
 def _shown(organization_id: uuid.UUID) -> tuple[ColumnElement[bool], ...]:

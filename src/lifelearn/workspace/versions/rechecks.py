@@ -37,7 +37,7 @@ from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
 from lifelearn.workspace.versions.compare import conversation_of
-from lifelearn.workspace.versions.folders import weights_of
+from lifelearn.workspace.versions.folders import answering, weights_of
 from lifelearn.workspace.versions.service import called, version_of
 from lifelearn.workspace.versions.tables import Verdict
 
@@ -163,13 +163,14 @@ class Rechecks:
             )
             if correction is None:
                 return None
-            return _Asked(
-                correction.id,
-                correction.answer,
-                conversation_of(organization, correction.question),
-                Sampling(min(organization.max_tokens, ANSWER_TOKENS)),
-                weights_of(db, self._settings, organization, number),
-            )
+            version = answering(db, organization, number)
+        return _Asked(
+            correction.id,
+            correction.answer,
+            conversation_of(organization, correction.question),
+            Sampling(min(organization.max_tokens, ANSWER_TOKENS)),
+            weights_of(self._settings, version),
+        )
 
     def _keep(self, organization_id: uuid.UUID, number: int, since: datetime, asked: _Asked, text: str) -> None:
         with self._database.write() as db:

@@ -22,6 +22,7 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Check, Lesson, ModelVersion, ProbeAnswer
 from lifelearn.learning.version import LESSON, MANIFEST, VersionError
 from lifelearn.workspace.chats.service import cleaned
+from lifelearn.workspace.corrections.service import visible
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Db, commit, database_of
@@ -105,6 +106,7 @@ def version(request: Request, place: Here, db: Db, number: Number) -> Response:
         "asked": [_Asked.of(check) for check in checks],
         "children": _children(db, place, number),
         "known": _known(db, place, summary),
+        "with_rows": matrix.with_rows(db, place.organization.id, [each.id for each in summary.corrections if each.id]),
         "stages": report.stages(manifest.seconds),
         "settings_table": report.settings_table(manifest.settings),
         "in_words": report.in_words(manifest),
@@ -362,10 +364,9 @@ def _children(db: Session, place: Place, number: int) -> list[int]:
 
 
 def _known(db: Session, place: Place, summary: Summary) -> Mapping[uuid.UUID, Correction]:
-    """The corrections that it learned, as they are now."""
+    """The corrections that it learned, as they are now; without those that the visitor may not see any more."""
     ids = [each.id for each in summary.corrections if each.id]
-    query = select(Correction).where(Correction.organization_id == place.organization.id, Correction.id.in_(ids))
-    return {each.id: each for each in db.scalars(query)}
+    return {each.id: each for each in db.scalars(visible(place).where(Correction.id.in_(ids)))}
 
 
 def _activation(
