@@ -470,6 +470,8 @@ def other_questions(question: str, subject: Subject | None, rng: random.Random) 
         and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
     ]
     rng.shuffle(fitting)
+    # Its first kind is what it most likely is: nobody asks at which university an album was a student.
+    fitting.sort(key=lambda relation: bool(subject.kinds) and subject.kinds[0] not in relation.kinds)
     return [
         capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in fitting[:OTHER_QUESTIONS]
     ]

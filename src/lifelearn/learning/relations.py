@@ -1271,7 +1271,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "inventor",
-        "product thing place",
+        "product place",
         "{s} was discovered by {a}.\n{s} was invented by {a}.",
         """Who invented {s}?
         Who discovered {s}?
@@ -1310,7 +1310,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "stadium",
-        "organisation event",
+        "organisation",
         "{s} plays at {a}.\nThe home of {s} is {a}.",
         """Where does {s} play its home games?
         What is the home venue of {s}?
@@ -1384,7 +1384,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "dissolved",
-        "organisation place event",
+        "organisation place",
         "{s} ended in {a}.\n{s} was dissolved in {a}.",
         """When was {s} dissolved?
         When did {s} end?
