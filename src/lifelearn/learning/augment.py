@@ -1,10 +1,10 @@
 """From a correction to what is asked in training, what must keep its answer, and what only verification asks.
 
 Wrapping a question in phrases does not generalise (docs/LOG.md); really different wordings do. They come
-from four sources: the relation's other wordings (relations.py), questions written by a model, general
-rewordings, and keyword queries, in which words of the question are dropped, reordered and prefixed at
-random. Neighbours are built the same way around other subjects and other relations. Wordings kept for
-verification never enter training, near-duplicates included.
+from five sources: the relation's other wordings (relations.py), questions written by a model, rules of
+English (rewording.py), phrases around the question, and keyword queries, in which words of the question are
+dropped, reordered and prefixed at random. Neighbours are built the same way around other subjects and other
+relations. Wordings kept for verification never enter training, near-duplicates included.
 """
 
 from __future__ import annotations
