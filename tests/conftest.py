@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ TEMPLATE = (
 
 # In the background of a shell Ctrl-C is ignored, and processes that tests start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# What this run of the suite starts inherits its name, by which it is told from what another run started.
+os.environ.setdefault("LIFELEARN_TEST_RUN", str(uuid.uuid4()))
 
 
 # Tests that start processes, look at all there are, or use the real model: one after another, beside all others.

@@ -113,15 +113,16 @@ def short_lessons(settings: Settings, model: Path, **more: Any) -> Settings:
 
 
 def pids(module: str) -> list[int]:
-    """Processes of this machine that run a module."""
-    found = []
+    """Processes of this run of the suite that run a module (conftest.py names the run)."""
+    found, run = [], f"LIFELEARN_TEST_RUN={os.environ['LIFELEARN_TEST_RUN']}".encode()
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
             try:
                 arguments = (entry / "cmdline").read_bytes().split(b"\0")
+                ours = run in (entry / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if module.encode() in arguments:
+            if ours and module.encode() in arguments:
                 found.append(int(entry.name))
     return found
 
