@@ -1,4 +1,4 @@
-"""The command line: `lifelearn chat`, `demo`, `learn`, `train`, `versions`, `rollback`, `serve`, `models`.
+"""The command line: chat, demo, learn, train, export, versions, rollback, serve, worker, models, bench.
 
 Commands are thin: they read the settings, open a session and hand over to `terminal/`. Nothing heavy
 is imported before a command needs it. Every expected fault is one sentence on standard error and
