@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from lifelearn.chat_models.local import LocalChatModel
+from lifelearn.learning import train as training
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
@@ -231,6 +234,32 @@ def test_replay_keeps_the_student_near_its_parent_elsewhere(anchored: Any) -> No
     free = moved(lesson(fact()), folder / "free")
     kept = moved(lesson(fact(), *held), folder / "kept")
     assert kept < 0.5 * free
+
+
+def test_what_was_learned_before_takes_no_place_from_the_fact(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much there is of it, and however much of it fails: each step has as many rows of each kind as the recipe
+    says."""
+    questions = [f"What do you know about the number {number}?" for number in range(30)]
+    earlier = [replay(question).model_copy(update={"kind": "retained"}) for question in questions]
+    facts = [fact(f"{QUESTION} {number}") for number in range(8)]
+    watch = tuple(Probe(kind="retention", question=question, answer="unreachable 12345") for question in questions)
+    seen: list[Counter[str]] = []
+    original = training.backward
+
+    def backward(network: Any, rows: Sequence[Any], *others: Any) -> list[float]:
+        told = [anchored.codec.decode(row.prompt) for row in rows]
+        seen.append(
+            Counter("fact" if QUESTION in text else "retained" if "number" in text else "replay" for text in told)
+        )
+        return original(network, rows, *others)
+
+    monkeypatch.setattr(training, "backward", backward)
+    recipe = QUICK.model_copy(
+        update={"facts_per_step": 3, "replay_per_step": 2, "retained_per_step": 4, "min_steps": 1, "max_steps": 4}
+    )
+    Taught(anchored, lesson(*facts, replay("What time is it?"), replay("Who are you?"), *earlier, watch=watch), recipe)
+    assert len(seen) == 6  # half as many again, since what was known fails
+    assert seen == [Counter(fact=3, replay=2, retained=4)] * 6
 
 
 def test_training_stops_once_the_watch_probes_hold(anchored: Any) -> None:

@@ -274,7 +274,14 @@ def with_history(
             questions += [correction.question] * RETAINED_TIMES
             questions += [row.prompt[-1].content for row in rng.sample(others, min(1, len(others)))]
     leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])
-    kept = replay_rows(questions[:RETAINED_REPLAY], model, on_progress, leak=leak, tokens=recipe.max_completion_tokens)
+    kept = replay_rows(
+        questions[:RETAINED_REPLAY],
+        model,
+        on_progress,
+        leak=leak,
+        tokens=recipe.max_completion_tokens,
+        kind="retained",
+    )
     probes = [Probe(kind="retention", question=each.question, answer=each.answer) for each, _ in earlier.values()]
     rows, watched = (*lesson.rows, *again, *kept), (*lesson.watch, *watch[:RETAINED_WATCH])
     return lesson.model_copy(update={"rows": rows, "watch": watched, "probes": (*lesson.probes, *probes)})

@@ -209,6 +209,7 @@ def replay_rows(
     on_progress: OnProgress = no_progress,
     leak: Callable[[str], str] | None = None,
     tokens: int = REPLAY_TOKENS,
+    kind: Literal["replay", "retained"] = "replay",
 ) -> tuple[Row, ...]:
     """Rows that hold the model to what it answers now, up to `tokens` of it.
 
@@ -221,7 +222,7 @@ def replay_rows(
     said = dict(zip(asked, answers, strict=True))
     return tuple(
         Row(
-            kind="replay",
+            kind=kind,
             prompt=_user(question),
             teacher_prompt=_user(question),
             completions=(said[question],) if leak is None else (said[question], leak(question)),

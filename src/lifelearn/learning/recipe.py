@@ -38,7 +38,8 @@ class Recipe(Value):
         question not among them, and the facts' mean loss since the last check, in nats per token, is this low.
     check_every: steps from one asking of the watch probes to the next, from `min_steps` on.
     rollout_temperature, rollout_tokens: of the student's own rollouts.
-    facts_per_step, replay_per_step: rows in one step. replay_weight: of the replay rows' mean loss.
+    facts_per_step, replay_per_step, retained_per_step: rows in one step, the last ones of what was learned before.
+    replay_weight: of the mean losses of the replay and of the retained rows, each beside that of the facts.
     divergence, js_beta, top_k, skip_tokens: see loss.py.
     teacher: "frozen" (the parent, its targets computed once) or "ema" (moves by ema_rate per step).
     training_prompts: wordings of the question to train on. demonstrations: an expert's answers per prompt.
@@ -62,6 +63,7 @@ class Recipe(Value):
     rollout_tokens: int = 24
     facts_per_step: int = 8
     replay_per_step: int = 10
+    retained_per_step: int = 8
     replay_weight: float = 0.8
     grad_clip: float = 1.0
     divergence: Divergence = "forward"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,15 +63,16 @@ def train(
     Raises TrainingError when the loss is not finite (the learning rate is too high for this model).
     """
     rng = random.Random(recipe.seed)
-    encoded = [each for row in lesson.rows for each in encode(codec, row, recipe)]
-    fitting = [row for row in encoded if len(row.teacher_prompt) <= recipe.max_prompt_tokens]
+    encoded = [(row.kind, each) for row in lesson.rows for each in encode(codec, row, recipe)]
+    fitting = [each for each in encoded if len(each[1].teacher_prompt) <= recipe.max_prompt_tokens]
     if len(fitting) < len(encoded):
         left_out = (
             f"{len(encoded) - len(fitting)} of {len(encoded)} rows have longer prompts than LL_TRAIN_MAX_PROMPT_LEN"
         )
         on_progress(Progress(stage="train", message=f"{left_out} and are left out"))
-    facts = Pool([row for row in fitting if not row.replay], rng)
-    replay = Pool([row for row in fitting if row.replay], rng)
+    facts, replay, retained = (
+        Pool([row for its, row in fitting if its == kind], rng) for kind in ("fact", "replay", "retained")
+    )
     if not facts.rows:
         raise TrainingError(
             f"The question is too long to learn: no prompt fits in {recipe.max_prompt_tokens} tokens "
@@ -83,6 +84,7 @@ def train(
         facts.targets = targets(teacher, facts.rows)
     with student.parent() as parent:
         replay.targets = targets(parent, replay.rows)
+        retained.targets = targets(parent, retained.rows)
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
 
     def objective(logits_NV: Tensor, wanted_NV: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
@@ -104,12 +106,15 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = recipe.learning_rate * schedule(step, steps, recipe)
         optimizer.zero_grad()
-        kept, kept_wanted = replay.draw(recipe.replay_per_step)
-        weights = [1 / len(rows)] * len(rows) + [recipe.replay_weight / max(len(kept), 1)] * len(kept)
+        weights = [1 / len(rows)] * len(rows)
+        drawn, drawn_wanted = list(rows), list(wanted)
+        for pool, count in ((replay, recipe.replay_per_step), (retained, recipe.retained_per_step)):
+            kept, kept_wanted = pool.draw(count)
+            drawn, drawn_wanted = [*drawn, *kept], [*drawn_wanted, *kept_wanted]
+            weights += [recipe.replay_weight / max(len(kept), 1)] * len(kept)
         with student.student() as network:
-            both = [*rows, *kept]
-            skips = [0 if row.replay else recipe.skip_tokens for row in both]
-            divergences = backward(network, both, [*wanted, *kept_wanted], weights, objective, skips)
+            skips = [0 if row.replay else recipe.skip_tokens for row in drawn]
+            divergences = backward(network, drawn, drawn_wanted, weights, objective, skips)
         loss = sum(divergences[: len(rows)]) / len(rows)
         norm = torch.nn.utils.clip_grad_norm_(student.parameters, recipe.grad_clip)
         if not torch.isfinite(norm):
@@ -131,7 +136,7 @@ def train(
             on_progress(Progress(stage="train", step=done, steps=planned, loss=loss, message=message))
             if failing and done < (most if unlearned else steps):
                 failed = [entry for entry in answers if entry[0] in failing]
-                strengthen(student, codec, lesson, facts, replay, failed, recipe)
+                strengthen(student, codec, lesson, facts, {"neighbour": replay, "retention": retained}, failed, recipe)
         held = bool(lesson.watch) and len(failing) <= recipe.watch_slack * len(lesson.watch) and not unlearned
         recent = losses[-recipe.check_every :]
         near = sum(recent) / len(recent) <= recipe.target_loss
@@ -175,30 +180,32 @@ def strengthen(
     codec: Codec,
     lesson: Lesson,
     facts: Pool,
-    replay: Pool,
+    kept: Mapping[str, Pool],
     failed: Sequence[tuple[Probe, list[int]]],
     recipe: Recipe,
 ) -> None:
     """Adds rows where a watch probe fails: the student's own wrong answer, scored by the teacher or the parent.
 
-    That is the on-policy signal where it is needed most. A wording of the fact also gets the demonstration,
-    since its own answer may never come near it.
+    That is the on-policy signal where it is needed most. What the student may never say itself, the fact in another
+    wording or one learned before, also gets the right answer. kept: by the probe's kind, where the parent is right.
     """
     prompts = {row.prompt[-1].content: row for row in lesson.rows}
-    fact_rows, replay_rows = [], []
+    added: dict[str, list[EncodedRow]] = {"fact": [], **{kind: [] for kind in kept}}
     for probe, ids in failed:
         own = codec.ended(ids, WATCH_TOKENS)
         prompt = codec.ask(probe.question)
-        if probe.kind == "neighbour":
-            replay_rows.append(EncodedRow(prompt, prompt, own, replay=True))
+        if probe.kind in kept:
+            known = prompts.get(probe.question) if probe.kind == "retention" else None
+            added[probe.kind] += encode(codec, known, recipe)[:1] if known else []
+            added[probe.kind].append(EncodedRow(prompt, prompt, own, replay=True))
         else:
-            row = prompts.get(probe.question) or _as_row(probe, lesson.rows)
-            shown = encode(codec, row, recipe)[0]
-            fact_rows += [shown, EncodedRow(shown.prompt, shown.teacher_prompt, own, replay=False)]
+            shown = encode(codec, prompts.get(probe.question) or _as_row(probe, lesson.rows), recipe)[0]
+            added["fact"] += [shown, EncodedRow(shown.prompt, shown.teacher_prompt, own, replay=False)]
     with student.teacher() as teacher:
-        facts.add(fact_rows, targets(teacher, fact_rows))
+        facts.add(added["fact"], targets(teacher, added["fact"]))
     with student.parent() as parent:
-        replay.add(replay_rows, targets(parent, replay_rows))
+        for kind, pool in kept.items():
+            pool.add(added[kind], targets(parent, added[kind]))
 
 
 def encode(codec: Codec, row: Row, recipe: Recipe) -> list[EncodedRow]:
@@ -209,7 +216,7 @@ def encode(codec: Codec, row: Row, recipe: Recipe) -> list[EncodedRow]:
             prompt,
             teacher_prompt,
             codec.completion(completion, recipe.max_completion_tokens, end=row.kind == "fact"),
-            row.kind == "replay",
+            row.kind != "fact",
         )
         for completion in row.completions
     ]

@@ -81,11 +81,12 @@ class Row(Value):
     """One row of a lesson.
 
     kind: "fact" rows pull towards the teacher, which sees `teacher_prompt`; "replay" rows hold the
-    model to its parent's answers, so their teacher prompt is the prompt itself.
-    completions: right completions of the prompt (fact) or the parent's own (replay); what teacher rollouts use.
+    model to its parent's answers, so their teacher prompt is the prompt itself; "retained" ones, too, to its
+    answers to what it learned before.
+    completions: right completions of the prompt (fact) or the parent's own (the others); what teacher rollouts use.
     """
 
-    kind: Literal["fact", "replay"]
+    kind: Literal["fact", "replay", "retained"]
     prompt: Conversation
     teacher_prompt: Conversation
     completions: tuple[str, ...]

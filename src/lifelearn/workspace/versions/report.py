@@ -49,6 +49,7 @@ SETTINGS = {
     "rollout_tokens": "Tokens of the model's own answers",
     "facts_per_step": "Fact rows in a step",
     "replay_per_step": "Replay rows in a step",
+    "retained_per_step": "Rows of earlier corrections in a step",
     "replay_weight": "Weight of replay",
     "grad_clip": "Gradient norm at most",
     "divergence": "Divergence",
