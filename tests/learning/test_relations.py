@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lifelearn.learning import general
-from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.relations import RELATED, RELATIONS, Relation, are_related, recognise
 from lifelearn.learning.states import states
 from lifelearn.learning.words import normalise
 
@@ -63,6 +63,16 @@ def test_every_wording_is_recognised_with_its_subject(relation: Relation) -> Non
         assert found[1] == SUBJECTS[relation.kinds[0]], ask
         shared = {normalise(filled(other, relation)) for other in found[0].asks}
         assert found[0] is relation or normalise(filled(ask, relation)) in shared, (ask, found[0].name)
+
+
+def test_relations_that_may_share_an_answer_are_not_asked_as_having_others() -> None:
+    actor, cast, father = (
+        next(each for each in RELATIONS if each.name == name) for name in ("actor", "cast", "father")
+    )
+    assert are_related(actor, cast)
+    assert are_related(cast, actor)
+    assert not are_related(actor, father)
+    assert {name for group in RELATED for name in group} <= {relation.name for relation in RELATIONS}
 
 
 def test_names_of_relations_and_kinds_are_known() -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from lifelearn.learning import general
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.relations import RELATIONS, Relation, are_related, recognise
 from lifelearn.learning.rewording import reworded
 from lifelearn.learning.states import states
 from lifelearn.learning.types import (
@@ -467,7 +467,7 @@ def other_questions(question: str, subject: Subject | None, rng: random.Random) 
         and (
             set(relation.kinds) & set(subject.kinds) if subject.kinds else _kind_of_question(relation.asks[0]) != asked
         )
-        and not (subject.relation and relation.name.split()[0] == subject.relation.name.split()[0])
+        and not (subject.relation and are_related(relation, subject.relation))
     ]
     rng.shuffle(fitting)
     # Its first kind is what it most likely is: nobody asks at which university an album was a student.

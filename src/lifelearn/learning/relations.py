@@ -1801,6 +1801,40 @@ RELATIONS: tuple[Relation, ...] = (
 )
 
 
+# Relations that often have one answer: a question of one is no question with another answer for the others.
+RELATED: tuple[frozenset[str], ...] = tuple(
+    frozenset(line.split(", "))
+    for line in (
+        "headquarters, location, formed in",
+        "location, water, state, country, continent, part of",
+        "country, citizenship",
+        "residence, workplace",
+        "deathplace, burial place",
+        "author, screenwriter, composer, performer",
+        "actor, cast, character, performer",
+        "production company, producer, network, record label, publisher",
+        "manufacturer, designer, inventor, operator, owner, products, publisher",
+        "architect, designer",
+        "employer, member of, military branch, political party",
+        "sport team, member of, league, draft",
+        "profession, field",
+        "sport, league",
+        "series, part of, based on",
+        "native language, place language, work language",
+        "release date, event date, founded, schedule, deadline",
+        "responsible, responsible approver, contact, leader, operator",
+        "cause of death, illness",
+        "founder, leader, owner",
+        "industry, products",
+    )
+)
+
+
+def are_related(one: Relation, other: Relation) -> bool:
+    """Whether two relations may have the same answer: the same, by name or by its first word, or often so."""
+    return one.name.split()[0] == other.name.split()[0] or any({one.name, other.name} <= group for group in RELATED)
+
+
 # "What city …", "In what city …": "Which city …".
 _VERBS = "is|are|was|were|does|do|did|has|have|can|must|should|will|comes|happens"
 _WHAT = re.compile(rf"(?i)^((?:in|on|at|by|for|to|of|with|from|under|until) )?what (?=[a-z])(?!(?:{_VERBS})\b)")
