@@ -1,6 +1,8 @@
 """Queued corrections of many organisations, drained by a worker with the scripted model, in order.
 
 python tests/load/drain.py [--corrections 1000] [--organizations 50] [--jobs 4] [--database URL] [--json FILE]
+
+Without --database on SQLite, and where PostgreSQL is installed on a server of its own, too.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -25,6 +29,7 @@ from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.migrations import tables, upgrade
 from lifelearn.workspace.versions.tables import Activation, Version
 from workspace.learning import WorkerProcess, organization, taught
+from workspace.postgresql import NotInstalledError, server
 
 
 def main() -> None:
@@ -35,18 +40,31 @@ def main() -> None:
     parser.add_argument("--database", default="")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(
-            database_url=asked.database or f"sqlite:///{folder}/drain.db",
-            model_storage_dir=Path(folder) / "models",
-            inference_backend="mock",
-            worker_jobs=asked.jobs,
-        )
-        told = drain(settings, asked.corrections, asked.organizations, Path(folder))
-    print(json.dumps(told, indent=1))
+    told = []
+    with ExitStack() as stack:
+        for url in [asked.database] if asked.database else databases(stack):
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            settings = Settings(
+                database_url=url.replace("FOLDER", str(folder)),
+                model_storage_dir=folder / "models",
+                inference_backend="mock",
+                worker_jobs=asked.jobs,
+            )
+            told.append(drain(settings, asked.corrections, asked.organizations, folder))
+            print(json.dumps(told[-1], indent=1), flush=True)
     if asked.json:
         asked.json.parent.mkdir(parents=True, exist_ok=True)
         asked.json.write_text(json.dumps(told, indent=1) + "\n")
+
+
+def databases(stack: ExitStack) -> Iterator[str]:
+    yield "sqlite:///FOLDER/drain.db"
+    try:
+        url = stack.enter_context(server()).replace("/NAME", "/postgres")
+    except NotInstalledError as error:
+        print(error, file=sys.stderr)
+    else:
+        yield url
 
 
 def drain(settings: Settings, corrections: int, organizations: int, folder: Path) -> dict[str, object]:
