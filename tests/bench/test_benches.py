@@ -126,6 +126,19 @@ def test_sequential_asks_all_earlier_ones_again(tmp_path: Path, tiny_model_folde
     assert (tmp_path / "report.svg").read_text("utf-8").lstrip().startswith("<?xml")
 
 
+def test_the_drift_of_a_sequence_is_that_of_its_last_version(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for check in ("EFFICACY", "GENERALISATION", "LOCALITY", "RETENTION"):
+        monkeypatch.setenv(f"LL_VERIFY_MIN_{check}", "0")
+    monkeypatch.setenv("LL_VERIFY_MAX_DRIFT", "10")
+    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
+    report = report_of(tmp_path, "corrections", "--rows", rows, "--model", str(tiny_model_folder), "--sequential", "1")
+    (row,) = report["rows"]
+    assert row["promoted"]
+    assert report["figures"]["drift"]["value"] == pytest.approx(row["drift"], rel=0.2)
+
+
 def test_detection_counts_what_was_found_and_what_was_taken_from_it(tmp_path: Path, tiny_model_folder: Path) -> None:
     report = report_of(
         tmp_path, "detection", "--rows", rows_in(tmp_path / "rows.jsonl", TALKS), "--model", str(tiny_model_folder)

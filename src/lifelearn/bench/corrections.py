@@ -246,9 +246,9 @@ class _Runner:
             self.say(_line(number, len(wrong), outcome) + f"; {sum(matrix[-1])} of {number} hold")
         after_each = [_as_json(outcome) for outcome in outcomes]
         first = figures(outcomes, self.recipe.thresholds)
+        drift = drift_check(self.base_text, self.model.text_logprobs(self.texts), 1.0).value  # of the last version
         self.at_the_end(outcomes)
         last = figures(outcomes, self.recipe.thresholds, at_the_end=True)
-        drift = drift_check(self.base_text, self.model.text_logprobs(self.texts), 1.0).value
         held = [now for then, now in zip((row[-1] for row in matrix), matrix[-1], strict=True) if then]
         merged = {
             **first,
@@ -273,7 +273,7 @@ class _Runner:
         }
 
     def at_the_end(self, outcomes: Sequence[Outcome]) -> None:
-        """Asks everything again: the base before, the last version now."""
+        """Asks everything again: the base before, the last version now. Leaves the model on the base."""
         questions = [question for outcome in outcomes for question in questions_of(outcome.row)]
         now = answers_to(self.model, [question.text for question in questions])
         self.model.use(None)

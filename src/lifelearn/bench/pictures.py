@@ -21,7 +21,9 @@ def retention_matrix(report: Mapping[str, Any], path: Path) -> None:
         for correction, right in enumerate(asked):
             cells[correction][lesson] = 1.0 if right else 2.0
     figure, axes = _axes(4.6, 4.4)
-    axes.imshow(cells, cmap=ListedColormap([GREY, BLUE, RED]), vmin=0, vmax=2)
+    around = (0.5, count + 0.5, count + 0.5, 0.5)  # both axes count from 1
+    axes.imshow(cells, cmap=ListedColormap([GREY, BLUE, RED]), vmin=0, vmax=2, extent=around)
+    axes.locator_params(integer=True)
     axes.set_xlabel("after lesson")
     axes.set_ylabel("correction")
     axes.set_title("Blue: answered right. Red: wrong.", fontsize=9)
