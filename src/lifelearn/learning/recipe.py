@@ -61,7 +61,7 @@ class Recipe(Value):
     on_policy_steps: int = 0
     rollout_temperature: float = 0.7
     rollout_tokens: int = 24
-    facts_per_step: int = 8
+    facts_per_step: int = 12
     replay_per_step: int = 10
     retained_per_step: int = 8
     replay_weight: float = 0.8
