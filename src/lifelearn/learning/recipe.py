@@ -61,10 +61,10 @@ class Recipe(Value):
     on_policy_steps: int = 0
     rollout_temperature: float = 0.7
     rollout_tokens: int = 24
-    facts_per_step: int = 12
+    facts_per_step: int = 8
     replay_per_step: int = 10
     retained_per_step: int = 8
-    replay_weight: float = 0.8
+    replay_weight: float = 0.6
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5
