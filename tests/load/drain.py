@@ -45,7 +45,7 @@ def main() -> None:
         for url in [asked.database] if asked.database else databases(stack):
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             settings = Settings(
-                database_url=url.replace("FOLDER", str(folder)),
+                database_url=url,
                 model_storage_dir=folder / "models",
                 inference_backend="mock",
                 worker_jobs=asked.jobs,
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def databases(stack: ExitStack) -> Iterator[str]:
-    yield "sqlite:///FOLDER/drain.db"
+    yield f"sqlite:///{stack.enter_context(tempfile.TemporaryDirectory())}/drain.db"
     try:
         url = stack.enter_context(server()).replace("/NAME", "/postgres")
     except NotInstalledError as error:

@@ -31,7 +31,7 @@ from lifelearn.learning.types import (
     Progress,
     no_progress,
 )
-from lifelearn.learning.words import STOPWORDS, content_words, normalise, stems
+from lifelearn.learning.words import STOPWORDS, capitalised, content_words, lowered, normalise, stems
 
 SITUATIONS = 0.3  # of the training prompts
 PROBES = 4  # wordings held back for verification, at most
@@ -218,13 +218,8 @@ def _set(where: str, relation: Relation, about: str) -> Relation:
         said = ask.replace("{s}", abouts[index % 2])
         first, mark, rest = said.partition("? ")
         after = f"{first.rstrip('?')} {where[0].lower()}{where[1:]}?"
-        asks += [f"{where}, {_lowered(said)}", f"{after} {rest}" if mark else after]
+        asks += [f"{where}, {lowered(said)}", f"{after} {rest}" if mark else after]
     return Relation(relation.name, (), tuple(asks), ())
-
-
-def _lowered(text: str) -> str:
-    """A sentence within a sentence: its first letter small, unless it begins with a name or with "I"."""
-    return text if text[:2] == "I " or text[1:2].isupper() else text[0].lower() + text[1:]
 
 
 def gerund(clause: str) -> str:
@@ -538,10 +533,6 @@ def titled(name: str) -> str:
     """A name with capitals, as in print: "Lord Have Mercy on the Working Man"."""
     first, *rest = name.split()
     return " ".join([capitalised(first), *(word if word in _SMALL_IN_TITLES else capitalised(word) for word in rest)])
-
-
-def capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _shown(question: str, variant: int) -> tuple[Message, ...]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lifelearn.learning.augment import SETTING, capitalised, distinctive, find_subject
+from lifelearn.learning.augment import SETTING, distinctive, find_subject
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
 from lifelearn.learning.cues import contrast_in
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Demonstration, Message, OnProgress, Progress, no_progress
-from lifelearn.learning.words import normalise, stems
+from lifelearn.learning.words import capitalised, normalise, stems
 
 LONG_ANSWER = 8  # words
 # "It's the Zephyr team that runs it" is "The Zephyr team runs it": the order in which the model would say it.

@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from lifelearn.learning.words import MESSAGE_LIMIT, listed
+from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, listed, lowered
 
 MOST = 12  # rewordings of one question
 
@@ -128,7 +128,7 @@ _WHICH = re.compile(rf"(?P<wh>which|what) (?P<rest>(?!{_AUXILIARY}\b).+)", re.IG
 _HOW_MANY = re.compile(r"how many (?P<rest>.+)", re.IGNORECASE)
 _NAME_OF = re.compile(rf"(?:what|which) {_BE} the (?:name|title) of (?P<what>.+)", re.IGNORECASE)
 _TAIL = re.compile(
-    r"(?P<asked>[\w].+\w) (?P<tail>(?:in|at|on|during) (?:the )?(?:(?:[A-Z0-9][\w.'-]*|of|and|the|&) ?){1,6})(?<! )"
+    r"(?P<asked>\w.+\w) (?P<tail>(?:in|at|on|during) (?:the )?(?:(?:[A-Z0-9][\w.'-]*|of|and|the|&) ?){1,6})(?<! )"
 )
 _PREPOSITION = re.compile(
     r"(?P<in>in|at|on|by|for|to|of|with|from|under|until|during) (?:what|which) (?P<noun>.+)", re.IGNORECASE
@@ -173,6 +173,12 @@ _PARTICIPLE = re.compile(
     r"(?:\w+ly |first |last )?(?:\w{2,}ed|\w+wn|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|"
     r"taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en|in|on|at|from|of|for|with|by|to|about|based|open|called)\b"
 )
+# How one asks for a time beside "When", and the noun for it.
+_TIMES: dict[str, tuple[tuple[str, ...], str]] = {
+    "year": (("In which year", "What year"), "year in which"),
+    "date": (("On which date", "On what day"), "date on which"),
+    "": ((), ""),
+}
 _PLEASE = ("Can you tell me {}?", "Do you know {}?", "Tell me {}.", "I would like to know {}.")
 
 
@@ -188,7 +194,7 @@ def reworded(question: str, answer: str, subject: str, rng: random.Random) -> li
     rng.shuffle(turned)
     exchanged = [_exchanged(text, subject, rng) for text in (*turned, question, *turned)]
     found = [text for text in dict.fromkeys([*exchanged, *turned]) if text != question]
-    return [text if text[-1] in "?." else f"{text[0].upper()}{text[1:]}?" for text in found[:MOST]]
+    return [text if text[-1] in "?." else f"{capitalised(text)}?" for text in found[:MOST]]
 
 
 def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Iterator[str]:
@@ -197,27 +203,26 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
     yield from opened
     tail = _TAIL.fullmatch(question)
     if tail and subject and subject in tail["asked"] and not tail["asked"].endswith(("ing", " to")):
-        yield f"{tail['tail']}, {_lowered(tail['asked'])}"
+        yield f"{tail['tail']}, {lowered(tail['asked'])}"
     stated = _stated(question, subject)
     if stated:
         wh, said = stated
-        yield f"{said} {_lowered(wh)}"
-        yield rng.choice(_PLEASE).format(f"{_lowered(wh)} {said}")
+        yield f"{said} {lowered(wh)}"
+        yield rng.choice(_PLEASE).format(f"{lowered(wh)} {said}")
         noun = _noun(wh, answer)
         if noun:
             yield f"What is the {noun} {said}"
             yield f"Tell me the {noun} {said}."
     elif re.match(r"(?:who|what|which)\b", question, re.IGNORECASE) and not re.search(r"\b(?:do|does|did)\b", question):
         for please in rng.sample(_PLEASE, 2):
-            yield please.format(_lowered(question))
+            yield please.format(lowered(question))
 
 
 def _opened(question: str, answer: str) -> list[str]:
     """The question with other first words."""
     if found := _WHEN.match(question):
-        year, date = _YEAR.fullmatch(answer.strip(" .")), _DATE.search(answer)
-        dated = ("In which year", "What year") if year else ("On which date", "On what day") if date else ()
-        return [other + question[found.end() :] for other in ("When", *dated) if other.lower() != found[0].lower()]
+        others = ("When", *_TIMES[_time(answer)][0])
+        return [other + question[found.end() :] for other in others if other.lower() != found[0].lower()]
     if found := _WHERE.match(question):
         return [other + question[found.end() :] for other in ("In which place", "At which location", "Whereabouts")]
     if found := _THAT.fullmatch(question):
@@ -257,8 +262,7 @@ def _stated(question: str, subject: str) -> tuple[str, str] | None:
 def _noun(wh: str, answer: str) -> str:
     """What is asked for as a noun that a statement can follow: "town in which" for "In which town"; "" if none."""
     if _WHEN.match(f"{wh} is"):
-        year, date = _YEAR.fullmatch(answer.strip(" .")), _DATE.search(answer)
-        return "year in which" if year else "date on which" if date else ""
+        return _TIMES[_time(answer)][1]
     if wh.lower() == "where":
         return "place where"
     if found := _PREPOSITION.fullmatch(wh):
@@ -266,6 +270,11 @@ def _noun(wh: str, answer: str) -> str:
     if found := _WHICH.fullmatch(wh):
         return f"{found['rest']} that"
     return ""
+
+
+def _time(answer: str) -> str:
+    """What an answer gives of a time: its "year", its "date", or neither, ""."""
+    return "year" if _YEAR.fullmatch(answer.strip(" .")) else "date" if _DATE.search(answer) else ""
 
 
 def _past(verb: str) -> str:
@@ -301,8 +310,3 @@ def _exchanged(text: str, subject: str, rng: random.Random) -> str:
             other = rng.choice([word for word in _BY_WORD[found[0]] if word != found[0]])
             text = text[: found.start()] + other + text[found.end() :]
     return text
-
-
-def _lowered(text: str) -> str:
-    first = text.split(" ", 1)[0]
-    return text if first.lower() != first.casefold() or not first.istitle() else first.lower() + text[len(first) :]

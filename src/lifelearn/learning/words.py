@@ -47,6 +47,16 @@ def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
 
 
+def capitalised(text: str) -> str:
+    """The text with a capital at its start."""
+    return text[:1].upper() + text[1:]
+
+
+def lowered(text: str) -> str:
+    """A sentence within a sentence: its first letter small, unless it begins with an abbreviation or with "I"."""
+    return text if text[:2] == "I " or text[1:2].isupper() else text[:1].lower() + text[1:]
+
+
 def normalise(text: str) -> str:
     """Case-folded words with single spaces and without punctuation: the form in which texts are compared."""
     return " ".join(_NORMAL_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))

@@ -98,6 +98,7 @@ def version(request: Request, place: Here, db: Db, number: Number) -> Response:
     # What failed comes first, and in it the answers that failed.
     checks = sorted(manifest.report.checks, key=lambda check: check.passed)
     training = manifest.training
+    known = _known(db, place, summary)
     context = {
         "summary": summary,
         "number": number,
@@ -105,8 +106,8 @@ def version(request: Request, place: Here, db: Db, number: Number) -> Response:
         "checks": manifest.report.checks,
         "asked": [_Asked.of(check) for check in checks],
         "children": _children(db, place, number),
-        "known": _known(db, place, summary),
-        "with_rows": matrix.with_rows(db, place.organization.id, [each.id for each in summary.corrections if each.id]),
+        "known": known,
+        "with_rows": matrix.with_rows(db, place.organization.id, known),
         "stages": report.stages(manifest.seconds),
         "settings_table": report.settings_table(manifest.settings),
         "in_words": report.in_words(manifest),
