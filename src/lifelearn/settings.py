@@ -204,7 +204,8 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=256,
-        description="Batches of 8 fact rows and 10 replay rows whose gradients are summed for one step.",
+        description="Batches of 8 fact rows, 10 replay rows and, of earlier corrections, 8 rows, whose gradients are "
+        "summed for one step.",
     )
     train_max_prompt_len: int = Field(
         512, ge=16, le=32_768, description="Longest prompt, in tokens, the teacher's context included."
