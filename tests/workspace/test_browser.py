@@ -133,7 +133,8 @@ def test_a_team_walks_through_it(chromium: Browser, server: Live, inference: Scr
     expect(ben.get_by_role("heading", name="New chat")).to_be_visible()
 
     # a chat, streamed: the first word is there while the others are still to come
-    anna.get_by_role("link", name="New chat").click()
+    with anna.expect_navigation():
+        anna.get_by_role("link", name="New chat").click()
     inference.gate = asyncio.Event()
     ask(anna, "How many days of leave do we have?")
     answer = anna.locator("article.assistant .content")

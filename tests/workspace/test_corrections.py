@@ -493,13 +493,15 @@ def follow(browser: Browser, path: str) -> list[tuple[str, str]]:
     return found
 
 
-def later(team: Team, do: Callable[[Any], None], seconds: float = 0.8) -> Callable[[], None]:
-    def run() -> None:
-        time.sleep(seconds)
-        with team.workspace.database.write() as db:
-            do(db)
-
-    return run
+def meanwhile(team: Team, do: Callable[[Any], None], readers: int = 1, seconds: float = 0.4) -> None:
+    """Does it once so many readers follow, each of whom has been shown something `seconds` ago."""
+    watch, patience = team.workspace.app.state.watch, time.monotonic() + 20
+    while sum(watch._readers.values()) < readers or watch._readers.keys() - watch._seen.keys():
+        assert time.monotonic() < patience, "nobody follows"
+        time.sleep(0.02)
+    time.sleep(seconds)
+    with team.workspace.database.write() as db:
+        do(db)
 
 
 @BOTH
@@ -519,8 +521,8 @@ def test_a_reader_follows_it_to_its_end(team: Team, monkeypatch: pytest.MonkeyPa
 
     with ThreadPoolExecutor(3) as pool:
         following = [pool.submit(follow, browser, f"{team.of(one)}/events") for browser in (team.carl, team.dora)]
-        later(team, trains)()
-        later(team, ends)()
+        meanwhile(team, trains, 2)
+        meanwhile(team, ends, 2)
         for each in following:
             events = each.result(20)
             assert [name for name, _ in events] == ["message", "message", "done"]
@@ -579,7 +581,7 @@ def test_all_readers_share_one_look_at_the_database(team: Team, monkeypatch: pyt
     with ThreadPoolExecutor(13) as pool:
         following = [pool.submit(follow, team.dora, f"{team.of(each)}/events") for each in ones for _ in range(2)]
         started = time.monotonic()
-        later(team, ends, 2.0)()
+        meanwhile(team, ends, 12, 2.0)
         assert all([name for name, _ in each.result(20)][-1] == "done" for each in following)
         seconds = time.monotonic() - started
     # and one for each reader's card at the end
@@ -591,7 +593,7 @@ def test_what_is_deleted_ends_for_its_readers(team: Team, monkeypatch: pytest.Mo
     one = team.make(team.carl, State.LEARNING)
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(follow, team.carl, f"{team.of(one)}/events")
-        later(team, lambda db: db.delete(db.get_one(Correction, one.id)), 0.4)()
+        meanwhile(team, lambda db: db.delete(db.get_one(Correction, one.id)))
         assert following.result(20)[-1] == ("done", f'<p id="c-{one.id}" class="problem">This correction is gone.</p>')
 
 
@@ -609,7 +611,7 @@ def test_a_reader_who_leaves_the_organisation_sees_no_more(team: Team, monkeypat
 
     with ThreadPoolExecutor(1) as pool:
         following = pool.submit(follow, team.dora, f"{team.of(one)}/events")
-        later(team, goes, 0.5)()
+        meanwhile(team, goes)
         assert "Training" not in " ".join(data for _, data in following.result(20)[1:])
 
 

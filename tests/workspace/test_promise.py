@@ -53,7 +53,8 @@ def server(settings: Settings, tmp_path: Path) -> Iterator[Live]:
 
 def answered(page: Page, text: str) -> str:
     """The answer to a question in a new chat."""
-    page.get_by_role("link", name="New chat").click()
+    with page.expect_navigation():  # its scripts are there too: Enter sends
+        page.get_by_role("link", name="New chat").click()
     ask(page, text)
     answer = page.locator("article.assistant").last
     expect(answer.locator(".badge.version")).to_be_visible(timeout=120_000)
