@@ -12,13 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import Linear, Parameter, functional
 from transformers import PreTrainedModel
 
+from lifelearn.learning.four_bit import FourBit
 from lifelearn.learning.packing import chunks
 
 FAMILIES = frozenset(("llama", "mistral", "qwen2", "qwen3"))
@@ -53,6 +54,7 @@ class Dense:
             ]
             self.bias = torch.cat(biases)
         self._packed = _packed(self.weight)
+        self._four_bit: FourBit | Literal[False] | None = False  # False: not looked for yet
 
     def __call__(self, x: Tensor, low: LowRank | None = None) -> Tensor:
         """x: [N, I]; gives [N, O]."""
@@ -68,10 +70,21 @@ class Dense:
 
     def forward(self, x: Tensor) -> Tensor:
         """Without a gradient."""
+        if len(x) == 1 and (four_bit := self.four_bit) is not None:
+            y = four_bit(x)
+            return y if self.bias is None else y.add_(self.bias)
         if self._packed is None:
             return functional.linear(x, self.weight, self.bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
         return product
+
+    @property
+    def four_bit(self) -> FourBit | None:
+        """The weight in four bits where it loses nothing by that; made when a single row first asks for it."""
+        if self._four_bit is False:
+            with torch.inference_mode(False):
+                self._four_bit = FourBit.of(self.weight)
+        return self._four_bit
 
 
 def _packed(weight: Tensor) -> Tensor | None:
