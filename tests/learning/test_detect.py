@@ -206,6 +206,9 @@ PRICE = "How much is the Heron plan a month?"
         ("Who is our CTO?", "Anna is the CTO.", "Our CTO is Jean de la Tour.", "Jean de la Tour"),
         ("Who is our CTO?", "Anna is the CTO.", "I think you mean Tom Okafor", "Tom Okafor"),
         ("Where is Norvik Labs?", "In Paris.", "Wrong, the answer is Lyon, France.", "Lyon, France"),
+        ("Who owns the mill?", "Tom Okafor.", "It's Hugh Dale, 3rd Earl of Marr.", "Hugh Dale, 3rd Earl of Marr"),
+        ("Who sang it?", "Tom Okafor.", "no, Sam Dale, Jr.", "Sam Dale, Jr"),
+        ("Which band sang it?", "The Okafors.", "Nope. Fun Street Nine.", "Fun Street Nine"),
         (
             "What does PIR mean?",
             "Post incident report.",

@@ -467,7 +467,10 @@ class Statement:
 
     def has_in_prose(self, pattern: re.Pattern[str]) -> bool:
         """Whether it has the pattern, and not within a name: "fun", but not "It should be Fun Boy Three"."""
-        return any(found.start() == 0 or not found[0][0].isupper() for found in pattern.finditer(self.text))
+        return any(
+            not found[0][0].isupper() or (found.start() == 0 and not self.text[found.end() :].lstrip()[:1].isupper())
+            for found in pattern.finditer(self.text)
+        )
 
     @property
     def other_value(self) -> bool:

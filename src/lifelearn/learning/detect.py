@@ -221,6 +221,12 @@ _CAPITAL = r"(?:[^\W\d_a-z][\w'&-]*)"
 _NAMED = re.compile(
     rf"{_CAPITAL}(?:\s+(?:(?:of|de|von|van|the|and|da|del|la|le|do|dos|di|du|des|der|y)\s+){{0,2}}{_CAPITAL}|\s+\d+\b)*"
 )
+# What belongs to a name after a comma: "Arthur Wellesley, 1st Duke of Wellington", "Sammy Davis, Jr."
+_TITLE = (
+    r"(?:\d+(?:st|nd|rd|th) )?(?:Duke|Duchess|Earl|Count|Countess|Baron|Baroness|Baronet|Viscount|Marquess|Marquis"
+    r"|Prince|Princess|Lord|Lady|King|Queen|Bishop|Archbishop|Jr|Sr|Inc|Ltd|LLC|PLC|PhD|MD)\b"
+)
+_TITLED = re.compile(rf"{_NAMED.pattern}(?:, {_TITLE}(?: of {_NAMED.pattern})?)?")
 _PLACE = re.compile(rf"{_NAMED.pattern}(?:, (?:{_NAMED.pattern})){{1,2}}(?=[.!\s]*$)")  # "Lyon, France" at the end
 
 
@@ -299,7 +305,8 @@ def _readings(question: str, wrong: str, right: str, denied: str) -> list[list[s
         return [found["value"] for found in pattern.finditer(right)]
 
     numbers = [found[0] for found in _NUMBER.finditer(right)]
-    names = [name for name in _NAMED.findall(right) if _is_name(name, right)]
+    bare = re.sub(r"\b(?:It|That|This|He|She)'s ", "", right)  # "It's Jonas Marr": a name without its first word
+    names = [name for name in _TITLED.findall(bare) if _is_name(name, bare)]
     result = [_after_last_equals(right)] if "=" in right else []
     it_is = values(_IT_IS)[:1]
     is_terse = len(content_words(right)) <= 3 and not re.search(r"\b(?:is|are|was|were)\b|'s\b", right, re.I)
