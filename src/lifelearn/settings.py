@@ -200,6 +200,13 @@ class Settings(BaseSettings):
         "again where the corrected question itself still fails. Default chosen for lessons of about a minute on two "
         "CPU cores.",
     )
+    train_rounds: int = Field(
+        2,
+        ge=1,
+        le=4,
+        description="Trainings of a lesson at most: a version that fails verification is trained again from where it is, "
+        "for 8 to 24 steps, with what failed weighing more. Verification keeps asking what training never sees.",
+    )
     train_grad_acc: int = Field(
         1,
         ge=1,
@@ -302,6 +309,7 @@ class Settings(BaseSettings):
             method=self.train_method,
             lora_rank=self.train_lora_rank,
             learning_rate=lr,
+            rounds=self.train_rounds,
             max_steps=self.train_max_steps,
             epochs=self.train_epochs,
             on_policy_steps=self.train_on_policy_steps,

@@ -20,9 +20,9 @@ from lifelearn.learning import general
 from lifelearn.learning import learn as learning
 from lifelearn.learning import verify as verification
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.learn import LearnError, learn, with_history
+from lifelearn.learning.learn import LearnError, learn, next_round, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.types import Correction, ModelVersion, Progress, Stage
+from lifelearn.learning.types import Check, CheckName, Correction, ModelVersion, Progress, Report, Stage
 from lifelearn.learning.version import VersionStore
 from lifelearn.learning.words import normalise
 
@@ -185,6 +185,75 @@ def test_a_version_that_fails_verification_is_a_candidate_with_its_report(tiny: 
     assert [known.number for known in store.versions()] == [1]
     assert store.active() == 0
     assert not (store.root / "work" / "c1").exists()
+
+
+def failing(*names: CheckName) -> Report:
+    every: tuple[CheckName, ...] = ("efficacy", "generalisation", "locality", "retention", "drift")
+    values = {"value": 0.0, "threshold": 1.0, "numerator": 0.0, "denominator": 1}
+    return Report(checks=tuple(Check(name=name, passed=name not in names, **values) for name in every))
+
+
+def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
+    tiny: Any, store: VersionStore, runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
+    begun: list[Path | None] = []
+    trained = learning._train
+
+    def noted(*arguments: Any) -> Any:
+        begun.append(arguments[4])
+        return trained(*arguments)
+
+    monkeypatch.setattr(learning, "_train", noted)
+    version = run(tiny, store, recipe=strict)
+    assert not version.report.passed
+    assert runs.ran == [*STAGES, "_train", "verify"]
+    assert begun == [None, store.root / "work" / "c1" / "weights"]
+    assert version.training is not None
+    assert version.training.steps == len(version.training.losses) == 6  # two, and half as many again, in each round
+    once = run(tiny, VersionStore(store.root / "once"), recipe=strict.model_copy(update={"rounds": 1}))
+    assert once.training is not None
+    assert once.training.losses == version.training.losses[:3]
+    assert once.sha256 != version.sha256
+
+
+def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: VersionStore, runs: Runs) -> None:
+    strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
+    whole = run(tiny, VersionStore(store.root / "whole"), recipe=strict)
+    runs.ran.clear()
+    seen = 0
+
+    def interrupted(progress: Progress) -> None:
+        nonlocal seen
+        seen += progress.stage == "verify" and progress.step == 1
+        if seen == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny, store, recipe=strict, on_progress=interrupted)
+    runs.ran.clear()
+    assert run(tiny, store, recipe=strict).sha256 == whole.sha256
+    assert runs.ran == ["verify"]
+
+
+@pytest.mark.parametrize(
+    ("failed", "weight"),
+    [
+        (["efficacy"], 0.5),
+        (["efficacy", "generalisation"], 0.5),
+        (["locality"], 2.0),
+        (["retention", "drift"], 2.0),
+        (["generalisation", "locality"], 1.0),
+    ],
+)
+def test_what_failed_weighs_more_in_the_next_round(failed: list[CheckName], weight: float) -> None:
+    recipe = Recipe()
+    following = next_round(recipe, failing(*failed), 1)
+    assert following.replay_weight == recipe.replay_weight * weight
+    assert following.learning_rate < recipe.learning_rate
+    assert following.max_steps < recipe.max_steps
+    assert following.seed != recipe.seed
+    assert following.thresholds == recipe.thresholds
 
 
 def test_the_same_seed_gives_the_same_version(tiny: Any, tmp_path: Path) -> None:

@@ -68,6 +68,15 @@ def test_student_parent_and_teacher(model: Any, tmp_path: Path, method: Any, tea
     tiny.use(None)
     assert torch.equal(logits(tiny.network), base)
 
+    # Another student of the same parent goes on where the first one was saved.
+    again = make_student(tiny.base, tiny.decoder, recipe, None)
+    again.load(tmp_path / "v1")
+    with again.student() as network:
+        assert torch.allclose(logits(network), changed, atol=0.1)
+    with again.parent() as network:
+        assert torch.allclose(logits(network), base, atol=0.05)
+    again.close()
+
     # A second generation starts as the first one and has it as its parent.
     child = make_student(tiny.base, tiny.decoder, recipe, tmp_path / "v1")
     with child.student() as network:

@@ -37,10 +37,10 @@ SITUATIONS = 0.3  # of the training prompts
 PROBES = 4  # wordings held back for verification, at most
 WATCH = 3  # wordings by which training stops, at most
 NEIGHBOUR_PROBES = 6
-SWAPPED = 12  # others of whom the question itself is asked
+SWAPPED = 24  # others of whom the question itself is asked
 OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
-GENERAL = 16  # everyday questions that are replayed
+GENERAL = 32  # everyday questions that are replayed
 
 _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
@@ -475,12 +475,16 @@ def other_questions(question: str, subject: Subject | None, rng: random.Random) 
 def split_neighbours(
     question: str, subject: Subject | None, swapped: Sequence[str], other: Sequence[str], rng: random.Random
 ) -> tuple[list[str], list[str]]:
-    """Neighbours to verify with, and neighbours to replay. The former name subjects that the latter don't."""
+    """Neighbours to verify with, and neighbours to replay. The former name subjects that the latter don't.
+
+    Verification asks whole questions about the same subject: what breaks at "Acme league?" troubles nobody.
+    """
     if subject is None:
         everyday = rng.sample(distinct(general.EVERYDAY, but=(question,)), 18)
         return everyday[:4], everyday[4:]
     near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
-    probes = [*near[:1], *swapped[:1], *other[:3]][:NEIGHBOUR_PROBES]
+    whole = [text for text in other if not normalise(text).startswith(normalise(subject.name))]
+    probes = [*near[:1], *swapped[:1], *whole[:3]][:NEIGHBOUR_PROBES]
     return probes, distinct([*swapped, *other], but=probes)
 
 

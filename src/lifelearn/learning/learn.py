@@ -37,6 +37,7 @@ from lifelearn.learning.types import (
     Progress,
     Report,
     Row,
+    Stage,
     Training,
     Value,
     no_progress,
@@ -49,6 +50,9 @@ RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at mo
 RETAINED_TIMES = 3  # the question itself is among them so often, as the corrected one is among the facts
 RETAINED_WATCH = 24  # of them that training watches, at most
 WATCHED_WORDS = 14  # in which their answer stands: about as far as training listens to a watch probe
+LESS, MORE = 0.5, 2.0  # the weight of replay in a second round
+SLOWER = 0.5  # its learning rate's share of the first's
+ROUND_STEPS = 8  # its least steps; twice as many at most
 TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
 
 V = TypeVar("V", bound=Value)
@@ -62,6 +66,12 @@ class Step(Protocol):
     """Runs a stage, or gives its result if it was run before."""
 
     def __call__(self, name: str, kind: type[V], stage: Callable[[], V]) -> V: ...
+
+
+class Timed(Protocol):
+    """Runs a stage as a step of that name, and counts its seconds."""
+
+    def __call__(self, stage: Stage, name: str, kind: type[V], run: Callable[[], V]) -> V: ...
 
 
 class Demonstrations(Value):
@@ -126,7 +136,7 @@ def learn(
     writer = expert or model
     seconds: dict[str, float] = {}
 
-    def timed(stage: str, name: str, kind: type[V], run: Callable[[], V]) -> V:
+    def timed(stage: Stage, name: str, kind: type[V], run: Callable[[], V]) -> V:
         on_progress(Progress(stage=stage))
         started = time.monotonic()
         result = step(name, kind, run)
@@ -169,25 +179,8 @@ def learn(
             Lesson,
             lambda: with_history(merged(lessons), store, parent, model, recipe, on_progress),
         )
-        weights = work / "weights"
-        training = timed(
-            "train",
-            "train",
-            Training,
-            lambda: _train(model, lesson, recipe, parent_weights, weights, on_progress),
-        )
-        report = timed(
-            "verify",
-            "verify",
-            Report,
-            lambda: verify(
-                model,
-                lesson.probes,
-                parent_weights=parent_weights,
-                weights=weights,
-                thresholds=recipe.thresholds,
-                on_progress=on_progress,
-            ),
+        weights, training, report = _trained_and_verified(
+            model, lesson, recipe, parent_weights, work, timed, on_progress
         )
         on_progress(Progress(stage="version", loss=training.losses[-1] if training.losses else None))
 
@@ -287,18 +280,84 @@ def with_history(
     return lesson.model_copy(update={"rows": rows, "watch": watched, "probes": (*lesson.probes, *probes)})
 
 
+def _trained_and_verified(
+    model: TrainableModel,
+    lesson: Lesson,
+    recipe: Recipe,
+    parent_weights: Path | None,
+    work: Path,
+    timed: Timed,
+    on_progress: OnProgress,
+) -> tuple[Path, Training, Report]:
+    """The weights of the last round, all rounds' training, and the last report."""
+    begun: Path | None = None
+    training, report, again = Training(), Report(checks=()), recipe
+    for number in range(1, recipe.rounds + 1):
+        weights = round_weights(work, number)
+
+        def run(weights: Path = weights, begun: Path | None = begun, again: Recipe = again) -> Training:
+            return _train(model, lesson, again, parent_weights, begun, weights, on_progress)
+
+        def check(weights: Path = weights) -> Report:
+            return verify(
+                model,
+                lesson.probes,
+                parent_weights=parent_weights,
+                weights=weights,
+                thresholds=recipe.thresholds,
+                on_progress=on_progress,
+            )
+
+        suffix = "" if number == 1 else f"-{number}"
+        training = training.followed_by(timed("train", f"train{suffix}", Training, run))
+        report = timed("verify", f"verify{suffix}", Report, check)
+        if report.passed:
+            break
+        begun, again = weights, next_round(recipe, report, number)
+    return weights, training, report
+
+
+def round_weights(work: Path, number: int) -> Path:
+    """Where a round of training leaves its weights."""
+    return work / ("weights" if number == 1 else f"weights-{number}")
+
+
+def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
+    """The recipe of one more round for a version that failed: fewer and smaller steps, what failed weighs more.
+
+    Where only the fact is not there, replay holds less; where only something else broke, it holds more.
+    """
+    failed = {check.name for check in report.failed}
+    missing = bool(failed & {"efficacy", "generalisation"})
+    broken = bool(failed & {"locality", "retention", "drift"})
+    weight = 1.0 if missing == broken else LESS if missing else MORE
+    return recipe.model_copy(
+        update={
+            "replay_weight": recipe.replay_weight * weight,
+            "learning_rate": recipe.learning_rate * SLOWER,
+            "min_steps": min(recipe.min_steps, ROUND_STEPS),
+            "max_steps": min(recipe.max_steps, 2 * ROUND_STEPS),
+            "seed": recipe.seed + number,
+        }
+    )
+
+
 def _train(
     model: TrainableModel,
     lesson: Lesson,
     recipe: Recipe,
     parent_weights: Path | None,
+    begun: Path | None,
     weights: Path,
     on_progress: OnProgress,
 ) -> Training:
+    """Trains from `begun`, weights of an earlier round, or else from the parent; into `weights`."""
     shutil.rmtree(weights, ignore_errors=True)
     model.use(None)  # the student brings its own adapters
     student = make_student(model.base, model.decoder, recipe, parent_weights)
     try:
+        if begun is not None:
+            student.load(begun)
         training = train(student, model.codec, lesson, recipe, on_progress)
         student.save(weights)
     finally:

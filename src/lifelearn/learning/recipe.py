@@ -28,6 +28,8 @@ class Recipe(Value):
     method, lora_rank: LoRA on all linear layers (alpha = 2 · rank), or full fine-tuning of float32 masters.
     adapted_layers: the share of layers, counted from the last, that carry adapters. Fewer lost nothing of what is
         learned and lowered drift; those below are computed once a row instead of at each step.
+    rounds: trainings at most. A version that fails verification is trained once more, from where it is, with what
+        failed weighing more (learn.py); verification asks the same probes, which training never sees.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
     max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; half as many steps again where
         the corrected question itself still fails. `min_steps` before the first early stop.
@@ -49,6 +51,7 @@ class Recipe(Value):
     method: Literal["lora", "full"] = "lora"
     lora_rank: int = 16
     adapted_layers: float = 1 / 2
+    rounds: int = 2
     learning_rate: float = 3e-3
     warmup_steps: int = 2
     max_steps: int = 28
@@ -64,7 +67,7 @@ class Recipe(Value):
     facts_per_step: int = 8
     replay_per_step: int = 10
     retained_per_step: int = 8
-    replay_weight: float = 0.6
+    replay_weight: float = 0.5
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5

@@ -91,6 +91,10 @@ class Student(Protocol):
         """Writes the student's weights into `folder`; the path of the weights file."""
         ...
 
+    def load(self, folder: Path) -> None:
+        """Goes on from the weights that a student of the same parent saved; parent and teacher stay as they are."""
+        ...
+
     def close(self) -> None:
         """Takes the student away; the base model is as before."""
         ...
@@ -136,6 +140,9 @@ class AdapterStudent(Student):
         folder.mkdir(parents=True, exist_ok=True)
         self._student.save(folder)
         return folder / ADAPTER_WEIGHTS
+
+    def load(self, folder: Path) -> None:
+        self._student.fill(read_state(folder))
 
     def close(self) -> None:
         pass
@@ -223,6 +230,9 @@ class PeftStudent(Student):
         config.save_pretrained(str(folder))
         return folder / ADAPTER_WEIGHTS
 
+    def load(self, folder: Path) -> None:
+        set_peft_model_state_dict(self._model, read_state(folder), adapter_name="student")
+
     def close(self) -> None:
         for name in self._names:
             self._model.delete_adapter(name)
@@ -294,6 +304,9 @@ class FullStudent(Student):
         folder.mkdir(parents=True, exist_ok=True)
         save_file({name: tensor.contiguous() for name, tensor in self.weights()}, str(folder / FULL_WEIGHTS))
         return folder / FULL_WEIGHTS
+
+    def load(self, folder: Path) -> None:
+        load_full(self._student, folder)
 
     def weights(self) -> Iterator[tuple[str, Tensor]]:
         """All of them by their names, in the parent's number type."""

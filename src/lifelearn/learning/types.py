@@ -164,16 +164,26 @@ class Report(Value):
 
 
 class Training(Value):
-    """What a training run did.
+    """What a training run, or several in a row, did.
 
     losses: each step's mean divergence on fact rows, nats per token; watch_*: the training-side probes at the end.
     """
 
-    steps: int
-    losses: tuple[float, ...]
-    watch_passed: int
-    watch_total: int
-    completion_tokens: int
+    steps: int = 0
+    losses: tuple[float, ...] = ()
+    watch_passed: int = 0
+    watch_total: int = 0
+    completion_tokens: int = 0
+
+    def followed_by(self, later: Training) -> Training:
+        """Both as one."""
+        return later.model_copy(
+            update={
+                "steps": self.steps + later.steps,
+                "losses": (*self.losses, *later.losses),
+                "completion_tokens": self.completion_tokens + later.completion_tokens,
+            }
+        )
 
 
 class ModelVersion(Value):

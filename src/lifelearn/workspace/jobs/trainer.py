@@ -146,8 +146,12 @@ class _Steps:
         made = self._order.work / "store" / "versions" / f"{self._order.number:04d}" / "manifest.json"
         if name == "version":
             return made.exists()
-        if name in ("train", "verify"):
-            return made.exists() or any((self._order.work / "stages" / "weights").glob("*.safetensors"))
+        stage, _, number = name.partition("-")
+        if stage in ("train", "verify"):
+            from lifelearn.learning.learn import round_weights
+
+            weights = round_weights(self._order.work / "stages", int(number or 1))
+            return made.exists() or any(weights.glob("*.safetensors"))
         return True
 
 
