@@ -204,7 +204,7 @@ class Settings(BaseSettings):
         2,
         ge=1,
         le=4,
-        description="Trainings of a lesson at most: a version that fails verification is trained again from where it is, "
+        description="Trainings a lesson at most: a version that fails verification is trained again from where it is, "
         "for 8 to 24 steps, with what failed weighing more. Verification keeps asking what training never sees.",
     )
     train_grad_acc: int = Field(

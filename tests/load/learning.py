@@ -1,5 +1,5 @@
-"""Chat while a lesson trains, with the real default model: seconds from teaching to the live version, and meanwhile the
-time to the first token and of pages. Loopback only.
+"""Learning in the workspace, with the real default model: seconds from teaching to the live version with nothing else
+going on, beside those of the demo; and the time to the first token and of pages while a lesson trains. Loopback only.
 
     python tests/load/learning.py [--json FILE]
 """
@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from sqlalchemy import select
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
-from run import fill, memory_mib, wait  # noqa: E402
+from run import PER_ORGANIZATION, fill, memory_mib, wait  # noqa: E402
 
 from lifelearn.terminal.facts import FACTS  # noqa: E402
 from lifelearn.workspace.chats.tables import Message  # noqa: E402
@@ -46,7 +47,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="lifelearn-learning-"))
     url = f"sqlite:///{folder}/learning.db"
     database = Database(url)
-    person = fill(database, 1)[0]
+    person, *_, other = fill(database, PER_ORGANIZATION + 1)
     secret = secrets.token_urlsafe(48)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -72,12 +73,15 @@ def main() -> None:
             )
             while client.get("/readyz").json()["model"] != "ready":
                 time.sleep(0.2)
+            quiet = learned_quietly(database, uuid.UUID(other["organization"]))
             figures = measure(client, database, person["organization"])
             figures["web_process_mib"] = memory_mib(server.pid)
         finally:
             server.terminate()
             server.wait(30)
     database.close()
+    demo = seconds_of_demo(folder)
+    figures |= {"quiet_seconds": round(quiet, 1), "demo_seconds": demo, "quiet_vs_demo": round(quiet / demo, 2)}
     if options.keep and (made := list((folder / "models").glob("organizations/*/versions/*"))):
         shutil.rmtree(options.keep, ignore_errors=True)
         shutil.copytree(made[0], options.keep)
@@ -87,12 +91,43 @@ def main() -> None:
         options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
-def measure(client: httpx2.Client, database: Database, organization: str) -> dict[str, Any]:
+def learned_quietly(database: Database, organization: uuid.UUID) -> float:
+    """Seconds from teaching the demo's fact to its live version."""
+    began = time.monotonic()
+    teach(database, organization)
+    while states(database, organization)[0] in ("queued", "learning"):
+        time.sleep(0.1)
+    assert states(database, organization) == ["learned"]
+    return time.monotonic() - began
+
+
+def seconds_of_demo(folder: Path) -> float:
+    """Of the same fact, from the correction to the live version."""
+    command = [
+        sys.executable,
+        "-m",
+        "lifelearn",
+        "demo",
+        "--data",
+        str(folder / "demo"),
+        "--json",
+        str(folder / "demo.json"),
+    ]
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL)
+    seconds: float = json.loads((folder / "demo.json").read_text())["seconds"]["correction_to_result"]
+    return seconds
+
+
+def teach(database: Database, organization: uuid.UUID) -> None:
     fact = FACTS["leave"]
-    queue = LearningQueue(database)
+    with closing(LearningQueue(database)) as queue:
+        taught(database, queue, organization, fact.question, "25 days", fact.correction.partition(". ")[2])
+
+
+def measure(client: httpx2.Client, database: Database, organization: str) -> dict[str, Any]:
     before = [first_token(client, database, organization, n) for n in range(5)]
     began = time.monotonic()
-    taught(database, queue, uuid.UUID(organization), fact.question, "25 days", fact.correction.partition(". ")[2])
+    teach(database, uuid.UUID(organization))
     pages: list[float] = []
     firsts: list[float] = []
     ended = threading.Event()
@@ -106,17 +141,16 @@ def measure(client: httpx2.Client, database: Database, organization: str) -> dic
     looking = threading.Thread(target=look)
     looking.start()
     n = 100
-    while states(database)[0] in ("queued", "learning"):
+    while states(database, uuid.UUID(organization))[0] in ("queued", "learning"):
         firsts.append(first_token(client, database, organization, n))
         n += 1
         time.sleep(3)  # a member may send thirty messages a minute
     seconds = time.monotonic() - began
     ended.set()
     looking.join()
-    queue.close()
     made = versions(database, uuid.UUID(organization))
     return {
-        "state": states(database)[0],
+        "state": states(database, uuid.UUID(organization))[0],
         "seconds_to_version": round(seconds, 1),
         "seconds_of_stages": round(made[0].seconds, 1) if made else None,
         "first_token_ms_before": round(statistics.median(before) * 1000),
