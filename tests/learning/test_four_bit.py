@@ -21,9 +21,10 @@ def on_sixteen_steps(outputs: int = 48, inputs: int = 96) -> Tensor:
     return (least + levels * step).view(outputs, inputs).to(torch.bfloat16)
 
 
-def test_its_products_are_those_of_the_weight() -> None:
+@pytest.mark.parametrize("rows", [1, 4])
+def test_its_products_are_those_of_the_weight(rows: int) -> None:
     weight = on_sixteen_steps()
-    x = torch.randn(1, 96).to(torch.bfloat16)
+    x = torch.randn(rows, 96).to(torch.bfloat16)
     four_bit = FourBit.of(weight)
     assert four_bit is not None
     torch.testing.assert_close(four_bit(x).float(), x.float() @ weight.float().T, rtol=0.02, atol=0.1)
@@ -49,12 +50,20 @@ def test_equal_weights_are_one_step() -> None:
     assert four_bit(torch.ones(1, 32, dtype=torch.bfloat16)).tolist() == [[24.0] * 16]
 
 
-def test_single_rows_use_it_and_several_do_not() -> None:
+def test_few_rows_use_it_and_many_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     layer = Linear(96, 48).to(torch.bfloat16).requires_grad_(False)
     layer.weight.data = on_sixteen_steps()
     dense = Dense(("layer",), (layer,))
-    x = torch.randn(3, 96).to(torch.bfloat16)
-    assert dense.four_bit is not None
-    torch.testing.assert_close(dense(x[:1]), layer(x[:1]), rtol=0.02, atol=0.1)
-    torch.testing.assert_close(dense(x), layer(x), rtol=0.02, atol=0.02)
+    x = torch.randn(5, 96).to(torch.bfloat16)
+    torch.testing.assert_close(dense(x[:4]), layer(x[:4]), rtol=0.02, atol=0.1)
     assert dense.four_bit is dense.four_bit
+    used: list[int] = []
+
+    def noted(self: FourBit, x: Tensor) -> Tensor:
+        used.append(len(x))
+        return x.new_zeros(len(x), 48)
+
+    monkeypatch.setattr(FourBit, "__call__", noted)
+    dense(x[:4])
+    torch.testing.assert_close(dense(x), layer(x), rtol=0.02, atol=0.02)
+    assert used == [4]

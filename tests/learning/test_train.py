@@ -237,29 +237,41 @@ def test_replay_keeps_the_student_near_its_parent_elsewhere(anchored: Any) -> No
 
 
 def test_what_was_learned_before_takes_no_place_from_the_fact(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However much there is of it, and however much of it fails: each step has as many rows of each kind as the recipe
-    says."""
+    """However much there is of it, and however much fails: each step has as many rows of each kind, and gives them as
+    much weight, as the recipe says."""
+
     questions = [f"What do you know about the number {number}?" for number in range(30)]
     earlier = [replay(question).model_copy(update={"kind": "retained"}) for question in questions]
     facts = [fact(f"{QUESTION} {number}") for number in range(8)]
     watch = tuple(Probe(kind="retention", question=question, answer="unreachable 12345") for question in questions)
     seen: list[Counter[str]] = []
+    weighed: Counter[str] = Counter()
     original = training.backward
 
-    def backward(network: Any, rows: Sequence[Any], *others: Any) -> list[float]:
+    def backward(network: Any, rows: Sequence[Any], wanted: Any, weights: list[float], *others: Any) -> list[float]:
         told = [anchored.codec.decode(row.prompt) for row in rows]
-        seen.append(
-            Counter("fact" if QUESTION in text else "retained" if "number" in text else "replay" for text in told)
-        )
-        return original(network, rows, *others)
+        kinds = ["fact" if QUESTION in text else "retained" if "number" in text else "replay" for text in told]
+        seen.append(Counter(kinds))
+        for kind, weight in zip(kinds, weights, strict=True):
+            weighed[kind] += weight  # type: ignore[assignment]
+        return original(network, rows, wanted, weights, *others)
 
     monkeypatch.setattr(training, "backward", backward)
     recipe = QUICK.model_copy(
-        update={"facts_per_step": 3, "replay_per_step": 2, "retained_per_step": 4, "min_steps": 1, "max_steps": 4}
+        update={
+            "facts_per_step": 3,
+            "replay_per_step": 2,
+            "retained_per_step": 4,
+            "replay_weight": 0.5,
+            "retained_weight": 0.25,
+            "min_steps": 1,
+            "max_steps": 4,
+        }
     )
     Taught(anchored, lesson(*facts, replay("What time is it?"), replay("Who are you?"), *earlier, watch=watch), recipe)
     assert len(seen) == 6  # half as many again, since what was known fails
     assert seen == [Counter(fact=3, replay=2, retained=4)] * 6
+    assert dict(weighed) == pytest.approx({"fact": 6, "replay": 3, "retained": 1.5})
 
 
 def test_training_stops_once_the_watch_probes_hold(anchored: Any) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import Linear, Parameter, functional
 from transformers import PreTrainedModel
 
-from lifelearn.learning.four_bit import FourBit
+from lifelearn.learning.four_bit import ROWS, FourBit
 from lifelearn.learning.packing import chunks
 
 FAMILIES = frozenset(("llama", "mistral", "qwen2", "qwen3"))
@@ -70,7 +70,7 @@ class Dense:
 
     def forward(self, x: Tensor) -> Tensor:
         """Without a gradient."""
-        if len(x) == 1 and (four_bit := self.four_bit) is not None:
+        if len(x) <= ROWS and (four_bit := self.four_bit) is not None:
             y = four_bit(x)
             return y if self.bias is None else y.add_(self.bias)
         if self._packed is None:
@@ -80,7 +80,7 @@ class Dense:
 
     @property
     def four_bit(self) -> FourBit | None:
-        """The weight in four bits where it loses nothing by that; made when a single row first asks for it."""
+        """The weight in four bits where it loses nothing by that; made when a few rows first ask for it."""
         if self._four_bit is False:
             with torch.inference_mode(False):
                 self._four_bit = FourBit.of(self.weight)

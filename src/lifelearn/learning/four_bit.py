@@ -1,4 +1,4 @@
-"""Four bits a weight for the products of a single row, which take as long as reading the weights does.
+"""Four bits a weight for the products of a few rows, which take as long as reading the weights does.
 
 Only for weights that have these four bits already: models are often handed round with 32 neighbouring weights on 16
 even steps (GGUF's Q4_1, as the bundled one), and stay so when they are unpacked. Nothing is rounded away that was not
@@ -12,12 +12,13 @@ from torch import Tensor
 
 GROUP = 32  # weights of a row that share a least value and a step
 STEPS = 15
+ROWS = 4  # that the kernel takes at once; with more it is no faster than bfloat16
 EXACT = 2.0**-7  # of the largest of a group: bfloat16 rounded its ends, and what is between, by up to half of that
 UNPACK_ROWS = 512  # at a time, so that the float32 copy stays small
 
 
 class FourBit:
-    """A weight [O, I], packed: y = x Wᵀ for x [1, I] in bfloat16, by torch's own kernel."""
+    """A weight [O, I], packed: y = x Wᵀ for x [N, I] in bfloat16, by torch's own kernel."""
 
     def __init__(self, packed: Tensor, scales: Tensor) -> None:
         self._packed, self._scales = packed, scales  # scales [I / GROUP, O, 2]: step, and the value of level 8
@@ -48,6 +49,6 @@ class FourBit:
             return None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """x: [1, I]; gives [1, O]."""
+        """x: [N, I]; gives [N, O]."""
         y: Tensor = torch.ops.aten._weight_int4pack_mm_for_cpu(x, self._packed, GROUP, self._scales)
         return y

@@ -334,6 +334,7 @@ def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
     return recipe.model_copy(
         update={
             "replay_weight": recipe.replay_weight * weight,
+            "retained_weight": recipe.retained_weight * weight,
             "learning_rate": recipe.learning_rate * SLOWER,
             "min_steps": min(recipe.min_steps, ROUND_STEPS),
             "max_steps": min(recipe.max_steps, 2 * ROUND_STEPS),

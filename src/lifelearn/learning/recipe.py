@@ -41,7 +41,8 @@ class Recipe(Value):
     check_every: steps from one asking of the watch probes to the next, from `min_steps` on.
     rollout_temperature, rollout_tokens: of the student's own rollouts.
     facts_per_step, replay_per_step, retained_per_step: rows in one step, the last ones of what was learned before.
-    replay_weight: of the mean losses of the replay and of the retained rows, each beside that of the facts.
+    replay_weight, retained_weight: of the mean losses of the replay and of the retained rows, beside that of the facts.
+        A long history that weighs as much as the rest of replay keeps the new fact out (docs/LOG.md).
     divergence, js_beta, top_k, skip_tokens: see loss.py.
     teacher: "frozen" (the parent, its targets computed once) or "ema" (moves by ema_rate per step).
     training_prompts: wordings of the question to train on. demonstrations: an expert's answers per prompt.
@@ -68,6 +69,7 @@ class Recipe(Value):
     replay_per_step: int = 10
     retained_per_step: int = 8
     replay_weight: float = 0.5
+    retained_weight: float = 0.3
     grad_clip: float = 1.0
     divergence: Divergence = "forward"
     js_beta: float = 0.5

@@ -108,10 +108,13 @@ def train(
         optimizer.zero_grad()
         weights = [1 / len(rows)] * len(rows)
         drawn, drawn_wanted = list(rows), list(wanted)
-        for pool, count in ((replay, recipe.replay_per_step), (retained, recipe.retained_per_step)):
+        for pool, count, weight in (
+            (replay, recipe.replay_per_step, recipe.replay_weight),
+            (retained, recipe.retained_per_step, recipe.retained_weight),
+        ):
             kept, kept_wanted = pool.draw(count)
             drawn, drawn_wanted = [*drawn, *kept], [*drawn_wanted, *kept_wanted]
-            weights += [recipe.replay_weight / max(len(kept), 1)] * len(kept)
+            weights += [weight / max(len(kept), 1)] * len(kept)
         with student.student() as network:
             skips = [0 if row.replay else recipe.skip_tokens for row in drawn]
             divergences = backward(network, drawn, drawn_wanted, weights, objective, skips)
