@@ -11,6 +11,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -294,25 +295,23 @@ def _trained_and_verified(
     training, report, again = Training(), Report(checks=()), recipe
     for number in range(1, recipe.rounds + 1):
         weights = round_weights(work, number)
-
-        def run(weights: Path = weights, begun: Path | None = begun, again: Recipe = again) -> Training:
-            return _train(model, lesson, again, parent_weights, begun, weights, on_progress)
-
-        def check(weights: Path = weights) -> Report:
-            return verify(
-                model,
-                lesson.probes,
-                parent_weights=parent_weights,
-                weights=weights,
-                thresholds=recipe.thresholds,
-                on_progress=on_progress,
-            )
-
         suffix = "" if number == 1 else f"-{number}"
+        run = partial(_train, model, lesson, again, parent_weights, begun, weights, on_progress)
         training = training.followed_by(timed("train", f"train{suffix}", Training, run))
+        check = partial(
+            verify,
+            model,
+            lesson.probes,
+            parent_weights=parent_weights,
+            weights=weights,
+            thresholds=recipe.thresholds,
+            on_progress=on_progress,
+        )
         report = timed("verify", f"verify{suffix}", Report, check)
-        if report.passed:
+        if report.passed or number == recipe.rounds:
             break
+        failed = " and ".join(check.name for check in report.failed)
+        on_progress(Progress(stage="verify", message=f"not passed: {failed}; training goes on"))
         begun, again = weights, next_round(recipe, report, number)
     return weights, training, report
 
