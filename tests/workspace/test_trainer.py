@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,3 +26,16 @@ def test_a_round_counts_as_run_only_if_its_own_weights_are_there(tmp_path: Path,
     is_left = name.replace("train", "weights") == other
     assert steps(name, Training, lambda: again) == (recorded if is_left else again)
     assert said == [Said(stage=name)]
+
+
+def test_a_trainer_of_scripted_models_does_without_torch(tmp_path: Path) -> None:
+    """It starts in a moment then, also on a busy machine."""
+    program = (
+        "import sys; from lifelearn.workspace.jobs import scripted, trainer; "
+        "from lifelearn.workspace.jobs.orders import Order; from pathlib import Path; "
+        f"order = Order(corrections=(), number=1, parent=0, lineage={{}}, work=Path({str(tmp_path)!r})); "
+        "trainer._Steps(order, print, input)._is_left('train-2'); "
+        "print([name for name in sys.modules if name.partition('.')[0] in ('torch', 'transformers')])"
+    )
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -44,7 +44,7 @@ from lifelearn.learning.types import (
     no_progress,
 )
 from lifelearn.learning.verify import verify
-from lifelearn.learning.version import VersionStore, replace_file
+from lifelearn.learning.version import VersionStore, replace_file, round_weights
 from lifelearn.learning.words import normalise
 
 RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at most
@@ -314,11 +314,6 @@ def _trained_and_verified(
         on_progress(Progress(stage="verify", message=f"not passed: {failed}; training goes on"))
         begun, again = weights, next_round(recipe, report, number)
     return weights, training, report
-
-
-def round_weights(work: Path, number: int) -> Path:
-    """Where a round of training leaves its weights."""
-    return work / ("weights" if number == 1 else f"weights-{number}")
 
 
 def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:

@@ -160,6 +160,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def round_weights(work: Path, number: int) -> Path:
+    """Where a round of training leaves its weights, in the folder of its job, before they are a version's."""
+    return work / ("weights" if number == 1 else f"weights-{number}")
+
+
 def replace_file(path: Path, text: str) -> None:
     """Writes a small file so that it holds the old text or the new one, never a part, even after a power cut."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -190,6 +190,7 @@ def _made(bench: Bench, held: Claim, plan: Plan, work: Path) -> list[Made]:
     """The versions of a plan, published. They begin to count when they are settled."""
     made: list[Made] = []
     trainer: Trainer | None = None
+    recorded: dict[str, str] = {}  # a trainer that is started again asks for stages anew, which are no new steps
     tries = 0
     try:
         for round_ in plan.rounds:
@@ -198,7 +199,7 @@ def _made(bench: Bench, held: Claim, plan: Plan, work: Path) -> list[Made]:
             while True:
                 try:
                     trainer = trainer or Trainer(bench.settings)
-                    made.append(_learned(bench, held, round_, made, trainer, work))
+                    made.append(_learned(bench, held, round_, made, trainer, work, recorded))
                     break
                 except TrainingError as error:
                     tries += 1
@@ -214,12 +215,28 @@ def _made(bench: Bench, held: Claim, plan: Plan, work: Path) -> list[Made]:
     return made
 
 
-def _learned(bench: Bench, held: Claim, round_: Round, before: list[Made], trainer: Trainer, work: Path) -> Made:
+def _learned(
+    bench: Bench,
+    held: Claim,
+    round_: Round,
+    before: list[Made],
+    trainer: Trainer,
+    work: Path,
+    recorded: dict[str, str],
+) -> Made:
+    """One version. recorded: results of stages of this job, by name; those that come of this are added.
+
+    Where a trainer dies between two stages, nothing is recorded of its death. So a stage is one step, whichever trainer
+    asks for it: else a worker that takes the job over, whose trainer lives, would meet steps that it does not expect.
+    """
     order = _patiently(lambda: _order(bench, held, round_, before, work))
     progress = _Progress(bench, held)
 
     def record(name: str, run: Callable[[], str]) -> str:
-        return str(_step(f"{name}:{round_.number}", run))
+        name = f"{name}:{round_.number}"
+        if name not in recorded:
+            recorded[name] = str(_step(name, run))
+        return recorded[name]
 
     version, folder = trainer.learn(order, record, progress)
     if version.number != order.number:  # its manifest would name another than its row, and its line could not go on

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion, Progress, Value
-from lifelearn.learning.version import VersionError, VersionStore, replace_file
+from lifelearn.learning.version import VersionError, VersionStore, replace_file, round_weights
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.children import inbox, own_output, sender
@@ -148,8 +148,6 @@ class _Steps:
             return made.exists()
         stage, _, number = name.partition("-")
         if stage in ("train", "verify"):
-            from lifelearn.learning.learn import round_weights
-
             weights = round_weights(self._order.work / "stages", int(number or 1))
             return made.exists() or any(weights.glob("*.safetensors"))
         return True
