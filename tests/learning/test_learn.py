@@ -22,7 +22,17 @@ from lifelearn.learning import verify as verification
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.learn import LearnError, learn, next_round, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.types import Check, CheckName, Correction, ModelVersion, Progress, Report, Stage
+from lifelearn.learning.types import (
+    Check,
+    CheckName,
+    Correction,
+    Message,
+    ModelVersion,
+    Progress,
+    Report,
+    Row,
+    Stage,
+)
 from lifelearn.learning.version import VersionStore
 from lifelearn.learning.words import normalise
 
@@ -409,6 +419,28 @@ def test_what_the_parent_still_knows_is_replayed_wholly(grown: VersionStore) -> 
     assert all(row.completions[0].endswith("is in Lyon.") for row in added)
     watched = [(probe.kind, probe.question, probe.answer) for probe in lesson.watch]
     assert watched == [("retention", "Where is Norvik based?", "Lyon")]
+
+
+def test_a_neighbour_that_has_its_answer_from_an_earlier_correction_keeps_it(grown: VersionStore) -> None:
+    """The base, to which replay holds the others, would take it back."""
+
+    def row(question: str, answer: str) -> Row:
+        asked = (Message(role="user", content=question),)
+        return Row(kind="replay", prompt=asked, teacher_prompt=asked, completions=(answer, "a leak"))
+
+    fresh = grown.lesson(1).model_copy(
+        update={
+            "corrections": (correction(2, "Who founded Norvik?", "Ida Berg"),),
+            "rows": (
+                *grown.lesson(1).rows[:1],
+                row("Which city is Norvik in?", "Norvik is in Lyon."),
+                row("Where is Acme?", "Acme is in Oslo."),
+            ),
+        }
+    )
+    lesson = with_history(fresh, grown, 1, ScriptedChatModel(lambda conversation: "It is in Lyon."), QUICK)
+    kinds = {each.prompt[-1].content: each.kind for each in lesson.rows}
+    assert (kinds["Which city is Norvik in?"], kinds["Where is Acme?"]) == ("retained", "replay")
 
 
 def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: VersionStore) -> None:

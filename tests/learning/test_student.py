@@ -84,6 +84,8 @@ def test_student_parent_and_teacher(model: Any, tmp_path: Path, method: Any, tea
     nudge(child)
     with child.parent() as network:
         assert torch.allclose(logits(network), changed, atol=0.1)
+    with child.base() as network:
+        assert torch.allclose(logits(network), base, atol=0.05)
     child.close()
     assert torch.equal(logits(tiny.network), base)
 

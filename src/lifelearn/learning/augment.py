@@ -38,9 +38,9 @@ PROBES = 4  # wordings held back for verification, at most
 WATCH = 3  # wordings by which training stops, at most
 NEIGHBOUR_PROBES = 6
 SWAPPED = 24  # others of whom the question itself is asked
-OTHER_QUESTIONS = 24  # about the same subject
+OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
-GENERAL = 24  # everyday questions that are replayed
+GENERAL = 32  # everyday questions that are replayed
 
 _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905

@@ -237,7 +237,8 @@ def with_history(
 
     What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say;
     and training watches it: one that is held weakly would else be lost in each lesson that follows, and stop them all.
-    What it has lost is taught again, with rows of the lesson that it came from.
+    What it has lost is taught again, with rows of the lesson that it came from. A neighbour whose answer comes from an
+    earlier correction is held to the parent, too: the base, to which replay holds the others, does not know it.
     """
     replaced = {normalise(correction.question) for correction in lesson.corrections}
     earlier: dict[str, tuple[Correction, list[Row]]] = {}  # by question, the latest
@@ -277,8 +278,17 @@ def with_history(
         kind="retained",
     )
     probes = [Probe(kind="retention", question=each.question, answer=each.answer) for each, _ in earlier.values()]
-    rows, watched = (*lesson.rows, *again, *kept), (*lesson.watch, *watch[:RETAINED_WATCH])
-    return lesson.model_copy(update={"rows": rows, "watch": watched, "probes": (*lesson.probes, *probes)})
+    taught = [correction.answer for correction, _ in known]
+    rows = [
+        row.model_copy(update={"kind": "retained"})
+        if row.kind == "replay" and any(states(answer, row.completions[0]) for answer in taught)
+        else row
+        for row in lesson.rows
+    ]
+    watched = (*lesson.watch, *watch[:RETAINED_WATCH])
+    return lesson.model_copy(
+        update={"rows": (*rows, *again, *kept), "watch": watched, "probes": (*lesson.probes, *probes)}
+    )
 
 
 def _trained_and_verified(

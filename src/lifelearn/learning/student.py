@@ -71,6 +71,10 @@ class Student(Protocol):
         """Context in which the yielded network answers as the version that the student started from."""
         ...
 
+    def base(self) -> Any:
+        """Context in which the yielded network answers as the base model, which knows no correction."""
+        ...
+
     def teacher(self) -> Any:
         """Context in which the yielded network answers as the teacher: the parent, or the student's average."""
         ...
@@ -128,6 +132,11 @@ class AdapterStudent(Student):
     def parent(self) -> Iterator[Network]:
         with torch.no_grad():
             yield DecoderNetwork(self._decoder, self._parent, self._below)
+
+    @contextmanager
+    def base(self) -> Iterator[Network]:
+        with torch.no_grad():
+            yield DecoderNetwork(self._decoder, None, self._below)
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:
@@ -209,6 +218,11 @@ class PeftStudent(Student):
             yield HubNetwork(model)
 
     @contextmanager
+    def base(self) -> Iterator[Network]:
+        with self._as(None) as model:
+            yield HubNetwork(model)
+
+    @contextmanager
     def teacher(self) -> Iterator[Network]:
         if not self.rate:
             with self.parent() as network:
@@ -268,7 +282,7 @@ class FullStudent(Student):
         self, model: PreTrainedModel, recipe: Recipe, parent_weights: Path | None, numbers: Numbers = Numbers()
     ) -> None:
         self._numbers = numbers
-        self._parent = model
+        self._base = self._parent = model
         if parent_weights is not None:
             self._parent = copy.deepcopy(model)
             load_full(self._parent, parent_weights)
@@ -294,6 +308,11 @@ class FullStudent(Student):
     def parent(self) -> Iterator[Network]:
         with torch.no_grad():
             yield HubNetwork(self._parent)
+
+    @contextmanager
+    def base(self) -> Iterator[Network]:
+        with torch.no_grad():
+            yield HubNetwork(self._base)
 
     @contextmanager
     def teacher(self) -> Iterator[Network]:

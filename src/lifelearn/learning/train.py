@@ -82,8 +82,9 @@ def train(
     steps = min(recipe.max_steps, math.ceil(recipe.epochs * len(facts.rows) / per_step))
     with student.teacher() as teacher:
         facts.targets = targets(teacher, facts.rows)
+    with student.base() as base:  # not the parent, or each lesson would add its drift to those before
+        replay.targets = targets(base, replay.rows)
     with student.parent() as parent:
-        replay.targets = targets(parent, replay.rows)
         retained.targets = targets(parent, retained.rows)
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
 
@@ -206,9 +207,9 @@ def strengthen(
             added["fact"] += [shown, EncodedRow(shown.prompt, shown.teacher_prompt, own, replay=False)]
     with student.teacher() as teacher:
         facts.add(added["fact"], targets(teacher, added["fact"]))
-    with student.parent() as parent:
-        for kind, pool in kept.items():
-            pool.add(added[kind], targets(parent, added[kind]))
+    for kind, pool in kept.items():
+        with student.parent() if kind == "retention" else student.base() as right:
+            pool.add(added[kind], targets(right, added[kind]))
 
 
 def encode(codec: Codec, row: Row, recipe: Recipe) -> list[EncodedRow]:
