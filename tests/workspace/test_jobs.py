@@ -7,7 +7,7 @@ import signal
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
@@ -464,4 +464,32 @@ def test_a_version_with_another_number_is_refused(
 
     bench = runs.Bench(settings, database, queue, uuid.uuid4())
     with pytest.raises(TrainingError, match="made version 2 where 1 was asked for"):
-        runs._learned(bench, held, Round((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path)
+        runs._learned(bench, held, Round((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path, {})
+
+
+def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
+    database: Database, queue: LearningQueue, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trainer that dies between two stages leaves no record of it, and a takeover must meet the same steps."""
+    acme = organization(database)
+    correction_id = taught(database, queue, acme, "Where is it?", "Lyon")
+    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    assert held is not None
+
+    class Dying:
+        def learn(self, order: Order, record: Callable[[str, Callable[[], str]], str], *_: Any) -> None:
+            assert record("lesson", lambda: "the lesson") == "the lesson"
+            raise TrainingError("It died.", again=True)
+
+    steps: list[str] = []
+
+    def step(name: str, do: Callable[[], Any]) -> Any:
+        steps.append(name)
+        return do()
+
+    monkeypatch.setattr(runs, "_step", step)
+    bench, recorded = runs.Bench(settings, database, queue, uuid.uuid4()), dict[str, str]()
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="It died"):
+            runs._learned(bench, held, Round((correction_id,), 1, 0), [], cast(Trainer, Dying()), tmp_path, recorded)
+    assert steps == ["lesson:1"]
