@@ -168,14 +168,17 @@ def _progress(say: Say) -> Callable[[Progress], None]:
 
 
 def _told(error: Exception) -> Said:
-    from lifelearn.learning.learn import LearnError
-
-    if isinstance(error, LearnError | ChatModelError | VersionError):
+    if isinstance(error, ChatModelError | VersionError):
         return Said(error=str(error))
     if isinstance(error, MemoryError):
         return Said(error="There was not enough memory to train. Lower LL_TRAIN_GRAD_ACC, or take a machine with more.")
     if isinstance(error, OSError):
         return Said(error=f"{error.strerror or error}: {error.filename or 'the work folder'}.")
+    # Not before it must be: it loads the engine, where that is not there, and takes long on a busy machine.
+    from lifelearn.learning.learn import LearnError
+
+    if isinstance(error, LearnError):
+        return Said(error=str(error))
     log.error("training broke off", exc_info=error)
     first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
     return Said(error=f"Training broke off by a fault of the program: {first}. The log says more.")
