@@ -239,7 +239,6 @@ def test_replay_keeps_the_student_near_its_parent_elsewhere(anchored: Any) -> No
 def test_what_was_learned_before_takes_no_place_from_the_fact(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """However much there is of it, and however much fails: each step has as many rows of each kind, and gives them as
     much weight, as the recipe says."""
-
     questions = [f"What do you know about the number {number}?" for number in range(30)]
     earlier = [replay(question).model_copy(update={"kind": "retained"}) for question in questions]
     facts = [fact(f"{QUESTION} {number}") for number in range(8)]

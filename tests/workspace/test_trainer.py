@@ -19,7 +19,9 @@ def test_a_round_counts_as_run_only_if_its_own_weights_are_there(tmp_path: Path,
     folder = tmp_path / "stages" / other
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").touch()
-    recorded, again = Training(steps=7), Training(steps=8)
+    recorded, again = (
+        Training(steps=steps, losses=(), watch_passed=0, watch_total=0, completion_tokens=0) for steps in (7, 8)
+    )
     said: list[Said] = []
     order = Order(corrections=(), number=1, parent=0, lineage={}, work=tmp_path)
     steps = _Steps(order, said.append, lambda: Run(known=recorded.model_dump_json()).model_dump_json())

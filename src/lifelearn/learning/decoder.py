@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,7 +55,6 @@ class Dense:
             ]
             self.bias = torch.cat(biases)
         self._packed = _packed(self.weight)
-        self._four_bit: FourBit | Literal[False] | None = False  # False: not looked for yet
 
     def __call__(self, x: Tensor, low: LowRank | None = None) -> Tensor:
         """x: [N, I]; gives [N, O]."""
@@ -78,13 +78,11 @@ class Dense:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
         return product
 
-    @property
+    @cached_property
     def four_bit(self) -> FourBit | None:
         """The weight in four bits where it loses nothing by that; made when a few rows first ask for it."""
-        if self._four_bit is False:
-            with torch.inference_mode(False):
-                self._four_bit = FourBit.of(self.weight)
-        return self._four_bit
+        with torch.inference_mode(False):
+            return FourBit.of(self.weight)
 
 
 def _packed(weight: Tensor) -> Tensor | None:

@@ -11,7 +11,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -302,12 +302,13 @@ def _trained_and_verified(
 ) -> tuple[Path, Training, Report]:
     """The weights of the last round, all rounds' training, and the last report."""
     begun: Path | None = None
-    training, report, again = Training(), Report(checks=()), recipe
-    for number in range(1, recipe.rounds + 1):
+    again, number = recipe, 1
+    trained: list[Training] = []
+    while True:
         weights = round_weights(work, number)
         suffix = "" if number == 1 else f"-{number}"
         run = partial(_train, model, lesson, again, parent_weights, begun, weights, on_progress)
-        training = training.followed_by(timed("train", f"train{suffix}", Training, run))
+        trained.append(timed("train", f"train{suffix}", Training, run))
         check = partial(
             verify,
             model,
@@ -318,12 +319,12 @@ def _trained_and_verified(
             on_progress=on_progress,
         )
         report = timed("verify", f"verify{suffix}", Report, check)
-        if report.passed or number == recipe.rounds:
-            break
-        failed = " and ".join(check.name for check in report.failed)
+        if report.passed or number >= recipe.rounds:
+            return weights, reduce(Training.followed_by, trained), report
+        failed = " and ".join(each.name for each in report.failed)
         on_progress(Progress(stage="verify", message=f"not passed: {failed}; training goes on"))
         begun, again = weights, next_round(recipe, report, number)
-    return weights, training, report
+        number += 1
 
 
 def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:

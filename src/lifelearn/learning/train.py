@@ -3,7 +3,7 @@ student moves towards the teacher's distribution over the full vocabulary, token
 
 Departures from the paper (arXiv 2601.19897), each with its numbers in docs/LOG.md: the first steps train
 on the teacher's gated rollouts, because a small student that never says the fact gets no signal from its
-own; replay rows hold the model to its parent elsewhere; training stops early once the watch probes hold,
+own; replay rows hold the model to the base elsewhere; training stops early once the watch probes hold,
 and wordings that still fail join the rows.
 Knows nothing of versions, files or users: rows in, weights changed in place.
 """
@@ -188,10 +188,11 @@ def strengthen(
     failed: Sequence[tuple[Probe, list[int]]],
     recipe: Recipe,
 ) -> None:
-    """Adds rows where a watch probe fails: the student's own wrong answer, scored by the teacher or the parent.
+    """Adds rows where a watch probe fails: the student's own wrong answer, scored by the teacher, or by who is right.
 
     That is the on-policy signal where it is needed most. What the student may never say itself, the fact in another
-    wording or one learned before, also gets the right answer. kept: by the probe's kind, where the parent is right.
+    wording or one learned before, also gets the right answer.
+    kept: by the probe's kind, where the base (neighbours) or the parent (what was learned before) is right.
     """
     prompts = {row.prompt[-1].content: row for row in lesson.rows}
     added: dict[str, list[EncodedRow]] = {"fact": [], **{kind: [] for kind in kept}}

@@ -169,11 +169,11 @@ class Training(Value):
     losses: each step's mean divergence on fact rows, nats per token; watch_*: the training-side probes at the end.
     """
 
-    steps: int = 0
-    losses: tuple[float, ...] = ()
-    watch_passed: int = 0
-    watch_total: int = 0
-    completion_tokens: int = 0
+    steps: int
+    losses: tuple[float, ...]
+    watch_passed: int
+    watch_total: int
+    completion_tokens: int
 
     def followed_by(self, later: Training) -> Training:
         """Both as one."""
