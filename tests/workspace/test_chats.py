@@ -624,7 +624,7 @@ def test_only_members_are_asked_for_in_services(workspace: Workspace, anna: Brow
     with workspace.database.write() as db:
         with pytest.raises(NotFoundError):
             service.thread_of(db, forged, thread)
-        assert service.visible_threads(db, forged) == []
+        assert service.visible_threads(db, forged) == ([], "")
         assert service.search_messages(db, forged, "Hello") == []
         with pytest.raises(InvalidError):
             service.visible_threads(db, forged, before="nonsense")

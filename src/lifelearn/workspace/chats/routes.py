@@ -42,6 +42,7 @@ from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Here, Place, is_still_here
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
+from lifelearn.workspace.paging import read_cursor
 
 router = APIRouter(prefix="/o/{organization_id}")
 
@@ -115,16 +116,14 @@ def model_state(request: Request, place: Here) -> HTMLResponse:
 @router.get("/threads")
 def listed(request: Request, place: Here, db: Db, q: Bounded = "", before: str = "") -> HTMLResponse:
     """The list at the side; as a page for who has no JavaScript."""
-    found = service.visible_threads(db, place, q, before or None, LISTED + 1)
-    threads, more = found[:LISTED], len(found) > LISTED
+    threads, following = service.visible_threads(db, place, q, before, LISTED)
     here = _THREAD.search(request.headers.get("hx-current-url", ""))
-    last = ("q", q), ("before", service.cursor_of(threads[-1]) if more else "")
     context = {
         "place": place,
         "q": q,
         "groups": _grouped(threads),
-        "continues": _age(service.cursor(before)[0]) if before else "",
-        "more": urlencode(last) if more else "",
+        "continues": _age(read_cursor(before)[0]) if before else "",
+        "more": urlencode({"q": q, "before": following}) if following else "",
         "here": here[1] if here else "",
     }
     fragment = by_htmx(request) and request.headers.get("hx-history-restore-request") != "true"

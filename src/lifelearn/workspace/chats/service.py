@@ -10,12 +10,11 @@ import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import ColumnElement, Select, exists, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, exists, func, or_, select
 from sqlalchemy import delete as deletion
 from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
@@ -30,6 +29,7 @@ from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidErr
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.paging import paged
 
 MESSAGE_CHARS = 32_000
 RIGHT_CHARS = 4_000
@@ -78,32 +78,18 @@ class Hit:
 
 
 def visible_threads(
-    db: Session, place: Place, search: str = "", before: str | None = None, limit: int = 50
-) -> list[Thread]:
-    """What the visitor sees, latest first. search: words in the title or in a message. before: see `cursor_of`."""
+    db: Session, place: Place, search: str = "", before: str = "", limit: int = 50
+) -> tuple[list[Thread], str]:
+    """What the visitor sees, latest first, and the cursor of the next page; "" for the last.
+
+    search: words in the title or in a message. before: a cursor. Raises InvalidError for what is none.
+    """
     query = _visible(place)
     for word in words_of(search):
         said = exists().where(Message.thread_id == Thread.id, contains(Message.content, word))
         query = query.where(or_(contains(Thread.title, word), said))
-    if before:
-        query = query.where(tuple_(Thread.updated_at, Thread.id) < cursor(before))
-    query = query.order_by(Thread.updated_at.desc(), Thread.id.desc()).limit(limit)
-    return list(db.scalars(query.options(joinedload(Thread.owner, innerjoin=True))))
-
-
-def cursor_of(thread: Thread) -> str:
-    """What `visible_threads` takes as `before` to go on after this thread."""
-    return f"{int(thread.updated_at.timestamp() * 1_000_000)}-{thread.id.hex}"
-
-
-def cursor(before: str) -> tuple[datetime, uuid.UUID]:
-    """When and which that was. Raises InvalidError for what is no cursor."""
-    match = re.fullmatch(r"(\d{1,17})-([0-9a-f]{32})", before)
-    if match is None:
-        raise InvalidError("This page of the list does not exist. Start at its beginning.")
-    return datetime.fromtimestamp(int(match[1]) // 1_000_000, UTC).replace(
-        microsecond=int(match[1]) % 1_000_000
-    ), uuid.UUID(match[2])
+    query = query.options(joinedload(Thread.owner, innerjoin=True))
+    return paged(db, query, Thread, before, limit, by=Thread.updated_at)
 
 
 def thread_of(db: Session, place: Place, thread_id: uuid.UUID) -> Thread:

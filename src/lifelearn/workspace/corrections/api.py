@@ -37,10 +37,8 @@ FIELDS = {"statement": "right_answer"}  # as programs know them
 def listed(place: Reads, db: Db, wanted: Annotated[CorrectionsWanted, Query()]) -> Corrections:
     """The corrections that the key's user sees, newest first: all that were taught, and the user's own."""
     only = () if wanted.state is None else (wanted.state,)
-    found = service.listed(db, place, only, wanted.search, wanted.before, wanted.limit + 1)
-    shown = found[: wanted.limit]
-    following = service.cursor_of(shown[-1]) if len(found) > len(shown) else None
-    return Corrections(items=_told(db, place, shown), next=following)
+    shown, following = service.listed(db, place, only, wanted.search, wanted.before, wanted.limit)
+    return Corrections(items=_told(db, place, shown), next=following or None)
 
 
 @api.post(

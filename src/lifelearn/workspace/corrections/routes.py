@@ -103,15 +103,14 @@ def listed(
     before: Annotated[str, Field(max_length=200)] = "",
 ) -> HTMLResponse:
     wanted = [each for each in State if each == state]
-    found = service.listed(db, place, wanted, q, before, LISTED + 1)
-    shown, more = found[:LISTED], len(found) > LISTED
-    query = {"state": state if wanted else "", "q": q, "before": service.cursor_of(shown[-1]) if more else ""}
+    shown, following = service.listed(db, place, wanted, q, before, LISTED)
+    query = {"state": state if wanted else "", "q": q, "before": following}
     context = {
         "cards": [Card(each, place, Progress(each.state), service.may(place, each)) for each in shown],
         "names": NAMES,
         "state": state,
         "q": q,
-        "more": urlencode(query) if more else "",
+        "more": urlencode(query) if following else "",
         "first": not before,
     }
     return render(request, "corrections/list.html", context)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.learning import types as learning
@@ -34,6 +34,7 @@ from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.paging import paged
 from lifelearn.workspace.versions import lines
 from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
@@ -114,29 +115,24 @@ def listed(
     search: str = "",
     before: str = "",
     limit: int = 50,
-) -> list[Correction]:
-    """What the visitor sees, newest first. search: words in question or answers. before: see `cursor_of`."""
+) -> tuple[list[Correction], str]:
+    """What the visitor sees, newest first, and the cursor of the next page; "" for the last.
+
+    search: words in question or answers. before: a cursor. Raises InvalidError for what is none.
+    """
     query = visible(place)
     if wanted := tuple(states_wanted):
         query = query.where(Correction.state.in_(wanted))
     for word in chats.words_of(search):
         columns = (Correction.question, Correction.statement, Correction.wrong)
         query = query.where(or_(*(chats.contains(column, word) for column in columns)))
-    if before:
-        query = query.where(tuple_(Correction.created_at, Correction.id) < chats.cursor(before))
-    query = query.order_by(Correction.created_at.desc(), Correction.id.desc()).limit(limit)
-    return list(db.scalars(query.options(joinedload(Correction.author))))
+    return paged(db, query.options(joinedload(Correction.author)), Correction, before, limit)
 
 
 def waiting_for_review(db: Session, place: Place, limit: int) -> list[Correction]:
     """Those that wait for an admin, the oldest first."""
     query = visible(place).where(Correction.state == State.REVIEW).order_by(Correction.created_at, Correction.id)
     return list(db.scalars(query.options(joinedload(Correction.author)).limit(limit)))
-
-
-def cursor_of(correction: Correction) -> str:
-    """What `listed` takes as `before` to go on after this one."""
-    return f"{int(correction.created_at.timestamp() * 1_000_000)}-{correction.id.hex}"
 
 
 def may(place: Place, correction: Correction, forgets: bool = False) -> frozenset[str]:

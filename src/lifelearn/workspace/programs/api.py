@@ -176,10 +176,8 @@ def audit_events(place: Administers, db: Db, wanted: Annotated[EventsWanted, Que
 @api.get("/threads", operation_id="listThreads", tags=["Chats"], responses=problems(422))
 def threads(place: Reads, db: Db, wanted: Annotated[ThreadsWanted, Query()]) -> Threads:
     """The chats that the key's user sees, latest first."""
-    found = chats.visible_threads(db, place, wanted.search, wanted.before or None, wanted.limit + 1)
-    shown = found[: wanted.limit]
-    following = chats.cursor_of(shown[-1]) if len(found) > len(shown) else None
-    return Threads(items=[ThreadTold.model_validate(each) for each in shown], next=following)
+    shown, following = chats.visible_threads(db, place, wanted.search, wanted.before, wanted.limit)
+    return Threads(items=[ThreadTold.model_validate(each) for each in shown], next=following or None)
 
 
 @api.post("/threads", operation_id="createThread", tags=["Chats"], status_code=201, responses=_posted(*BODY, 503))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import uuid
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import Field
 
 from lifelearn.workspace.database import Db
-from lifelearn.workspace.errors import InvalidError, UnavailableError
+from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads
 from lifelearn.workspace.programs.schemas import LISTED, MOST_LISTED, NEXT, Page, Taken, Told
@@ -212,12 +211,8 @@ def version(place: Reads, db: Db, number: Number) -> ReportTold:
 @api.get("/activations", operation_id="listActivations", responses=problems(422))
 def activations(place: Reads, db: Db, wanted: Annotated[Page, Query()]) -> Activations:
     """Which version was made the active one when, the latest first."""
-    before = _cursor(wanted.before) if wanted.before else None
-    found = service.activations(db, place.organization.id, before, wanted.limit + 1)
-    shown = found[: wanted.limit]
-    last = shown[-1] if len(found) > len(shown) else None
-    following = f"{last.created_at:%Y%m%d%H%M%S%f}-{last.id.hex}" if last else None
-    return Activations(items=[_activation(each) for each in shown], next=following)
+    shown, following = service.activations(db, place.organization.id, wanted.before, wanted.limit)
+    return Activations(items=[_activation(each) for each in shown], next=following or None)
 
 
 @api.post("/activations", operation_id="createActivation", status_code=201, responses=problems(*BODY, 404, 409, 503))
@@ -277,13 +272,3 @@ def _cell(cell: matrix.Cell) -> CellTold:
         answer=None if verdict is None else verdict.answer,
         asked_at=None if verdict is None else verdict.asked_at,
     )
-
-
-def _cursor(before: str) -> tuple[datetime, uuid.UUID]:
-    found = re.fullmatch(r"(\d{20})-([0-9a-f]{32})", before, re.ASCII)
-    try:
-        if found is None:
-            raise ValueError(before)
-        return datetime.strptime(found[1], "%Y%m%d%H%M%S%f").replace(tzinfo=UTC), uuid.UUID(found[2])
-    except ValueError:
-        raise InvalidError("This page of the list does not exist. Start at its beginning.") from None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, cast
 
 import structlog
 from fastapi import Request
-from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, func, select, update
 from sqlalchemy.orm import Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -25,6 +24,7 @@ from lifelearn.workspace.jobs.tables import ENDED, Job
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.paging import paged
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Activation, Reason, Version
 from lifelearn.workspace.webhooks.service import tell
@@ -238,21 +238,17 @@ def learned_of(corrections: Iterable[Mapping[str, Any]]) -> tuple[Learned, ...]:
 
 
 def activations(
-    db: Session, organization_id: uuid.UUID, before: tuple[datetime, uuid.UUID] | None = None, limit: int = 50
-) -> list[Activation]:
-    """The latest first. before: when, and which, the page before ended."""
+    db: Session, organization_id: uuid.UUID, before: str = "", limit: int = 50
+) -> tuple[list[Activation], str]:
+    """The latest first, and the cursor of the next page; "" for the last. Raises InvalidError for no cursor."""
     query = select(Activation).where(Activation.organization_id == organization_id)
-    if before is not None:
-        moment, activation_id = before
-        same = and_(Activation.created_at == moment, Activation.id < activation_id)
-        query = query.where(or_(Activation.created_at < moment, same))
-    query = query.order_by(Activation.created_at.desc(), Activation.id.desc()).limit(limit)
-    return list(db.scalars(query.options(joinedload(Activation.author))))
+    return paged(db, query.options(joinedload(Activation.author)), Activation, before, limit)
 
 
 def active_since(db: Session, organization: Organization) -> Activation | None:
     """The activation that made the active version so; None for a base that was always active."""
-    return next(iter(activations(db, organization.id, limit=1)), None)
+    latest, _ = activations(db, organization.id, limit=1)
+    return next(iter(latest), None)
 
 
 def latest_number(db: Session, organization_id: uuid.UUID) -> int:

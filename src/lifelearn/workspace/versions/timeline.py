@@ -6,22 +6,23 @@ a version came from an older one than the last. Coordinates are for templates; i
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, not_, or_, select
+from sqlalchemy import ColumnElement, not_, select
 from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.paging import cursor, older, read_cursor
 from lifelearn.workspace.versions import service
 from lifelearn.workspace.versions.service import Family, Summary, called
 from lifelearn.workspace.versions.tables import Activation, Reason, Version
 
 PAGE = 30
+GONE = "That page of the timeline does not exist. Start at the newest."
 LANE, FIRST, DOT = 16, 12, 24  # between two lanes; from the edge to the first; from the top of a row to its dot
 MOST_LANES = 8  # more are drawn one upon the other
 VERSION, CHANGE = 1, 2  # of two at the same moment, the version was made before it was activated
@@ -83,16 +84,16 @@ def page(
     db: Session, organization: Organization, family: Family, before: str = "", most: int = PAGE
 ) -> tuple[list[Entry], str]:
     """Entries, newest first, and the cursor of the next page; "" for the last, which ends with the base."""
-    cursor = _read(before) if before else None
-    older = [] if cursor is None else [_older(Version, VERSION, cursor)]
-    query = select(Version.number).where(Version.organization_id == organization.id, *older)
+    at = _read(before) if before else None
+    versions_before = [] if at is None else [_older(Version, VERSION, at)]
+    query = select(Version.number).where(Version.organization_id == organization.id, *versions_before)
     query = query.order_by(Version.created_at.desc(), Version.id.desc()).limit(most + 1)
     numbers = list(db.scalars(query))
     versions = service.summaries(db, organization, Version.number.in_(numbers), limit=most + 1)
-    earlier = [] if cursor is None else [_older(Activation, CHANGE, cursor)]
+    changes_before = [] if at is None else [_older(Activation, CHANGE, at)]
     changes = db.scalars(
         select(Activation)
-        .where(Activation.organization_id == organization.id, *earlier)
+        .where(Activation.organization_id == organization.id, *changes_before)
         .order_by(Activation.created_at.desc(), Activation.id.desc())
         .limit(most + 1)
         .options(joinedload(Activation.author))
@@ -108,9 +109,9 @@ def page(
     if not following:
         entries.append(Entry(None))
     above: Sequence[int] = ()
-    if cursor is not None:
+    if at is not None:
         newer = select(Version.number).where(
-            Version.organization_id == organization.id, not_(_older(Version, VERSION, cursor))
+            Version.organization_id == organization.id, not_(_older(Version, VERSION, at))
         )
         above = db.scalars(newer.order_by(Version.created_at.desc(), Version.id.desc())).all()
     draw(entries, family, organization.active_version, above)
@@ -189,30 +190,27 @@ def _bend(start: int, end: int) -> str:
     return f"M {start} 0 C {start} {DOT * 2 // 3}, {end} {DOT // 3}, {end} {DOT}"
 
 
-# Cursors: a moment, which kind, and which of them
+# Cursors: as of any list, and before it which kind of row
 
 
 def _older(
-    table: type[Version] | type[Activation], kind: int, cursor: tuple[datetime, int, uuid.UUID]
+    table: type[Version] | type[Activation], kind: int, at: tuple[int, datetime, uuid.UUID]
 ) -> ColumnElement[bool]:
-    moment, at, row_id = cursor
-    if kind < at:
+    at_kind, moment, row_id = at
+    if kind < at_kind:
         return table.created_at <= moment
-    if kind > at:
+    if kind > at_kind:
         return table.created_at < moment
-    return or_(table.created_at < moment, and_(table.created_at == moment, table.id < row_id))
+    return older(table.created_at, table.id, moment, row_id)
 
 
 def _cursor(key: tuple[datetime, int, uuid.UUID]) -> str:
     moment, kind, row_id = key
-    return f"{moment:%Y%m%d%H%M%S%f}-{kind}-{row_id.hex}"
+    return f"{kind}-{cursor(moment, row_id)}"
 
 
-def _read(before: str) -> tuple[datetime, int, uuid.UUID]:
-    found = re.fullmatch(r"(\d{20})-([12])-([0-9a-f]{32})", before, re.ASCII)
-    try:
-        if found is None:
-            raise ValueError(before)
-        return datetime.strptime(found[1], "%Y%m%d%H%M%S%f").replace(tzinfo=UTC), int(found[2]), uuid.UUID(found[3])
-    except ValueError:
-        raise InvalidError("That page of the timeline does not exist. Start at the newest.") from None
+def _read(before: str) -> tuple[int, datetime, uuid.UUID]:
+    kind, _, rest = before.partition("-")
+    if kind not in (str(VERSION), str(CHANGE)):
+        raise InvalidError(GONE)
+    return int(kind), *read_cursor(rest, GONE)
