@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from peft.utils import set_peft_model_state_dict
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from lifelearn.learning.adapter import Adapter
-from lifelearn.learning.decoder import Below, Decoder
+from lifelearn.learning.decoder import BATCHED, Below, Decoder, attend
 
 SIZES = {
     "vocab_size": 211, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -119,6 +120,21 @@ def test_decoding_goes_on_where_the_prompts_end(model: Any) -> None:
         token_B = logits.argmax(-1)
         rows = [[*row, int(token)] for row, token in zip(rows, token_B, strict=True)]
         logits = decoder.step(token_B, cache, adapter.layers)
+
+
+@pytest.mark.parametrize("rows", [BATCHED - 1, BATCHED, 3 * BATCHED])
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+def test_attention_of_one_token_is_the_same_for_few_and_for_many_rows(rows: int, dtype: Any, near: float) -> None:
+    generator = torch.Generator().manual_seed(rows)
+    q = torch.randn(rows, 3, 2, 16, generator=generator).to(dtype)
+    k, v = (torch.randn(rows, 3, 32, 16, generator=generator).to(dtype) for _ in range(2))
+    mask = torch.zeros(rows, 1, 1, 32, dtype=dtype)
+    for row in range(rows):
+        mask[row, ..., : row % 9] = -math.inf
+    told = attend(q, k, v, mask)
+    wanted = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double(), mask.double())
+    assert told.dtype == dtype
+    assert torch.allclose(told.double(), wanted, atol=near, rtol=near)
 
 
 def test_the_adapter_is_pefts(model: Any, tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ from lifelearn.learning.four_bit import ROWS, FourBit
 from lifelearn.learning.packing import chunks
 
 FAMILIES = frozenset(("llama", "mistral", "qwen2", "qwen3"))
-READ, GROW = 32, 64  # places of a cache that are read together, and by which it grows
+READ = 32  # a cache grows by so many places, all of which are read: shapes change seldom
+BATCHED = 12  # rows from which a decoding step's attention is faster as two batched products than as one kernel
 GROUP_TOKENS = 2048  # rows in one pass, about: bounds the memory of their activations
 TOLERANCE = 0.05  # KL to transformers' answers, nats per token; bfloat16's rounding gives 0.004 on the bundled model
 
@@ -378,6 +379,17 @@ def _backward(
     return torch.bmm(d_scores, k), torch.bmm(d_scores.transpose(1, 2), q), dv
 
 
+def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """Attention of one new token a row. q: [B, K, H/K, D]; k, v: [B, K, T, D]; mask: [B, 1, 1, T], added."""
+    rows, groups, _, size = k.shape[0], *k.shape[1:]
+    if rows < BATCHED or q.device.type != "cpu":
+        return functional.scaled_dot_product_attention(q, k, v, mask)
+    masks = mask[:, 0].repeat_interleave(groups, 0)
+    scores = torch.baddbmm(masks, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=1 / math.sqrt(size))
+    weights = scores.softmax(-1, dtype=torch.float32).to(q.dtype)
+    return torch.bmm(weights, v.flatten(0, 1)).view_as(q)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # The decoder
 
@@ -423,10 +435,10 @@ class Cache:
         self.pad_B = self.pad_B[rows]
 
     def room(self) -> int:
-        """Makes room for one more token; how many places to read: shapes change seldom, since kernels are made anew."""
+        """Makes room for one more token; how many places there are."""
         places = -(-(self.width + 1) // READ) * READ
         if places > self.keys[0].shape[2]:
-            more = (0, 0, 0, places + GROW - self.keys[0].shape[2])
+            more = (0, 0, 0, places - self.keys[0].shape[2])
             self.keys = [functional.pad(each, more) for each in self.keys]
             self.values = [functional.pad(each, more) for each in self.values]
         return places
@@ -557,7 +569,7 @@ class Decoder:
             keys[:, :, at], values[:, :, at] = k, v
             # The query heads of a key-value head stand where positions would: one small product instead of several.
             queries = q.reshape(count, self.kv_heads, -1, self.head_size)
-            y = functional.scaled_dot_product_attention(queries, keys[:, :, :total], values[:, :, :total], mask)
+            y = attend(queries, keys, values, mask)
             x = self._after_attention(block, x, y.reshape(count, -1), low)
         cache.width += 1
         return self.head(norm(x, self.final_norm, self.eps))
