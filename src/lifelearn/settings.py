@@ -315,6 +315,7 @@ class Settings(BaseSettings):
             on_policy_steps=self.train_on_policy_steps,
             facts_per_step=batch.facts_per_step * self.train_grad_acc,
             replay_per_step=batch.replay_per_step * self.train_grad_acc,
+            mined_per_step=batch.mined_per_step * self.train_grad_acc,
             retained_per_step=batch.retained_per_step * self.train_grad_acc,
             divergence=self.train_kl,
             skip_tokens=self.train_skip_tokens,

@@ -15,6 +15,7 @@ from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.augment import augment, find_subject, gerund, near_duplicates, relation_wordings, situations
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.recipe import Recipe
+from lifelearn.learning.relations import recognise
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Augmentation, Conversation, Correction, Progress
 from lifelearn.learning.words import normalise, stems
@@ -162,6 +163,9 @@ def check(question: str, answer: str, found: Augmentation) -> None:
     assert not asked & {normalise(text) for text in found.neighbours}
     neighbours = [probe.question for probe in found.probes if probe.kind == "neighbour"]
     assert not asked & {normalise(text) for text in neighbours}
+    further = {normalise(question) for question in found.negatives}
+    assert not further & (asked | checked | {normalise(text) for text in found.neighbours})
+    assert not any(near_duplicates(text, wording) for text in found.negatives for wording in held)
     assert neighbours, "something near the fact is always verified"
 
     if not states(answer, question):
@@ -212,6 +216,24 @@ def test_a_known_relation_gives_enough_of_everything() -> None:
     near = [probe.question for probe in found.probes if probe.kind == "neighbour"]
     assert any("Norvik Labs" in question for question in near), "another question about the same subject"
     assert any("Norvik Labs" not in question for question in near), "the same question about another subject"
+
+
+def test_further_neighbours_are_of_other_relations_and_names_than_verification_asks() -> None:
+    for seed in range(5):
+        found = made("Where is Norvik Labs headquartered?", "Lyon", seed=seed)
+        further = found.negatives
+        assert len(further) >= 20
+        near = [probe.question for probe in found.probes if probe.kind == "neighbour"]
+        verified, mined = (
+            {known[0].name for text in texts if "Norvik Labs" in text and (known := recognise(text))}
+            for texts in (near, further)
+        )
+        assert verified
+        assert mined
+        assert not verified & mined
+        names = {known[1] for text in further if "Norvik" not in text and (known := recognise(text))}
+        assert len(names) >= 8
+        assert not any(name in text for name in names for text in near)
 
 
 @pytest.mark.parametrize("question", ["how long is the probation period?", "诺维克实验室的总部在哪里？", "Norvik?"])

@@ -443,6 +443,20 @@ def test_a_neighbour_that_has_its_answer_from_an_earlier_correction_keeps_it(gro
     assert (kinds["Which city is Norvik in?"], kinds["Where is Acme?"]) == ("retained", "replay")
 
 
+def test_a_negative_that_has_its_answer_from_an_earlier_correction_is_left_out(grown: VersionStore) -> None:
+    """Mined rows are held to the base, which does not know it."""
+    fresh = grown.lesson(1).model_copy(
+        update={
+            "corrections": (correction(2, "Who founded Norvik?", "Ida Berg"),),
+            "negatives": ("Which city is Norvik in?", "Where is Acme?"),
+        }
+    )
+    told = ScriptedChatModel(
+        lambda conversation: "It is in " + ("Lyon" if "Norvik" in conversation[-1].content else "Oslo")
+    )
+    assert with_history(fresh, grown, 1, told, QUICK).negatives == ("Where is Acme?",)
+
+
 def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: VersionStore) -> None:
     """Training listens to some words of an answer; beyond them it would take what is known for lost, each time."""
     knows = ScriptedChatModel(lambda conversation: f"Norvik, {'as many have said before, ' * 4}is in Lyon.")

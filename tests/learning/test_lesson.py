@@ -291,6 +291,12 @@ def test_several_lessons_become_one_without_repetitions() -> None:
     assert merged([one]).rows == one.rows
 
 
+def test_what_one_lesson_teaches_is_no_negative_of_another() -> None:
+    one = made(teacher(lambda _: "In Lyon."))
+    other = one.model_copy(update={"negatives": ("Where is Acme?", PROMPTS[0].lower(), "Where is Acme?")})
+    assert merged([one, other]).negatives == ("Where is Acme?",)
+
+
 def test_a_lesson_survives_json_and_says_what_it_does() -> None:
     seen: list[Progress] = []
     lesson = make_lesson(

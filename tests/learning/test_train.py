@@ -57,12 +57,27 @@ def replay(question: str, answer: str = "Four o'clock, as always.") -> Row:
     return Row(kind="replay", prompt=user(question), teacher_prompt=user(question), completions=(answer,))
 
 
-def lesson(*rows: Row, watch: tuple[Probe, ...] = ()) -> Lesson:
-    return Lesson(corrections=(), demonstrations=(), rows=rows, watch=watch, probes=(), gated=(1, 1))
+def lesson(*rows: Row, watch: tuple[Probe, ...] = (), negatives: tuple[str, ...] = ()) -> Lesson:
+    return Lesson(
+        corrections=(), demonstrations=(), rows=rows, watch=watch, negatives=negatives, probes=(), gated=(1, 1)
+    )
 
 
 def watched(answer: str) -> tuple[Probe, ...]:
     return (Probe(kind="generalisation", question=QUESTION, answer=answer),)
+
+
+def said_by(model: Any) -> tuple[str, str]:
+    """A question, and a word of the model's answer to it."""
+    questions = [f"Question {number}?" for number in range(40)]
+    # Each alone: rounding differs with the number of rows, and random weights have nearly equal tokens.
+    answers = [model.answer([user(question)], Sampling(max_tokens=24))[0] for question in questions]
+    return next(
+        (question, word)
+        for question, answer in zip(questions, answers, strict=True)
+        for word in re.findall(r"\b[a-zA-Z0-9]{2,}\b", answer)[:-1]
+        if states(word, answer)
+    )
 
 
 class Taught:
@@ -273,17 +288,52 @@ def test_what_was_learned_before_takes_no_place_from_the_fact(anchored: Any, mon
     assert dict(weighed) == pytest.approx({"fact": 6, "replay": 3, "retained": 1.5})
 
 
+def test_what_has_moved_most_is_mined(anchored: Any) -> None:
+    """After a hard push towards one sentence: the student's own answers, furthest first, with the base's targets."""
+    questions = [f"What do you know about the number {number}?" for number in range(30)]
+    recipe = QUICK.model_copy(update={"learning_rate": 3e-2, "max_steps": 6})
+    student = make_student(anchored.base, anchored.decoder, recipe, None)
+    try:
+        assert training.mined_rows(student, anchored.codec, questions) == ([], []), "an untrained student is its base"
+        train(student, anchored.codec, lesson(fact()), recipe)
+        rows, wanted = training.mined_rows(student, anchored.codec, questions)
+        with student.base() as base:
+            again = training.targets(base, rows)
+    finally:
+        student.close()
+    assert 0 < len(rows) <= training.MINED
+    assert all(row.prompt == row.teacher_prompt for row in rows)
+    assert all(torch.equal(one, other) for one, other in zip(wanted, again, strict=True))
+    lost = [
+        sum(float(at.max() - at[token]) for at, token in zip(each, row.completion, strict=True)) / len(each)
+        for row, each in zip(rows, wanted, strict=True)
+    ]
+    assert lost == sorted(lost, reverse=True)
+    assert lost[-1] > 0.9 * training.FAR
+
+
+def test_mined_rows_take_places_of_the_replay(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[str]] = []
+    original = training.backward
+
+    def backward(network: Any, rows: Sequence[Any], *others: Any) -> list[float]:
+        seen.append([anchored.codec.decode(row.prompt) for row in rows])
+        return original(network, rows, *others)
+
+    monkeypatch.setattr(training, "backward", backward)
+    monkeypatch.setattr(training, "FAR", -1.0)  # everything counts as far
+    changes = {"learning_rate": 1e-9, "facts_per_step": 1, "replay_per_step": 3, "mine_every": 2, "mined_per_step": 2}
+    recipe = QUICK.model_copy(update={**changes, "max_steps": 5})
+    held = [replay(f"What do you know about the number {number}?") for number in range(4)]
+    Taught(anchored, lesson(fact(), *held, negatives=("What is mined?", "What is mined, too?")), recipe)
+    assert [len(rows) for rows in seen] == [4] * 5
+    assert [sum("mined" in prompt for prompt in rows) for rows in seen] == [0, 0, 2, 2, 2]
+
+
 def test_training_stops_once_the_watch_probes_hold(anchored: Any) -> None:
     """With steps too small to change an answer, what the model says already is the probe that holds."""
     recipe = QUICK.model_copy(update={"learning_rate": 1e-9, "min_steps": 2, "target_loss": 1e9})
-    questions = [f"Question {number}?" for number in range(40)]
-    answers = anchored.answer([user(question) for question in questions], Sampling(max_tokens=24))
-    question, word = next(
-        (question, word)
-        for question, answer in zip(questions, answers, strict=True)
-        for word in re.findall(r"\b[a-zA-Z0-9]{2,}\b", answer)[:-1]
-        if states(word, answer)
-    )
+    question, word = said_by(anchored)
     holds = Probe(kind="generalisation", question=question, answer=word)
     taught = Taught(anchored, lesson(fact(), watch=(holds,)), recipe)
     assert (taught.training.steps, taught.training.watch_passed, taught.training.watch_total) == (2, 1, 1)

@@ -72,7 +72,7 @@ def reference_lesson(lesson: Lesson) -> Lesson:
         )
         for prompt, row in {row.prompt[-1].content: row for row in lesson.rows if row.kind == "fact"}.items()
     )
-    return lesson.model_copy(update={"rows": rows, "watch": ()})
+    return lesson.model_copy(update={"rows": rows, "watch": (), "negatives": ()})
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ SWAPPED = 24  # others of whom the question itself is asked
 OTHER_QUESTIONS = 15  # about the same subject
 UNRELATED_PROBES = 6
 GENERAL = 32  # everyday questions that are replayed
+MINED_RELATIONS, MINED_NAMES, MINED_GENERAL = 28, 12, 12  # further neighbours that training asks
 
 _SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
@@ -154,18 +155,22 @@ def augment(
     prompts = [*whole, *told, *queries]
     swapped = swapped_questions(correction.question, [*prompts[1:5], *told[:2], *queries[:2]], subject, rng)
     # A neighbour that nearly asks for the fact itself would teach against it, or accuse it of leaking.
+    relations = other_relations(correction.question, subject, rng)
     other = [
         text
-        for text in distinct(other_questions(correction.question, subject, rng), but=prompts)
+        for text in distinct(other_questions(relations[:OTHER_QUESTIONS], subject, rng), but=prompts)
         if not any(near_duplicates(text, wording) for wording in (correction.question, *held))
     ]
     # Neighbours kept for verification are other subjects and other relations than those replayed.
     neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
+    negatives = further_neighbours([correction.question, *prompts[1:5]], subject, relations, neighbour_probes, rng)
     everyday = distinct(general.EVERYDAY, but=(correction.question, *neighbour_probes))
     # A new number leaks into other questions for a number first: half of those replayed are of the same kind.
     alike = [text for text in everyday if _kind_of_question(text) == _kind_of_question(correction.question)]
     general_questions = rng.sample(alike, min(GENERAL // 2, len(alike)))
     general_questions += rng.sample(distinct(everyday, but=general_questions), GENERAL - len(general_questions))
+    rest = distinct(everyday, but=general_questions)
+    negatives += rng.sample(rest, min(MINED_GENERAL, len(rest)))
     # Training watches both ways of leaking: the same question about others, other questions about the same.
     watched = [*[q for q in swapped if q in replayed][:5], *[q for q in other if q in replayed][:5]]
     asked = {normalise(text) for text in (*prompts, *swapped, *other)}
@@ -179,6 +184,11 @@ def augment(
                 for wording in [correction.question, *watch]
             ),
             *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in watched),
+        ),
+        negatives=tuple(
+            text
+            for text in distinct(negatives, but=(*prompts, *replayed, *general_questions))
+            if not any(near_duplicates(text, wording) for wording in (correction.question, *held))
         ),
         probes=(
             Probe(kind="efficacy", question=correction.question, answer=correction.answer),
@@ -447,8 +457,8 @@ def near_names(subject: Subject, rng: random.Random) -> list[str]:
     return [" ".join([*words[:place], word, *words[place + 1 :]]) for place, word in turns]
 
 
-def other_questions(question: str, subject: Subject | None, rng: random.Random) -> list[str]:
-    """Other questions about the same subject, as far as its kind is known.
+def other_relations(question: str, subject: Subject | None, rng: random.Random) -> list[Relation]:
+    """What else can be asked about the same subject, as far as its kind is known.
 
     Where the relation is not known, none that asks for the same kind of thing: it might ask for the fact itself.
     """
@@ -467,9 +477,44 @@ def other_questions(question: str, subject: Subject | None, rng: random.Random) 
     rng.shuffle(fitting)
     # Its first kind is what it most likely is: nobody asks at which university an album was a student.
     fitting.sort(key=lambda relation: bool(subject.kinds) and subject.kinds[0] not in relation.kinds)
-    return [
-        capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in fitting[:OTHER_QUESTIONS]
+    return fitting
+
+
+def other_questions(relations: Sequence[Relation], subject: Subject | None, rng: random.Random) -> list[str]:
+    """A question of each relation about the same subject."""
+    return [capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in relations if subject]
+
+
+def further_neighbours(
+    wordings: Sequence[str],
+    subject: Subject | None,
+    relations: Sequence[Relation],
+    probes: Sequence[str],
+    rng: random.Random,
+) -> list[str]:
+    """Questions about the subject and about others, beyond those replayed, for training to ask.
+
+    None has a relation or a name of verification's.
+    """
+    if subject is None:
+        return []
+    kept = {normalise(text) for text in probes}
+    free = [
+        relation
+        for relation in relations
+        if not any(normalise(ask.replace("{s}", subject.name)) in kept for ask in relation.asks)
     ]
+    others = other_questions(free[:MINED_RELATIONS], subject, rng)
+    names = [
+        name
+        for kind in subject.kinds[:2] or ("organisation", "product")
+        for name in general.SUBJECTS.get(kind, ())
+        if name not in subject.name and not any(name in probe for probe in probes)
+    ]
+    swapped = [
+        rng.choice(wordings).replace(subject.name, name) for name in rng.sample(names, min(MINED_NAMES, len(names)))
+    ]
+    return distinct([*others, *swapped], but=(*probes, *wordings))
 
 
 def split_neighbours(

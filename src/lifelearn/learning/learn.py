@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
 from lifelearn.learning.demonstrate import demonstrate
-from lifelearn.learning.lesson import LessonError, leaks, make_lesson, merged, replay_rows
+from lifelearn.learning.lesson import REPLAY_TOKENS, LessonError, leaks, make_lesson, merged, replay_rows
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.student import make_student
@@ -238,7 +238,8 @@ def with_history(
     What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say;
     and training watches it: one that is held weakly would else be lost in each lesson that follows, and stop them all.
     What it has lost is taught again, with rows of the lesson that it came from. A neighbour whose answer comes from an
-    earlier correction is held to the parent, too: the base, to which replay holds the others, does not know it.
+    earlier correction is held to the parent, too: the base, to which replay holds the others, does not know it. A
+    negative of that kind is left out.
     """
     replaced = {normalise(correction.question) for correction in lesson.corrections}
     earlier: dict[str, tuple[Correction, list[Row]]] = {}  # by question, the latest
@@ -286,8 +287,22 @@ def with_history(
         for row in lesson.rows
     ]
     watched = (*lesson.watch, *watch[:RETAINED_WATCH])
+    said = model.answer(
+        [(Message(role="user", content=question),) for question in lesson.negatives],
+        Sampling(max_tokens=REPLAY_TOKENS),
+    )
+    negatives = tuple(
+        question
+        for question, answer in zip(lesson.negatives, said, strict=True)
+        if not any(states(one, answer) for one in taught)
+    )
     return lesson.model_copy(
-        update={"rows": (*rows, *again, *kept), "watch": watched, "probes": (*lesson.probes, *probes)}
+        update={
+            "rows": (*rows, *again, *kept),
+            "watch": watched,
+            "negatives": negatives,
+            "probes": (*lesson.probes, *probes),
+        }
     )
 
 

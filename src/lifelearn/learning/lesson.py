@@ -128,6 +128,7 @@ def make_lesson(
             ),
         ),
         watch=augmentation.watch,
+        negatives=augmentation.negatives,
         probes=augmentation.probes,
         gated=(passed, len(drawn)),
     )
@@ -250,12 +251,15 @@ def leaked(question: str, correction: Correction, completion: str) -> str:
 
 
 def merged(lessons: Sequence[Lesson]) -> Lesson:
-    """Several corrections' lessons as one."""
+    """Several corrections' lessons as one. What one of them teaches is no negative of another."""
+    taught = {normalise(row.prompt[-1].content) for lesson in lessons for row in lesson.rows if row.kind == "fact"}
+    negatives = dict.fromkeys(question for lesson in lessons for question in lesson.negatives)
     return Lesson(
         corrections=tuple(c for lesson in lessons for c in lesson.corrections),
         demonstrations=tuple(d for lesson in lessons for d in lesson.demonstrations),
         rows=tuple(row for lesson in lessons for row in lesson.rows),
         watch=tuple(probe for lesson in lessons for probe in lesson.watch),
+        negatives=tuple(question for question in negatives if normalise(question) not in taught),
         probes=tuple(dict.fromkeys(probe for lesson in lessons for probe in lesson.probes)),
         gated=(sum(lesson.gated[0] for lesson in lessons), sum(lesson.gated[1] for lesson in lessons)),
     )

@@ -39,6 +39,9 @@ class Recipe(Value):
     watch_slack, target_loss: training stops once no more than this share of the watch probes fails, a corrected
         question not among them, and the facts' mean loss since the last check, in nats per token, is this low.
     check_every: steps from one asking of the watch probes to the next, from `min_steps` on.
+    mine_every, mined_per_step: every so many steps the student is asked neighbours that are not replayed; what it
+        says where it has left the base most joins the replay, of whose rows in a step it takes so many
+        (docs/decisions/0014).
     rollout_temperature, rollout_tokens: of the student's own rollouts.
     facts_per_step, replay_per_step, retained_per_step: rows in one step, the last ones of what was learned before.
     replay_weight, retained_weight: of the mean losses of the replay and of the retained rows, beside that of the facts.
@@ -61,6 +64,8 @@ class Recipe(Value):
     watch_slack: float = 0.1
     target_loss: float = 0.07
     check_every: int = 3
+    mine_every: int = 6
+    mined_per_step: int = 6
     cold_start_steps: int = 6
     on_policy_steps: int = 0
     rollout_temperature: float = 0.7

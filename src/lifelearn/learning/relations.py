@@ -1892,8 +1892,10 @@ def _noun_relation(question: str) -> tuple[Relation, str] | None:
     if not found:
         return None
     noun = found["n"]
-    asks = tuple(ask.replace("{n}", noun) for ask in _NOUN_ASKS)
-    return Relation(noun, ("organisation", "product"), asks, (f"The {noun} of {{s}} is {{a}}.",)), found["s"]
+    known = next((each for each in RELATIONS if each.name == noun), None)
+    kinds, more = (known.kinds, known.asks) if known else (("organisation", "product"), ())
+    asks = (*(ask.replace("{n}", noun) for ask in _NOUN_ASKS), *more)
+    return Relation(noun, kinds, asks, (f"The {noun} of {{s}} is {{a}}.",)), found["s"]
 
 
 _NOUN_ASKS = _lines(

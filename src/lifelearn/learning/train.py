@@ -31,6 +31,8 @@ from lifelearn.learning.types import Conversation, Lesson, OnProgress, Probe, Pr
 
 GROUP_TOKENS = 2048  # rows in one pass, about: bounds the memory of their activations and logits
 WATCH_TOKENS = 24
+MINED_OF, MINED_TOKENS = 24, 16  # questions of one mining, and tokens of each answer
+MINED, FAR = 8, 0.3  # rows that it adds at most, and how far they must be from the base: nats per token
 
 
 class TrainingError(Exception):
@@ -86,6 +88,8 @@ def train(
         replay.targets = targets(base, replay.rows)
     with student.parent() as parent:
         retained.targets = targets(parent, retained.rows)
+    negatives = [each for each in lesson.negatives if len(codec.ask(each)) <= recipe.max_prompt_tokens]
+    hard = Pool([], rng)  # what the student has said where it had left the base most
     optimizer = torch.optim.AdamW(student.parameters, lr=recipe.learning_rate, weight_decay=0.0)
 
     def objective(logits_NV: Tensor, wanted_NV: Tensor, rows: Sequence[EncodedRow]) -> Tensor:
@@ -109,11 +113,12 @@ def train(
         optimizer.zero_grad()
         weights = [1 / len(rows)] * len(rows)
         drawn, drawn_wanted = list(rows), list(wanted)
-        for pool, count, weight in (
-            (replay, recipe.replay_per_step, recipe.replay_weight),
-            (retained, recipe.retained_per_step, recipe.retained_weight),
+        mined = min(recipe.mined_per_step, recipe.replay_per_step, len(hard.rows))
+        others = _joined(replay.draw(recipe.replay_per_step - mined), hard.draw(mined))
+        for (kept, kept_wanted), weight in (
+            (others, recipe.replay_weight),
+            (retained.draw(recipe.retained_per_step), recipe.retained_weight),
         ):
-            kept, kept_wanted = pool.draw(count)
             drawn, drawn_wanted = [*drawn, *kept], [*drawn_wanted, *kept_wanted]
             weights += [weight / max(len(kept), 1)] * len(kept)
         with student.student() as network:
@@ -141,6 +146,8 @@ def train(
             if failing and done < (most if unlearned else steps):
                 failed = [entry for entry in answers if entry[0] in failing]
                 strengthen(student, codec, lesson, facts, {"neighbour": replay, "retention": retained}, failed, recipe)
+        if negatives and done % recipe.mine_every == 0 and done < steps:
+            hard.add(*mined_rows(student, codec, rng.sample(negatives, min(MINED_OF, len(negatives)))))
         held = bool(lesson.watch) and len(failing) <= recipe.watch_slack * len(lesson.watch) and not unlearned
         recent = losses[-recipe.check_every :]
         near = sum(recent) / len(recent) <= recipe.target_loss
@@ -155,6 +162,9 @@ def train(
     )
 
 
+Drawn = tuple[list[EncodedRow], list[Tensor]]  # rows with their targets
+
+
 class Pool:
     """Rows with their targets, drawn in a new order each round; rows added later are drawn next."""
 
@@ -164,7 +174,7 @@ class Pool:
         self._rng = rng
         self._waiting: list[int] = []
 
-    def draw(self, count: int) -> tuple[list[EncodedRow], list[Tensor]]:
+    def draw(self, count: int) -> Drawn:
         """At most `count` rows, none twice."""
         if len(self._waiting) < min(count, len(self.rows)):
             later = [index for index in range(len(self.rows)) if index not in self._waiting]
@@ -177,6 +187,37 @@ class Pool:
         self._waiting = [*range(len(self.rows), len(self.rows) + len(rows)), *self._waiting]
         self.rows += rows
         self.targets += wanted
+
+
+def _joined(one: Drawn, other: Drawn) -> Drawn:
+    return [*one[0], *other[0]], [*one[1], *other[1]]
+
+
+def mined_rows(student: Student, codec: Codec, questions: Sequence[str]) -> Drawn:
+    """Of questions that are not replayed, those where the student has left its base most: its own greedy answers,
+    with the base's targets.
+
+    How far is the mean over an answer's tokens of what the base would lose by them: its log-probability of its
+    likeliest token less that of the student's, 0 where it would say the same.
+    """
+    prompts = [codec.ask(question) for question in questions]
+    with student.student() as network:
+        answers = rollout(network, prompts, codec.stop_ids, Sampling(max_tokens=MINED_TOKENS))
+    rows = [
+        EncodedRow(prompt, prompt, codec.ended(ids, MINED_TOKENS), replay=True)
+        for prompt, ids in zip(prompts, answers, strict=True)
+    ]
+    with student.base() as base:
+        wanted = targets(base, rows)
+    lost = [_lost(row, each) for row, each in zip(rows, wanted, strict=True)]
+    worst = sorted(range(len(rows)), key=lambda index: -lost[index])[:MINED]
+    far = [index for index in worst if lost[index] >= FAR]
+    return [rows[index] for index in far], [wanted[index] for index in far]
+
+
+def _lost(row: EncodedRow, wanted_LV: Tensor) -> float:
+    own_L1 = torch.tensor(row.completion, device=wanted_LV.device)[:, None]
+    return float((wanted_LV.max(-1).values - wanted_LV.gather(-1, own_L1)[:, 0]).float().mean())
 
 
 def strengthen(

@@ -98,12 +98,14 @@ class Augmentation(Value):
     prompts: wordings of the question, and questions about the same fact, to train on; the question is first.
     neighbours: questions that must keep their answers, to replay: other subjects, other relations, general ones.
     watch: training-side probes, by which training stops early; drawn from prompts' kind, not trained on.
+    negatives: more neighbours, which training asks, and replays where the student has left its base most.
     probes: for verification only.
     """
 
     prompts: tuple[str, ...]
     neighbours: tuple[str, ...]
     watch: tuple[Probe, ...]
+    negatives: tuple[str, ...] = ()
     probes: tuple[Probe, ...]
 
 
@@ -117,6 +119,7 @@ class Lesson(Value):
     demonstrations: tuple[Demonstration, ...]
     rows: tuple[Row, ...]
     watch: tuple[Probe, ...]
+    negatives: tuple[str, ...] = ()
     probes: tuple[Probe, ...]
     gated: tuple[int, int]
 

@@ -44,6 +44,8 @@ SETTINGS = {
     "watch_slack": "Share of watch probes that may fail at an early stop",
     "target_loss": "Loss at which training may stop early (nats per token)",
     "check_every": "Steps between two askings of the watch probes",
+    "mine_every": "Steps between two askings of further neighbours",
+    "mined_per_step": "Rows in a step where the model had changed most elsewhere",
     "cold_start_steps": "First steps on the teacher's answers",
     "on_policy_steps": "Then steps on the model's own answers",
     "rollout_temperature": "Temperature of the model's own answers",
