@@ -425,8 +425,7 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
     """
     if subject is None:
         return []
-    kinds = subject.kinds or ("organisation", "product")
-    far = [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ()) if name != subject.name]
+    far = [name for name in names_of_its_kinds(subject) if name != subject.name]
     rng.shuffle(far)
     near = near_names(subject, rng)
     names = [*far[:2], *near[:2], *far[2:4], *near[2:4], *far[4:]]
@@ -438,6 +437,12 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
         elif cores in wording:
             found.append(wording.replace(cores, rng.choice(other_words(subject))))
     return distinct(found, but=(question, *wordings))
+
+
+def names_of_its_kinds(subject: Subject) -> list[str]:
+    """Names of others that the same can be asked about."""
+    kinds = subject.kinds or ("organisation", "product")
+    return [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ())]
 
 
 def other_words(subject: Subject) -> list[str]:
@@ -507,8 +512,7 @@ def further_neighbours(
     others = other_questions(free[:MINED_RELATIONS], subject, rng)
     names = [
         name
-        for kind in subject.kinds[:2] or ("organisation", "product")
-        for name in general.SUBJECTS.get(kind, ())
+        for name in names_of_its_kinds(subject)
         if name not in subject.name and not any(name in probe for probe in probes)
     ]
     swapped = [

@@ -200,12 +200,10 @@ def mined_rows(student: Student, codec: Codec, questions: Sequence[str]) -> Draw
     How far is the mean over an answer's tokens of what the base would lose by them: its log-probability of its
     likeliest token less that of the student's, 0 where it would say the same.
     """
-    prompts = [codec.ask(question) for question in questions]
-    with student.student() as network:
-        answers = rollout(network, prompts, codec.stop_ids, Sampling(max_tokens=MINED_TOKENS))
+    answers = greedy_answers(student, codec, questions, MINED_TOKENS)
     rows = [
         EncodedRow(prompt, prompt, codec.ended(ids, MINED_TOKENS), replay=True)
-        for prompt, ids in zip(prompts, answers, strict=True)
+        for prompt, ids in zip(map(codec.ask, questions), answers, strict=True)
     ]
     with student.base() as base:
         wanted = targets(base, rows)
@@ -357,10 +355,14 @@ def schedule(step: int, steps: int, recipe: Recipe) -> float:
 
 def watch_answers(student: Student, codec: Codec, watch: Sequence[Probe]) -> list[tuple[Probe, list[int]]]:
     """The student's greedy answers to the watch probes, as token ids."""
-    prompts = [codec.ask(probe.question) for probe in watch]
-    with student.student() as network:
-        answers = rollout(network, prompts, codec.stop_ids, Sampling(max_tokens=WATCH_TOKENS))
+    answers = greedy_answers(student, codec, [probe.question for probe in watch], WATCH_TOKENS)
     return list(zip(watch, answers, strict=True))
+
+
+def greedy_answers(student: Student, codec: Codec, questions: Sequence[str], most: int) -> list[list[int]]:
+    """What the student says to each question in a fresh context, as token ids, at most so many."""
+    with student.student() as network:
+        return rollout(network, [codec.ask(each) for each in questions], codec.stop_ids, Sampling(max_tokens=most))
 
 
 def _holds(probe: Probe, answer: str) -> bool:
