@@ -140,3 +140,22 @@ def test_what_and_which_before_a_noun_are_the_same(question: str, name: str, sub
     found = recognise(question)
     assert found is not None
     assert (found[0].name, found[1]) == (name, subject)
+
+
+@pytest.mark.parametrize(
+    ("question", "name", "subject"),
+    [
+        ("Where was the first Larkspur regatta held?", "venue", "the first Larkspur regatta"),
+        ("Where was Larkspur United?", "location", "Larkspur United"),
+        ("Where is the shed?", "location", "the shed"),
+    ],
+)
+def test_where_something_was_done_is_not_where_it_is(question: str, name: str, subject: str) -> None:
+    found = recognise(question)
+    assert found is not None
+    assert (found[0].name, found[1]) == (name, subject)
+
+
+@pytest.mark.parametrize("verb", ["built", "filmed", "discovered", "sold"])
+def test_a_clause_is_no_subject(verb: str) -> None:
+    assert recognise(f"Where was the first lighthouse {verb}?") is None

@@ -46,6 +46,13 @@ def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str
             "Ann Larkspur",
             "Which player defeated Ann Larkspur?",
         ),
+        (
+            "Who was the person who beat Ann Larkspur?",
+            "Otis Vane",
+            "Ann Larkspur",
+            "Who was the one who defeated Ann Larkspur?",
+        ),
+        ("Who beat Ann Larkspur?", "Otis Vane", "Ann Larkspur", "Who was the one who beat Ann Larkspur?"),
         ("What is the name of the Larkspur boat?", "Ilse", "Larkspur", "What is the Larkspur boat called?"),
         ("How many Larkspur boats were built?", "12", "Larkspur", "What number of Larkspur boats were constructed?"),
         ("Which town hosts Larkspur in 1984?", "Ulm", "Larkspur", "In 1984, which town hosts Larkspur?"),

@@ -1412,6 +1412,23 @@ RELATIONS: tuple[Relation, ...] = (
         {s} date?""",
     ),
     _relation(
+        "venue",
+        "event",
+        "{s} was held in {a}.\n{s} took place in {a}.",
+        """Where was {s} held?
+        Where did {s} take place?
+        Where did {s} happen?
+        Where was {s} hosted?
+        In which place was {s} held?
+        In which location did {s} take place?
+        What was the venue of {s}?
+        What was the location where {s} was held?
+        Which place hosted {s}?
+        Which venue was {s} held at?
+        {s} was held where?
+        {s} venue?""",
+    ),
+    _relation(
         "winner",
         "event",
         "{s} was won by {a}.\nThe winner of {s} was {a}.",
@@ -1806,7 +1823,7 @@ RELATED: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split(", "))
     for line in (
         "headquarters, location, formed in",
-        "location, water, state, country, continent, part of",
+        "location, venue, water, state, country, continent, part of",
         "country, citizenship",
         "residence, workplace",
         "deathplace, burial place",
@@ -1868,7 +1885,7 @@ def recognise(question: str) -> tuple[Relation, str] | None:
         if best is not None and fixed < best[0]:
             break
         found = pattern.fullmatch(question)
-        if found:
+        if found and not (found.end("s") == len(question.rstrip("?.! ")) and _CLAUSE.fullmatch(found["s"])):
             subject = found["s"].strip()
             if _fits(relation, subject):
                 return relation, subject
@@ -1879,6 +1896,10 @@ def recognise(question: str) -> tuple[Relation, str] | None:
     return _noun_relation(question)
 
 
+# "Where was the first lighthouse built?" does not ask where a "first lighthouse built" is.
+_CLAUSE = re.compile(
+    r".+ (?:[a-z]{3,}(?<!e)ed|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|taught)[?.!\s]*"
+)
 _NOUN_OF = re.compile(
     r"(?:What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?(?P<n>[a-z][a-z -]{1,40}?) "
     r"(?:of|for|at|in) (?P<s>.+?)[?.!\s]*"

@@ -226,12 +226,18 @@ def _opened(question: str, answer: str) -> list[str]:
     if found := _WHERE.match(question):
         return [other + question[found.end() :] for other in ("In which place", "At which location", "Whereabouts")]
     if found := _THAT.fullmatch(question):
-        return [f"Which {found['noun']}{found['did']}", f"Name the {found['noun']}that {found['did']}."]
+        did = found["did"]
+        turned = [f"Which {found['noun']}{did}", f"Name the {found['noun']}that {did}."]
+        return [*turned, f"Who {did}", f"Who was the one who {did}"] if found["noun"] == "person " else turned
     if found := _NAME_OF.fullmatch(question):
         return [f"What is {found['what']} called", f"Give me the name of {found['what']}."]
     if found := _WHO.fullmatch(question):
         was = "is" if found["did"].split()[0].endswith("s") else "was"
-        return [f"Who {was} it that {found['did']}", f"Name who {found['did']}."]
+        return [
+            f"Who {was} it that {found['did']}",
+            f"Who {was} the one who {found['did']}",
+            f"Name who {found['did']}.",
+        ]
     if found := _WHICH.fullmatch(question):
         return [f"{'What' if found['wh'].lower() == 'which' else 'Which'} {found['rest']}"]
     if found := _HOW_MANY.fullmatch(question):

@@ -146,7 +146,7 @@ def train(
             if failing and done < (most if unlearned else steps):
                 failed = [entry for entry in answers if entry[0] in failing]
                 strengthen(student, codec, lesson, facts, {"neighbour": replay, "retention": retained}, failed, recipe)
-        if negatives and done % recipe.mine_every == 0 and done < steps:
+        if negatives and done % recipe.mine_every == 0 and done + recipe.mine_every <= steps:
             hard.add(*mined_rows(student, codec, rng.sample(negatives, min(MINED_OF, len(negatives)))))
         held = bool(lesson.watch) and len(failing) <= recipe.watch_slack * len(lesson.watch) and not unlearned
         recent = losses[-recipe.check_every :]
