@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning.augment import augment, find_subject, gerund, near_duplicates, relation_wordings, situations
+from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.question import find_subject, gerund
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import recognise
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Augmentation, Conversation, Correction, Progress
-from lifelearn.learning.words import normalise, stems
+from lifelearn.learning.wordings import relation_wordings, situations
+from lifelearn.learning.words import near_duplicates, normalise, stems
 
 RECIPE = Recipe()
 

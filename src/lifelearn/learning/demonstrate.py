@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lifelearn.learning.augment import SETTING, distinctive, find_subject
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
 from lifelearn.learning.cues import contrast_in
+from lifelearn.learning.question import SETTING, distinctive, find_subject
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Demonstration, Message, OnProgress, Progress, no_progress

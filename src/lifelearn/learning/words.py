@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Sequence
 
 # Longer texts are cut here: what a correction says, it says early, and patterns must not run away on a pasted book.
 MESSAGE_LIMIT = 4_000
@@ -79,3 +80,31 @@ def stem(word: str) -> str:
 def stems(text: str) -> set[str]:
     """The stems of the content words; a possessive counts as its owner ("Acme's" as "Acme")."""
     return {stem(word.removesuffix("'s")) for word in content_words(text)}
+
+
+def distinct(texts: Iterable[str], but: Iterable[str] = ()) -> list[str]:
+    """Texts in order, without repetitions and without those in `but`; case and punctuation don't count."""
+    seen = {normalise(text) for text in but}
+    found = []
+    for text in texts:
+        key = normalise(text)
+        if key and key not in seen:
+            seen.add(key)
+            found.append(text)
+    return found
+
+
+def near_duplicates(one: str, other: str) -> bool:
+    """Whether two wordings are the same but for a few letters: trigrams of the normalised texts overlap by 0.8."""
+    first, second = _trigrams(one), _trigrams(other)
+    return len(first & second) >= 0.8 * len(first | second)
+
+
+def unlike(texts: Iterable[str], others: Sequence[str]) -> list[str]:
+    """The texts that nearly duplicate none of the others."""
+    return [text for text in texts if not any(near_duplicates(text, other) for other in others)]
+
+
+def _trigrams(text: str) -> set[str]:
+    padded = f"  {normalise(text)}  "
+    return {padded[index : index + 3] for index in range(len(padded) - 2)}

@@ -1,0 +1,136 @@
+"""Questions beside a fact that must keep their answers: of others, and other questions about the same subject.
+
+A new answer leaks first to the very question about somebody else, and to what else is asked about its subject.
+Those that verification asks have other subjects and other relations than those replayed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from lifelearn.learning import general
+from lifelearn.learning.question import CONNECTING, SMALL, Subject, distinctive, kind_of_question
+from lifelearn.learning.relations import RELATIONS, Relation, are_related
+from lifelearn.learning.words import capitalised, distinct, normalise
+
+NEIGHBOUR_PROBES = 6
+SWAPPED = 24  # others of whom the question itself is asked
+MINED_RELATIONS, MINED_NAMES = 28, 12  # further neighbours that training asks
+
+
+def swapped_questions(question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
+    """The same questions about somebody else: another name, or the same name but for one word.
+
+    The question itself is asked of several others: it is where a new answer leaks first.
+    """
+    if subject is None:
+        return []
+    far = [name for name in names_of_its_kinds(subject) if name != subject.name]
+    rng.shuffle(far)
+    near = near_names(subject, rng)
+    names = [*far[:2], *near[:2], *far[2:4], *near[2:4], *far[4:]]
+    found = [question.replace(subject.name, name) for name in names[:SWAPPED]]
+    cores = " ".join(distinctive(subject))
+    for index, wording in enumerate(wordings):
+        if subject.name in wording:
+            found.append(wording.replace(subject.name, names[index % len(names)]))
+        elif cores in wording:
+            found.append(wording.replace(cores, rng.choice(other_words(subject))))
+    return distinct(found, but=(question, *wordings))
+
+
+def names_of_its_kinds(subject: Subject) -> list[str]:
+    """Names of others that the same can be asked about."""
+    kinds = subject.kinds or ("organisation", "product")
+    return [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ())]
+
+
+def other_words(subject: Subject) -> list[str]:
+    """Words to exchange one of the subject's for: none that it has, or its neighbour would be itself."""
+    return [word for word in general.WORDS if word.casefold() not in subject.name.casefold()]
+
+
+def near_names(subject: Subject, rng: random.Random) -> list[str]:
+    """Names that differ from the subject's in one word, each word's turn twice; one other for a name of one word."""
+    words = subject.name.split()
+    others = other_words(subject)
+    places = [index for index, word in enumerate(words) if word.lower() not in SMALL | CONNECTING][:4]
+    if len(places) < 2:
+        return [rng.choice(others)]
+    chosen = rng.sample(others, min(2 * len(places), len(others)))
+    turns = zip([*places, *places], chosen, strict=False)
+    return [" ".join([*words[:place], word, *words[place + 1 :]]) for place, word in turns]
+
+
+def other_relations(question: str, subject: Subject | None, rng: random.Random) -> list[Relation]:
+    """What else can be asked about the same subject, as far as its kind is known.
+
+    Where the relation is not known, none that asks for the same kind of thing: it might ask for the fact itself.
+    """
+    if subject is None:
+        return []
+    asked = kind_of_question(question)
+    fitting = [
+        relation
+        for relation in RELATIONS
+        if relation is not subject.relation
+        and (set(relation.kinds) & set(subject.kinds) if subject.kinds else kind_of_question(relation.asks[0]) != asked)
+        and not (subject.relation and are_related(relation, subject.relation))
+    ]
+    rng.shuffle(fitting)
+    # Its first kind is what it most likely is: nobody asks at which university an album was a student.
+    fitting.sort(key=lambda relation: bool(subject.kinds) and subject.kinds[0] not in relation.kinds)
+    return fitting
+
+
+def other_questions(relations: Sequence[Relation], subject: Subject | None, rng: random.Random) -> list[str]:
+    """A question of each relation about the same subject."""
+    return [capitalised(rng.choice(relation.asks).replace("{s}", subject.name)) for relation in relations if subject]
+
+
+def further_neighbours(
+    wordings: Sequence[str],
+    subject: Subject | None,
+    relations: Sequence[Relation],
+    probes: Sequence[str],
+    rng: random.Random,
+) -> list[str]:
+    """Questions about the subject and about others, beyond those replayed, for training to ask.
+
+    None has a relation or a name of verification's.
+    """
+    if subject is None:
+        return []
+    kept = {normalise(text) for text in probes}
+    free = [
+        relation
+        for relation in relations
+        if not any(normalise(ask.replace("{s}", subject.name)) in kept for ask in relation.asks)
+    ]
+    others = other_questions(free[:MINED_RELATIONS], subject, rng)
+    names = [
+        name
+        for name in names_of_its_kinds(subject)
+        if name not in subject.name and not any(name in probe for probe in probes)
+    ]
+    swapped = [
+        rng.choice(wordings).replace(subject.name, name) for name in rng.sample(names, min(MINED_NAMES, len(names)))
+    ]
+    return distinct([*others, *swapped], but=(*probes, *wordings))
+
+
+def split_neighbours(
+    question: str, subject: Subject | None, swapped: Sequence[str], other: Sequence[str], rng: random.Random
+) -> tuple[list[str], list[str]]:
+    """Neighbours to verify with, and neighbours to replay. The former name subjects that the latter don't.
+
+    Verification asks whole questions about the same subject: what breaks at "Acme league?" troubles nobody.
+    """
+    if subject is None:
+        everyday = rng.sample(distinct(general.EVERYDAY, but=(question,)), 18)
+        return everyday[:4], everyday[4:]
+    near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
+    whole = [text for text in other if not normalise(text).startswith(normalise(subject.name))]
+    probes = [*near[:1], *swapped[:1], *whole[:3]][:NEIGHBOUR_PROBES]
+    return probes, distinct([*swapped, *other], but=probes)

@@ -1,0 +1,138 @@
+"""What a question is about: its subject, the relation that it asks for, and the kind of thing that answers it.
+
+By rules alone, so that a question of any kind has one; augment.py builds wordings and neighbours on it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from lifelearn.learning.relations import Relation, recognise
+from lifelearn.learning.words import capitalised, lowered
+
+SMALL = frozenset(
+    "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
+    "with get be been has have many much".split()
+)
+_FIRST = SMALL | {"can", "could", "should", "would", "will", "may", "must", "had", "if", "as", "and", "but", "i", "we",
+                   "my", "our", "your", "tell", "name", "give", "hi", "hello", "please"}  # fmt: skip
+_SMALL_IN_TITLES = frozenset(("a", "an", "the", "of", "and", "in", "on", "at", "to", "for", "by", "from", "with"))
+_NAMED = frozenset(("person", "organisation", "work", "place"))  # kinds of subject that have proper names
+CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"))
+SETTING = r"(?:In|At|For|On|With|As) [^,?]+"  # "At Acme, who approves …?"
+SET = re.compile(rf"(?P<where>{SETTING}), (?P<rest>[^?]+\?)", re.IGNORECASE)
+_KINDS = (
+    ("number", r"\bhow (?:many|much|long|old|far|often|big)\b|\bnumber of\b|\bprice\b|\bcost\b|\bfee\b"),
+    ("time", r"\bwhen\b|\b(?:day|date|year|month|time)\b"),
+    ("place", r"\bwhere\b|\b(?:city|town|place|country|location|state)\b"),
+    ("person", r"\bwho(?:m|se)?\b|\bteam\b|\bname\b"),
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What a question is about.
+
+    name: as it stands in the question; kinds: see relations.py; relation: if recognised.
+    """
+
+    name: str
+    kinds: tuple[str, ...]
+    relation: Relation | None
+
+    @property
+    def short(self) -> str:
+        """What one calls it the second time: "our all-hands" for "the weekly all-hands meeting"; a name stays whole."""
+        if "moment" in self.kinds:
+            return gerund(self.name)
+        if self.is_small_name:
+            return titled(self.name)
+        return self.name if has_capital(self.name) else f"our {distinctive(self)[0]}"
+
+    @property
+    def is_small_name(self) -> bool:
+        """Whether it is a name in small letters: "lord have mercy on the working man", if one asks who wrote it."""
+        return bool(self.kinds) and set(self.kinds) <= _NAMED and not has_capital(self.name)
+
+
+def find_subject(question: str) -> Subject | None:
+    """What the question is about: by its relation, else its longest capitalised span; None if it has neither.
+
+    Where a relation stands in a setting ("At Acme, who approves …?"), the setting is what it is about.
+    """
+    found = recognise(question)
+    if found and len(found[1].split()) <= 9:
+        relation, name = found
+        return Subject(name, relation.kinds, relation)
+    setting = SET.fullmatch(question)
+    within = recognise(setting["rest"]) if setting else None
+    name = named_in(setting["where"] if setting and within else question)
+    if name and setting and within:
+        return Subject(name, (), _set(setting["where"].replace(name, "{s}"), *within))
+    return Subject(name, (), None) if name else None
+
+
+def _set(where: str, relation: Relation, about: str) -> Relation:
+    """A relation in a setting, which is now what it is about: "In the {s} team, what do I do before I deploy?" """
+    asks = []
+    abouts = (about, gerund(about) if "moment" in relation.kinds else about)
+    for index, ask in enumerate(relation.asks):
+        said = ask.replace("{s}", abouts[index % 2])
+        first, mark, rest = said.partition("? ")
+        after = f"{first.rstrip('?')} {where[0].lower()}{where[1:]}?"
+        asks += [f"{where}, {lowered(said)}", f"{after} {rest}" if mark else after]
+    return Relation(relation.name, (), tuple(asks), ())
+
+
+def gerund(clause: str) -> str:
+    """ "pushing to production" for "I push to production"; the clause itself where it is none of that form."""
+    found = re.fullmatch(r"(?:I|we|you|they) ([a-z]+)( .*)?", clause)
+    if not found:
+        return clause
+    verb, rest = found[1], found[2] or ""
+    if re.fullmatch(r"[^aeiou]*[aeiou][bdgklmnprt]", verb):
+        verb += verb[-1]  # "run": running
+    elif verb.endswith("e") and not verb.endswith(("ee", "oe", "ye")):
+        verb = verb[:-1]
+    return f"{verb}ing{rest}"
+
+
+def named_in(question: str) -> str:
+    """The longest capitalised span; "" if there is none."""
+    spans: list[list[str]] = [[]]
+    words = question.rstrip("?.!, ").split()
+    for index, word in enumerate(words):
+        capital = word[0].isupper() or word[0].isdigit() or word[0] in "\"“'"
+        if index == 0:  # every sentence begins with a capital: "Jonas Steur is …", not "Does Steur …"
+            capital = capital and word.lower() not in _FIRST and words[1:2] != [] and words[1][0].isupper()
+        linked = bool(spans[-1]) and word.lower() in CONNECTING and words[index + 1 : index + 2] != []
+        if capital or (linked and words[index + 1][0].isupper()):
+            spans[-1].append(word)
+        elif spans[-1]:
+            spans.append([])
+    return re.sub(r"['’]s?$", "", max((" ".join(span) for span in spans), key=len).strip("?.,!:;\"“”'"))
+
+
+def distinctive(subject: Subject | None) -> list[str]:
+    """The words of a subject that name it: capitalised ones and numbers; else all of a name, or a thing's longest."""
+    if subject is None:
+        return []
+    words = [word.strip("?.,!:;") for word in subject.name.split()]
+    named = [word for word in words if word[:1].isupper() or word[:1].isdigit()]
+    return named or (words if subject.is_small_name else [max(words, key=len)])
+
+
+def has_capital(name: str) -> bool:
+    return any(word[:1].isupper() or word[:1].isdigit() for word in name.split())
+
+
+def titled(name: str) -> str:
+    """A name with capitals, as in print: "Lord Have Mercy on the Working Man"."""
+    first, *rest = name.split()
+    return " ".join([capitalised(first), *(word if word in _SMALL_IN_TITLES else capitalised(word) for word in rest)])
+
+
+def kind_of_question(text: str) -> str:
+    lowered = text.lower()
+    return next((kind for kind, pattern in _KINDS if re.search(pattern, lowered)), "")
