@@ -15,7 +15,8 @@ from peft.utils import set_peft_model_state_dict
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from lifelearn.learning.adapter import Adapter
-from lifelearn.learning.decoder import BATCHED, Below, Decoder, attend
+from lifelearn.learning.attention import BATCHED, attend
+from lifelearn.learning.decoder import Below, Decoder
 
 SIZES = {
     "vocab_size": 211, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import Linear
 
-from lifelearn.learning.decoder import Dense
 from lifelearn.learning.four_bit import FourBit
+from lifelearn.learning.layers import Dense
 
 
 def on_sixteen_steps(outputs: int = 48, inputs: int = 96) -> Tensor:

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn import Parameter
 
-from lifelearn.learning.decoder import Decoder, LowRank
+from lifelearn.learning.decoder import Decoder
+from lifelearn.learning.layers import LowRank
 
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."  # before each name in PEFT's files, where ours are those of the base
