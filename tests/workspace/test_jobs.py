@@ -26,7 +26,7 @@ from lifelearn.workspace.jobs import runs, service, settlement
 from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.scripted import scripted_learner
-from lifelearn.workspace.jobs.settlement import Round
+from lifelearn.workspace.jobs.settlement import PlannedLesson
 from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.jobs.training import Trainer, TrainingError
 from lifelearn.workspace.organizations.tables import Organization
@@ -358,8 +358,8 @@ def test_only_what_was_learned_is_judged(
         planned = settlement.plan(database, held, together=1)
         with database.write() as db:
             lineage = {one.number: tmp_path / f"{one.number}" for one in settlement.lineage(db, acme, planned.base)}
-            values = tuple(each.value() for each in settlement.corrections(db, planned.rounds[0].corrections))
-            number = planned.rounds[0].number
+            values = tuple(each.value() for each in settlement.corrections(db, planned.lessons[0].corrections))
+            number = planned.lessons[0].number
             db.add(
                 Correction(
                     organization_id=acme,
@@ -375,7 +375,7 @@ def test_only_what_was_learned_is_judged(
             Order(corrections=values, number=number, parent=planned.base, lineage=lineage, work=tmp_path / "work"),
         )
         folder.rename(tmp_path / f"{number}")
-        made = settlement.Made(planned.rounds[0], uuid.uuid4(), {}, version)
+        made = settlement.Made(planned.lessons[0], uuid.uuid4(), {}, version)
         assert settlement.settle(database, queue, held, planned, [made])
     with database.read() as db:
         cells = {(each.number, each.correction_id) for each in db.scalars(select(Verdict))}
@@ -415,7 +415,7 @@ def test_what_is_being_cancelled_is_not_learned_together(
             planning = pool.submit(settlement.plan, database, held, 2)
             until(lambda: waits_for_a_lock(database))
         planned = planning.result()
-    assert [each.corrections for each in planned.rounds] == [(ids[0],)]
+    assert [each.corrections for each in planned.lessons] == [(ids[0],)]
     assert states(database) == ["learning", "withdrawn"]
     assert jobs(database)[1].state == "cancelled"
 
@@ -464,7 +464,7 @@ def test_a_version_with_another_number_is_refused(
 
     bench = runs.Bench(settings, database, queue, uuid.uuid4())
     with pytest.raises(TrainingError, match="made version 2 where 1 was asked for"):
-        runs._learned(bench, held, Round((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path, {})
+        runs._learned(bench, held, PlannedLesson((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path, {})
 
 
 def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
@@ -491,5 +491,7 @@ def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
     bench, recorded = runs.Bench(settings, database, queue, uuid.uuid4()), dict[str, str]()
     for _ in range(2):
         with pytest.raises(TrainingError, match="It died"):
-            runs._learned(bench, held, Round((correction_id,), 1, 0), [], cast(Trainer, Dying()), tmp_path, recorded)
+            runs._learned(
+                bench, held, PlannedLesson((correction_id,), 1, 0), [], cast(Trainer, Dying()), tmp_path, recorded
+            )
     assert steps == ["lesson:1"]

@@ -49,7 +49,7 @@ def test_a_version_of_three_gigabytes_is_kept(database: Database, queue: Learnin
     assert held is not None
     plan = settlement.plan(database, held, together=1)
     told = {"bytes": 3 * 2**30, "report": report("Where is it?", "Lyon", "In Ly\0on.")}
-    made = Made(plan.rounds[0], uuid.uuid4(), {}, manifest(tmp_path).model_copy(update=told))
+    made = Made(plan.lessons[0], uuid.uuid4(), {}, manifest(tmp_path).model_copy(update=told))
     assert settlement.settle(database, queue, held, plan, [made])
     assert active(database, acme) == 1
     assert versions(database, acme)[0].bytes == 3 * 2**30

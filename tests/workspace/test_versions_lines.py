@@ -48,7 +48,7 @@ class Line:
         planned: Plan = settlement.plan(database, held, together=1)
         settlement.fail(database, held, "It was only asked.")
         names = {each.id: name for name, each in self.one.items()}
-        rounds = [("".join(names[each] for each in one.corrections), one.number, one.parent) for one in planned.rounds]
+        rounds = [("".join(names[each] for each in one.corrections), one.number, one.parent) for one in planned.lessons]
         return planned.base, rounds
 
     def page(self, name: str, path: str = "") -> str:

@@ -38,7 +38,7 @@ from lifelearn.workspace.jobs.queue import (
     engine_url,
     workflow_id,
 )
-from lifelearn.workspace.jobs.settlement import CancelledError, Claim, LostError, Made, Plan, Round
+from lifelearn.workspace.jobs.settlement import CancelledError, Claim, LostError, Made, Plan, PlannedLesson
 from lifelearn.workspace.jobs.training import Trainer, TrainingError
 from lifelearn.workspace.versions.storage import SMALL, Storage
 
@@ -181,7 +181,7 @@ def _learn_until_settled(bench: Bench, held: Claim, work: Path) -> None:
         made = _made(bench, held, planned, work)
         settle = partial(settlement.settle, bench.database, bench.queue, held, planned, made)
         if _patiently(settle):
-            log.info("job done", versions=[each.round.number for each in made])
+            log.info("job done", versions=[each.planned.number for each in made])
             return
     raise TrainingError("Other versions were made active again and again while it was learned. Try again.")
 
@@ -193,13 +193,13 @@ def _made(bench: Bench, held: Claim, plan: Plan, work: Path) -> list[Made]:
     recorded: dict[str, str] = {}  # a trainer that is started again asks for stages anew, which are no new steps
     tries = 0
     try:
-        for round_ in plan.rounds:
+        for planned in plan.lessons:
             if made and not made[-1].version.report.passed:
                 break  # what would follow has no ground to stand on
             while True:
                 try:
                     trainer = trainer or Trainer(bench.settings)
-                    made.append(_learned(bench, held, round_, made, trainer, work, recorded))
+                    made.append(_learned(bench, held, planned, made, trainer, work, recorded))
                     break
                 except TrainingError as error:
                     tries += 1
@@ -218,7 +218,7 @@ def _made(bench: Bench, held: Claim, plan: Plan, work: Path) -> list[Made]:
 def _learned(
     bench: Bench,
     held: Claim,
-    round_: Round,
+    planned: PlannedLesson,
     before: list[Made],
     trainer: Trainer,
     work: Path,
@@ -229,11 +229,11 @@ def _learned(
     Where a trainer dies between two stages, nothing is recorded of its death. So a stage is one step, whichever trainer
     asks for it: else a worker that takes the job over, whose trainer lives, would meet steps that it does not expect.
     """
-    order = _patiently(lambda: _order(bench, held, round_, before, work))
+    order = _patiently(lambda: _order(bench, held, planned, before, work))
     progress = _Progress(bench, held)
 
     def record(name: str, run: Callable[[], str]) -> str:
-        name = f"{name}:{round_.number}"
+        name = f"{name}:{planned.number}"
         if name not in recorded:
             recorded[name] = str(_step(name, run))
         return recorded[name]
@@ -247,25 +247,29 @@ def _learned(
     def publish() -> dict[str, Any]:
         return {"id": str(version_id), "files": bench.storage.publish(held.organization_id, version_id, folder)}
 
-    published = _step(f"publish:{round_.number}", publish)
-    return Made(round_, uuid.UUID(published["id"]), published["files"], version)
+    published = _step(f"publish:{planned.number}", publish)
+    return Made(planned, uuid.UUID(published["id"]), published["files"], version)
 
 
-def _order(bench: Bench, held: Claim, round_: Round, before: list[Made], work: Path) -> Order:
+def _order(bench: Bench, held: Claim, planned: PlannedLesson, before: list[Made], work: Path) -> Order:
     """What the trainer is told. Ancestors are needed for their lessons; the parent, which is learned from, wholly."""
-    first = before[0].round.parent if before else round_.parent
+    first = before[0].planned.parent if before else planned.parent
     with bench.database.read() as db:
         line = settlement.lineage(db, held.organization_id, first)
-        values = tuple(each.value() for each in settlement.corrections(db, round_.corrections))
+        values = tuple(each.value() for each in settlement.corrections(db, planned.corrections))
     lineage: dict[int, Path] = {}  # fetched where the database does not wait
     for version in line:
-        parent = version.number == round_.parent
+        parent = version.number == planned.parent
         lineage[version.number] = bench.storage.fetch(version, None if parent else SMALL)
     for each in before:
-        number = each.round.number
+        number = each.planned.number
         lineage[number] = bench.storage.fetch_files(held.organization_id, each.version_id, each.files, number)
     return Order(
-        corrections=values, number=round_.number, parent=round_.parent, lineage=lineage, work=work / str(round_.number)
+        corrections=values,
+        number=planned.number,
+        parent=planned.parent,
+        lineage=lineage,
+        work=work / str(planned.number),
     )
 
 

@@ -49,7 +49,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Round:
+class PlannedLesson:
     """One lesson of a plan: what is learned, on top of which version. number: of the version that comes of it."""
 
     corrections: tuple[uuid.UUID, ...]
@@ -61,34 +61,35 @@ class Round:
 class Plan:
     """A job's lessons, one on top of the other. base: the version to start from; active: the one that was active.
 
-    No rounds: the base is what is wanted.
+    No lessons: the base is what is wanted.
     """
 
-    rounds: tuple[Round, ...]
+    lessons: tuple[PlannedLesson, ...]
     base: int
     active: int
 
     def as_json(self) -> dict[str, Any]:
-        rounds = [
+        lessons = [
             {"corrections": [str(each) for each in one.corrections], "number": one.number, "parent": one.parent}
-            for one in self.rounds
+            for one in self.lessons
         ]
-        return {"rounds": rounds, "base": self.base, "active": self.active}
+        # "rounds": as in the plans of jobs that an earlier release began
+        return {"rounds": lessons, "base": self.base, "active": self.active}
 
     @classmethod
     def of_json(cls, told: Mapping[str, Any]) -> Plan:
-        rounds = tuple(
-            Round(tuple(uuid.UUID(each) for each in one["corrections"]), one["number"], one["parent"])
+        lessons = tuple(
+            PlannedLesson(tuple(uuid.UUID(each) for each in one["corrections"]), one["number"], one["parent"])
             for one in told["rounds"]
         )
-        return cls(rounds, told["base"], told["active"])
+        return cls(lessons, told["base"], told["active"])
 
 
 @dataclass(frozen=True)
 class Made:
     """A version that was made and published, and is not in the database yet."""
 
-    round: Round
+    planned: PlannedLesson
     version_id: uuid.UUID
     files: dict[str, str]
     version: ModelVersion
@@ -123,7 +124,7 @@ def plan(database: Database, held: Claim, together: int) -> Plan:
         for correction in ours:
             correction.job_id, correction.state = job.id, CorrectionState.LEARNING
         active, number = organization.active_version, latest_number(db, organization.id) + 1
-        return Plan((Round(tuple(each.id for each in ours), number, active),), active, active)
+        return Plan((PlannedLesson(tuple(each.id for each in ours), number, active),), active, active)
 
 
 def _waiting(db: Session, job: Job, asked: set[str], most: int) -> list[Correction]:
@@ -159,12 +160,12 @@ def _plan_to_forget(db: Session, job: Job, organization: Organization) -> Plan:
     wanted = without(db, organization.id, active, job.correction_id)
     if wanted is None:  # the active version does not hold it
         return Plan((), active, active)
-    rounds: list[Round] = []
+    lessons: list[PlannedLesson] = []
     parent = wanted.base
     for number, again in enumerate(wanted.again.values(), latest_number(db, organization.id) + 1):
-        rounds.append(Round(tuple(each.id for each in again), number, parent))
+        lessons.append(PlannedLesson(tuple(each.id for each in again), number, parent))
         parent = number
-    return Plan(tuple(rounds), wanted.base, active)
+    return Plan(tuple(lessons), wanted.base, active)
 
 
 def lineage(db: Session, organization_id: uuid.UUID, number: int) -> list[Version]:
@@ -222,7 +223,7 @@ def settle(database: Database, queue: LearningQueue, held: Claim, planned: Plan,
         if not fresh:
             return False
         activate(db, organization, version.number, Reason.LEARNED)
-        for correction in corrections(db, only.round.corrections):
+        for correction in corrections(db, only.planned.corrections):
             correction.state, correction.version = CorrectionState.LEARNED, version.number
             correction.settled_at, correction.problem = now(), ""
             title = f"Learned: {_short(correction.statement)}"
@@ -252,7 +253,7 @@ def _forgotten(db: Session, job: Job, organization: Organization, planned: Plan,
     broken = next((each for each in made if not each.version.report.passed), None)
     forgotten = None if job.correction_id is None else db.get(Correction, job.correction_id)
     if broken is not None:
-        names = ", ".join(_short(each.statement) for each in corrections(db, broken.round.corrections))
+        names = ", ".join(_short(each.statement) for each in corrections(db, broken.planned.corrections))
         _end(
             job,
             State.FAILED,
@@ -264,7 +265,7 @@ def _forgotten(db: Session, job: Job, organization: Organization, planned: Plan,
     last = planned.base
     for each in made:
         last = _kept(db, job, each).number
-        for correction in corrections(db, each.round.corrections):
+        for correction in corrections(db, each.planned.corrections):
             correction.version = last
     activate(db, organization, last, Reason.FORGOTTEN, job.author_id)
     if forgotten is not None:
@@ -302,7 +303,7 @@ def _end(job: Job, state: State, version: int | None = None, problem: str = "") 
 
 def _kept(db: Session, job: Job, made: Made) -> Version:
     """The version's row, once. Raises LostError where another has its number: this attempt was not the latest."""
-    number = made.round.number
+    number = made.planned.number
     same = (Version.organization_id == job.organization_id, Version.number == number)
     if (known := db.scalar(select(Version).where(*same))) is not None:
         if known.id == made.version_id:  # kept before a crash
@@ -312,7 +313,7 @@ def _kept(db: Session, job: Job, made: Made) -> Version:
         id=made.version_id,
         organization_id=job.organization_id,
         number=number,
-        parent=made.round.parent,
+        parent=made.planned.parent,
         base=made.version.base,
         passed=made.version.report.passed,
         bytes=made.version.bytes,
@@ -339,7 +340,7 @@ def _keepable(told: Any) -> Any:
 
 def _judged(db: Session, row: Version, made: Made) -> None:
     """What verification asked of corrections, as cells of the retention matrix."""
-    learned = or_(Correction.state == CorrectionState.LEARNED, Correction.id.in_(made.round.corrections))
+    learned = or_(Correction.state == CorrectionState.LEARNED, Correction.id.in_(made.planned.corrections))
     known = db.scalars(select(Correction).where(Correction.organization_id == row.organization_id, learned)).all()
     by_question: dict[str, list[Correction]] = {}
     for correction in known:
@@ -348,7 +349,7 @@ def _judged(db: Session, row: Version, made: Made) -> None:
     for check in row.model().report.checks:
         for probe, after, passed in _asked(check):
             for correction in by_question.get(normalise(probe.question), ()):
-                ours = correction.id in made.round.corrections
+                ours = correction.id in made.planned.corrections
                 if correction.id in seen or ours != (check.name == "efficacy") or correction.answer != probe.answer:
                     continue
                 seen.add(correction.id)
