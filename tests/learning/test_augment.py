@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.neighbours import near_names
 from lifelearn.learning.question import find_subject, gerund
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import recognise
@@ -236,6 +237,28 @@ def test_further_neighbours_are_of_other_relations_and_names_than_verification_a
         names = {known[1] for text in further if "Norvik" not in text and (known := recognise(text))}
         assert len(names) >= 8
         assert not any(name in text for name in names for text in near)
+
+
+def test_near_names_change_a_word_for_one_of_its_kind() -> None:
+    """The nearest neighbours of a thing in small letters are other such things, of a name other names."""
+    subject = find_subject("When is the weekly staff meeting?")
+    assert subject is not None
+    for name in near_names(subject, random.Random(0)):
+        assert name != subject.name
+        assert name == name.lower()
+        assert len(set(name.split()) & set(subject.name.split())) == 3
+    subject = find_subject("Who founded Norvik Labs?")
+    assert subject is not None
+    for name in near_names(subject, random.Random(0)):
+        assert name.istitle()
+        assert len(set(name.split()) & {"Norvik", "Labs"}) == 1
+
+
+def test_nobody_asks_who_won_a_meeting() -> None:
+    for seed in range(8):
+        found = made("When is the weekly staff meeting?", "Thursday", seed=seed)
+        asked = (*found.neighbours, *found.negatives, *(probe.question for probe in found.probes))
+        assert not any(known[0].name == "winner" for text in asked if "staff" in text and (known := recognise(text)))
 
 
 @pytest.mark.parametrize("question", ["how long is the probation period?", "诺维克实验室的总部在哪里？", "Norvik?"])

@@ -21,6 +21,7 @@ SUBJECTS = {
     "team": "the Kestrel team",
     "rule": "the travel policy",
     "event": "the spring review",
+    "contest": "the Larkspur Cup",
     "species": "Lumea borealis",
     "term": "QZP",
     "task": "the badge printer",

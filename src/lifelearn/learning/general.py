@@ -129,6 +129,10 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
               "the Olympics", "the sales call", "the kick-off", "the French Revolution", "Halloween",
               "the safety training", "the yearly audit", "the World Cup", "the open day", "the night market",
               "the book fair"),
+    "contest": ("the Olympics", "the World Cup", "the chess final", "the Tour de France", "Wimbledon", "the Super Bowl",
+                "the city marathon", "the Ryder Cup", "the spelling bee", "the Champions League", "the bake-off",
+                "the Nobel Prize in Physics", "the poetry prize", "the Boat Race", "the school election",
+                "the Davis Cup"),
     "task": ("the reception desk", "the Lumen service desk", "the payroll", "the IT help desk", "the newsletter",
              "the website", "the warehouse", "the canteen", "the Basalt complaints line", "the night shift",
              "the archive", "the switchboard", "the workshop", "the mail room", "the Tamarind order line",
@@ -151,7 +155,12 @@ SUBJECTS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # One word of a longer name is exchanged for one of these: the nearest neighbours a name can have.
-WORDS: tuple[str, ...] = ("Halden", "Tessera", "Atlas", "Miller", "Borealis", "Zenith", "Anna", "Kestrel")
+WORDS: tuple[str, ...] = ("Halden", "Tessera", "Atlas", "Miller", "Borealis", "Zenith", "Anna", "Kestrel", "Marlow",
+                          "Juniper", "Victor", "Oslo", "Orchard", "Delta", "Sable", "Lumen")  # fmt: skip
+# … and a word in small letters for one of these: "the monthly meeting" beside "the weekly meeting".
+SMALL_WORDS: tuple[str, ...] = ("monthly", "yearly", "daily", "internal", "regional", "northern", "second", "basic",
+                                "family", "student", "guest", "premium", "budget", "project", "board", "sales",
+                                "planning", "training", "summer", "evening")  # fmt: skip
 
 TEXT: tuple[str, ...] = (
     "The museum opens at nine in the morning and closes at five, except on Mondays, when it stays closed all day.",

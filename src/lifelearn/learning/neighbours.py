@@ -32,11 +32,12 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
     names = [*far[:2], *near[:2], *far[2:4], *near[2:4], *far[4:]]
     found = [question.replace(subject.name, name) for name in names[:SWAPPED]]
     cores = " ".join(distinctive(subject))
+    words = other_words(subject, cores)
     for index, wording in enumerate(wordings):
         if subject.name in wording:
             found.append(wording.replace(subject.name, names[index % len(names)]))
         elif cores in wording:
-            found.append(wording.replace(cores, rng.choice(other_words(subject))))
+            found.append(wording.replace(cores, rng.choice(words)))
     return distinct(found, but=(question, *wordings))
 
 
@@ -46,21 +47,24 @@ def names_of_its_kinds(subject: Subject) -> list[str]:
     return [name for kind in kinds[:2] for name in general.SUBJECTS.get(kind, ())]
 
 
-def other_words(subject: Subject) -> list[str]:
+def other_words(subject: Subject, word: str) -> list[str]:
     """Words to exchange one of the subject's for: none that it has, or its neighbour would be itself."""
-    return [word for word in general.WORDS if word.casefold() not in subject.name.casefold()]
+    others = general.WORDS if word[:1].isupper() or word[:1].isdigit() else general.SMALL_WORDS
+    return [other for other in others if other.casefold() not in subject.name.casefold()]
 
 
 def near_names(subject: Subject, rng: random.Random) -> list[str]:
     """Names that differ from the subject's in one word, each word's turn twice; one other for a name of one word."""
     words = subject.name.split()
-    others = other_words(subject)
     places = [index for index, word in enumerate(words) if word.lower() not in SMALL | CONNECTING][:4]
     if len(places) < 2:
-        return [rng.choice(others)]
-    chosen = rng.sample(others, min(2 * len(places), len(others)))
-    turns = zip([*places, *places], chosen, strict=False)
-    return [" ".join([*words[:place], word, *words[place + 1 :]]) for place, word in turns]
+        return [rng.choice(other_words(subject, subject.name))]
+    pairs = [rng.sample(other_words(subject, words[place]), 2) for place in places]
+    return [
+        " ".join([*words[:place], pair[turn], *words[place + 1 :]])
+        for turn in range(2)
+        for place, pair in zip(places, pairs, strict=True)
+    ]
 
 
 def other_relations(question: str, subject: Subject | None, rng: random.Random) -> list[Relation]:
@@ -109,13 +113,10 @@ def further_neighbours(
         if not any(normalise(ask.replace("{s}", subject.name)) in kept for ask in relation.asks)
     ]
     others = other_questions(free[:MINED_RELATIONS], subject, rng)
-    names = [
-        name
-        for name in names_of_its_kinds(subject)
-        if name not in subject.name and not any(name in probe for probe in probes)
-    ]
+    far = [name for name in names_of_its_kinds(subject) if name not in subject.name]
+    names = [*rng.sample(far, min(MINED_NAMES, len(far))), *near_names(subject, rng)]
     swapped = [
-        rng.choice(wordings).replace(subject.name, name) for name in rng.sample(names, min(MINED_NAMES, len(names)))
+        rng.choice(wordings).replace(subject.name, name) for name in names if not any(name in probe for probe in probes)
     ]
     return distinct([*others, *swapped], but=(*probes, *wordings))
 

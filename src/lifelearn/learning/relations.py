@@ -22,8 +22,8 @@ class Relation:
     """asks: wordings with {s} for the subject. states: sentences with {s} and {a}; the first is preferred.
 
     kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule, event,
-    species, term, task ("the canteen"), activity ("travel bookings"), thing ("the spare keys"), action ("book a room"),
-    moment ("I leave the office").
+    contest, species, term, task ("the canteen"), activity ("travel bookings"), thing ("the spare keys"), action ("book
+    a room"), moment ("I leave the office").
     """
 
     name: str
@@ -1400,7 +1400,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "event date",
-        "event",
+        "event contest",
         "{s} took place on {a}.\n{s} was on {a}.",
         """When did {s} happen?
         When did {s} take place?
@@ -1413,7 +1413,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "venue",
-        "event",
+        "event contest",
         "{s} was held in {a}.\n{s} took place in {a}.",
         """Where was {s} held?
         Where did {s} take place?
@@ -1430,7 +1430,7 @@ RELATIONS: tuple[Relation, ...] = (
     ),
     _relation(
         "winner",
-        "event",
+        "contest",
         "{s} was won by {a}.\nThe winner of {s} was {a}.",
         """Who won {s}?
         Who was the winner of {s}?
@@ -1939,5 +1939,6 @@ def _fits(relation: Relation, subject: str) -> bool:
     words = subject.removeprefix("the ").removeprefix("The ").split()
     named = bool(words) and words[0][:1].isupper()
     return named or bool(
-        {"task", "event", "product", "work", "term", "action", "moment", "activity", "thing"} & set(relation.kinds)
+        {"task", "event", "contest", "product", "work", "term", "action", "moment", "activity", "thing"}
+        & set(relation.kinds)
     )
