@@ -246,12 +246,28 @@ def test_near_names_change_a_word_for_one_of_its_kind() -> None:
     for name in near_names(subject, random.Random(0)):
         assert name != subject.name
         assert name == name.lower()
-        assert len(set(name.split()) & set(subject.name.split())) == 3
+        assert len(set(name.split()) - set(subject.name.split())) == 1
+        assert name.endswith(" meeting")
     subject = find_subject("Who founded Norvik Labs?")
     assert subject is not None
     for name in near_names(subject, random.Random(0)):
         assert name.istitle()
         assert len(set(name.split()) & {"Norvik", "Labs"}) == 1
+
+
+def test_what_has_no_other_word_gets_one() -> None:
+    subject = find_subject("Who is responsible for the canteen?")
+    assert subject is not None
+    assert all(re.fullmatch(r"the \w+ canteen", name) for name in near_names(subject, random.Random(0)))
+
+
+def test_where_little_else_can_be_asked_some_of_it_is_replayed() -> None:
+    for seed in range(8):
+        found = made("When is the weekly staff meeting?", "Thursday", seed=seed)
+        replayed = [known[0].name for text in found.neighbours if "weekly staff" in text and (known := recognise(text))]
+        verified = [probe for probe in found.probes if probe.kind == "neighbour" and "weekly staff" in probe.question]
+        assert verified
+        assert {"venue", "organiser", "participants", "purpose"} & set(replayed)
 
 
 def test_nobody_asks_who_won_a_meeting() -> None:

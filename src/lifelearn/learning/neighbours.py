@@ -54,17 +54,20 @@ def other_words(subject: Subject, word: str) -> list[str]:
 
 
 def near_names(subject: Subject, rng: random.Random) -> list[str]:
-    """Names that differ from the subject's in one word, each word's turn twice; one other for a name of one word."""
-    words = subject.name.split()
-    places = [index for index, word in enumerate(words) if word.lower() not in SMALL | CONNECTING][:4]
-    if len(places) < 2:
-        return [rng.choice(other_words(subject, subject.name))]
+    """Names that differ from the subject's in one word, each word's turn twice.
+
+    What a thing in small letters is called stays, and gets one word more: "the spare guest keys" for "the spare keys".
+    """
+    words, small = subject.name.split(), SMALL | CONNECTING
+    places = [index for index, word in enumerate(words) if word.lower() not in small][:4] or [0]
+
+    def changed(place: int, other: str) -> str:
+        ends = place + 1 == len(words) or words[place + 1].lower() in small
+        stays = words[place].islower() and ends
+        return " ".join([*words[:place], other, *words[place + (not stays) :]])
+
     pairs = [rng.sample(other_words(subject, words[place]), 2) for place in places]
-    return [
-        " ".join([*words[:place], pair[turn], *words[place + 1 :]])
-        for turn in range(2)
-        for place, pair in zip(places, pairs, strict=True)
-    ]
+    return [changed(place, pair[turn]) for turn in range(2) for place, pair in zip(places, pairs, strict=True)]
 
 
 def other_relations(question: str, subject: Subject | None, rng: random.Random) -> list[Relation]:
@@ -133,5 +136,5 @@ def split_neighbours(
         return everyday[:4], everyday[4:]
     near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
     whole = [text for text in other if not normalise(text).startswith(normalise(subject.name))]
-    probes = [*near[:1], *swapped[:1], *whole[:3]][:NEIGHBOUR_PROBES]
+    probes = [*near[:1], *swapped[:1], *whole[: min(3, (len(whole) + 1) // 2)]][:NEIGHBOUR_PROBES]
     return probes, distinct([*swapped, *other], but=probes)

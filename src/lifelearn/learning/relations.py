@@ -1429,6 +1429,42 @@ RELATIONS: tuple[Relation, ...] = (
         {s} venue?""",
     ),
     _relation(
+        "organiser",
+        "event contest",
+        "{s} is organised by {a}.\nThe organiser of {s} is {a}.",
+        """Who organises {s}?
+        Who is the organiser of {s}?
+        Who arranges {s}?
+        By whom is {s} organised?
+        Who plans {s}?
+        Which person or team organises {s}?
+        {s} organiser?""",
+    ),
+    _relation(
+        "participants",
+        "event contest",
+        "{a} take part in {s}.\nThe participants of {s} are {a}.",
+        """Who takes part in {s}?
+        Who attends {s}?
+        Who is invited to {s}?
+        Who comes to {s}?
+        Who are the participants of {s}?
+        Which people join {s}?
+        {s} participants?""",
+    ),
+    _relation(
+        "purpose",
+        "event task activity thing",
+        "The purpose of {s} is {a}.\n{s} is for {a}.",
+        """What is the purpose of {s}?
+        What is {s} for?
+        Why do we have {s}?
+        What do we use {s} for?
+        What is the point of {s}?
+        What is the use of {s}?
+        {s} purpose?""",
+    ),
+    _relation(
         "winner",
         "contest",
         "{s} was won by {a}.\nThe winner of {s} was {a}.",
