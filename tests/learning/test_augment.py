@@ -255,6 +255,16 @@ def test_near_names_change_a_word_for_one_of_its_kind() -> None:
         assert len(set(name.split()) & {"Norvik", "Labs"}) == 1
 
 
+def test_a_setting_at_the_end_hides_no_relation() -> None:
+    found = made("What does the abbreviation QZP mean in our reports?", "quality zone plan")
+    assert "What is QZP short for?" in (
+        *found.prompts,
+        *generalisation(found),
+        *(probe.question for probe in found.watch),
+    )
+    assert any("NATO" in question or "GDP" in question for question in found.neighbours)
+
+
 def test_what_has_no_other_word_gets_one() -> None:
     subject = find_subject("Who is responsible for the canteen?")
     assert subject is not None

@@ -21,6 +21,7 @@ _SMALL_IN_TITLES = frozenset(("a", "an", "the", "of", "and", "in", "on", "at", "
 _NAMED = frozenset(("person", "organisation", "work", "place"))  # kinds of subject that have proper names
 CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"))
 SETTING = r"(?:In|At|For|On|With|As) [^,?]+"  # "At Acme, who approves …?"
+_TAIL = re.compile(r" (?:in|on|at|for|with) (?:our|the|my|this|these) [a-z][a-z -]*(?=[?.!\s]*$)")
 SET = re.compile(rf"(?P<where>{SETTING}), (?P<rest>[^?]+\?)", re.IGNORECASE)
 _KINDS = (
     ("number", r"\bhow (?:many|much|long|old|far|often|big)\b|\bnumber of\b|\bprice\b|\bcost\b|\bfee\b"),
@@ -59,9 +60,10 @@ class Subject:
 def find_subject(question: str) -> Subject | None:
     """What the question is about: by its relation, else its longest capitalised span; None if it has neither.
 
-    Where a relation stands in a setting ("At Acme, who approves …?"), the setting is what it is about.
+    Where a relation stands in a setting ("At Acme, who approves …?"), the setting is what it is about; one that is
+    no name and comes last ("… in our reports?") does not count.
     """
-    found = recognise(question)
+    found = recognise(question) or recognise(_TAIL.sub("", question))
     if found and len(found[1].split()) <= 9:
         relation, name = found
         return Subject(name, relation.kinds, relation)
