@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning import general
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.neighbours import near_names
-from lifelearn.learning.question import find_subject, gerund
+from lifelearn.learning.question import Subject, find_subject, gerund
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import recognise
 from lifelearn.learning.states import states
@@ -278,6 +279,11 @@ def test_where_little_else_can_be_asked_some_of_it_is_replayed() -> None:
         verified = [probe for probe in found.probes if probe.kind == "neighbour" and "weekly staff" in probe.question]
         assert verified
         assert {"venue", "organiser", "participants", "purpose"} & set(replayed)
+
+
+def test_a_name_of_all_the_words_has_neighbours_too() -> None:
+    subject = Subject(" ".join(general.WORDS), ("organisation",), None)
+    assert near_names(subject, random.Random(0))
 
 
 def test_nobody_asks_who_won_a_meeting() -> None:

@@ -48,9 +48,10 @@ def names_of_its_kinds(subject: Subject) -> list[str]:
 
 
 def other_words(subject: Subject, word: str) -> list[str]:
-    """Words to exchange one of the subject's for: none that it has, or its neighbour would be itself."""
+    """Words to exchange one of the subject's for, two at least: none that it has, or its neighbour would be itself."""
     others = general.WORDS if word[:1].isupper() or word[:1].isdigit() else general.SMALL_WORDS
-    return [other for other in others if other.casefold() not in subject.name.casefold()]
+    fresh = [other for other in others if other.casefold() not in subject.name.casefold()]
+    return fresh if len(fresh) > 1 else list(others)
 
 
 def near_names(subject: Subject, rng: random.Random) -> list[str]:
