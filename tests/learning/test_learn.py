@@ -414,8 +414,8 @@ def test_what_the_parent_still_knows_is_replayed_wholly(grown: VersionStore) -> 
     added = lesson.rows[len(fresh.rows) :]
     assert {row.kind for row in added} == {"retained"}
     asked = [row.prompt[-1].content for row in added]
-    assert asked.count("Where is Norvik based?") == 3
-    assert len(set(asked)) == 2
+    assert asked.count("Where is Norvik based?") == 2
+    assert len(set(asked)) == 3, "the question and two other wordings"
     assert all(row.completions[0].endswith("is in Lyon.") for row in added)
     watched = [(probe.kind, probe.question, probe.answer) for probe in lesson.watch]
     assert watched == [("retention", "Where is Norvik based?", "Lyon")]

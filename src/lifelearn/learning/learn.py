@@ -48,7 +48,8 @@ from lifelearn.learning.version import VersionStore, replace_file, round_weights
 from lifelearn.learning.words import normalise
 
 RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at most
-RETAINED_TIMES = 3  # the question itself is among them so often, as the corrected one is among the facts
+RETAINED_TIMES = 2  # the question itself is among them so often
+RETAINED_WORDINGS = 2  # others of each
 RETAINED_WATCH = 24  # of them that training watches, at most
 WATCHED_WORDS = 14  # in which their answer stands: about as far as training listens to a watch probe
 LESS, MORE = 0.5, 2.0  # the weight of replay in a second round
@@ -235,7 +236,7 @@ def with_history(
 ) -> Lesson:
     """The lesson with retention probes and rows for every earlier correction that it does not replace.
 
-    What the parent still knows is replayed: the question and another wording, whole answers, and what a leak would say;
+    What the parent still knows is replayed: the question and other wordings, whole answers, and what a leak would say;
     and training watches it: one that is held weakly would else be lost in each lesson that follows, and stop them all.
     What it has lost is taught again, with rows of the lesson that it came from. A neighbour whose answer comes from an
     earlier correction is held to the parent, too: the base, to which replay holds the others, does not know it. A
@@ -268,7 +269,7 @@ def with_history(
             if states(correction.answer, " ".join(answer.split()[:WATCHED_WORDS])):
                 watch.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
             questions += [correction.question] * RETAINED_TIMES
-            questions += [row.prompt[-1].content for row in rng.sample(others, min(1, len(others)))]
+            questions += [row.prompt[-1].content for row in rng.sample(others, min(RETAINED_WORDINGS, len(others)))]
     leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])
     kept = replay_rows(
         questions[:RETAINED_REPLAY],
