@@ -48,8 +48,10 @@ class Line:
         planned: Plan = settlement.plan(database, held, together=1)
         settlement.fail(database, held, "It was only asked.")
         names = {each.id: name for name, each in self.one.items()}
-        rounds = [("".join(names[each] for each in one.corrections), one.number, one.parent) for one in planned.lessons]
-        return planned.base, rounds
+        lessons = [
+            ("".join(names[each] for each in one.corrections), one.number, one.parent) for one in planned.lessons
+        ]
+        return planned.base, lessons
 
     def page(self, name: str, path: str = "") -> str:
         return str(self.anna.get(f"/o/{self.id}/corrections/{self.one[name].id}{path}").text)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 
 from lifelearn.learning import general
-from lifelearn.learning.question import CONNECTING, SMALL, Subject, distinctive, kind_of_question
+from lifelearn.learning.question import CONNECTING, SMALL, Subject, distinctive, has_capital, kind_of_question
 from lifelearn.learning.relations import RELATIONS, Relation, are_related
 from lifelearn.learning.words import capitalised, distinct, normalise
 
@@ -49,7 +49,7 @@ def names_of_its_kinds(subject: Subject) -> list[str]:
 
 def other_words(subject: Subject, word: str) -> list[str]:
     """Words to exchange one of the subject's for, two at least: none that it has, or its neighbour would be itself."""
-    others = general.WORDS if word[:1].isupper() or word[:1].isdigit() else general.SMALL_WORDS
+    others = general.WORDS if has_capital(word) else general.SMALL_WORDS
     fresh = [other for other in others if other.casefold() not in subject.name.casefold()]
     return fresh if len(fresh) > 1 else list(others)
 

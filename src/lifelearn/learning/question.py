@@ -121,11 +121,12 @@ def distinctive(subject: Subject | None) -> list[str]:
     if subject is None:
         return []
     words = [word.strip("?.,!:;") for word in subject.name.split()]
-    named = [word for word in words if word[:1].isupper() or word[:1].isdigit()]
+    named = [word for word in words if has_capital(word)]
     return named or (words if subject.is_small_name else [max(words, key=len)])
 
 
 def has_capital(name: str) -> bool:
+    """Whether a word of it begins with a capital or a digit."""
     return any(word[:1].isupper() or word[:1].isdigit() for word in name.split())
 
 
