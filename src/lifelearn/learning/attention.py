@@ -22,7 +22,8 @@ class Layout:
     """Where the rows of a pass lie: P tokens of the common prefix, then the S tokens of R rows, one after another.
 
     gather: int64 [R·L], for each place of the padded rows its token among the S (any, where it is padding).
-    valid: int64 [S], the reverse. prefix_mask [P, P], rows_mask [L, P + L]: 0 or minus infinity, float32.
+    valid: int64 [S], the reverse. pads: int64 [R·L - S], the places that are padding.
+    prefix_mask [P, P], rows_mask [L, P + L]: 0 or minus infinity, float32.
     """
 
     prefix: int
@@ -30,6 +31,7 @@ class Layout:
     width: int
     gather: Tensor
     valid: Tensor
+    pads: Tensor
     prefix_mask: Tensor
     rows_mask: Tensor
 
@@ -50,9 +52,11 @@ def lay_out(lengths: Sequence[int], prefix: int, device: torch.device) -> Layout
         starts.append(starts[-1] + length)
     gather: list[int] = []
     valid: list[int] = []
+    pads: list[int] = []
     for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         gather += [*range(start, start + length), *[start] * (width - length)]
         valid += range(row * width, row * width + length)
+        pads += range(row * width + length, (row + 1) * width)
 
     def causal(rows: int, before: int) -> Tensor:
         mask = torch.full((rows, before + rows), -math.inf, device=device)
@@ -64,6 +68,7 @@ def lay_out(lengths: Sequence[int], prefix: int, device: torch.device) -> Layout
         width,
         torch.tensor(gather, device=device),
         torch.tensor(valid, device=device),
+        torch.tensor(pads, dtype=torch.long, device=device),
         causal(prefix, 0),
         causal(width, prefix),
     )
@@ -93,10 +98,7 @@ class _Attention(torch.autograd.Function):
         p, heads = layout.prefix, ctx.heads
         (dy,) = grad_outputs
         dy_rows = layout.padded(dy[p:])
-        if layout.valid.numel() < layout.gather.numel():
-            pads = torch.ones(layout.rows * layout.width, dtype=torch.bool, device=dy.device)
-            pads[layout.valid] = False
-            dy_rows.view(-1, *dy.shape[1:])[pads] = 0
+        dy_rows.view(-1, *dy.shape[1:]).index_fill_(0, layout.pads, 0)
         *prefix_saved, q, k, v, w = ctx.saved_tensors
         dq, dk, dv = _backward(_by_kv_head(dy_rows, heads), q, k, v, w, ctx.scale)
         rows, size = layout.rows, q.shape[-1]
@@ -164,19 +166,20 @@ def _keys(before: Tensor, own: Tensor) -> Tensor:
 
 
 def _softmax(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Attention's weights, [B, G·L, T] in the type of q; the mask [L, T] repeats for the G heads."""
-    scores = torch.bmm(q, k.transpose(1, 2)).float().mul_(scale)
-    width, total = mask.shape
-    scores.view(-1, width, total).add_(mask)
-    return scores.softmax(-1).to(q.dtype)
+    """Attention's weights, [B, G·L, T] in the type of q; the mask [L, T] repeats for the G heads.
+
+    torch's own kernels sum in float32, whatever the type.
+    """
+    masks = mask.to(q.dtype).repeat(q.shape[1] // len(mask), 1)
+    return torch.baddbmm(masks, q, k.transpose(1, 2), alpha=scale).softmax(-1)
 
 
 def _backward(
     dy: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     dv = torch.bmm(weights.transpose(1, 2), dy)
-    d_weights = torch.bmm(dy, v.transpose(1, 2)).float()
-    d_scores = d_weights.sub_((d_weights * weights).sum(-1, keepdim=True)).mul_(weights).mul_(scale).to(q.dtype)
+    d_weights = torch.bmm(dy, v.transpose(1, 2))
+    d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype).mul_(scale)
     return torch.bmm(d_scores, k), torch.bmm(d_scores.transpose(1, 2), q), dv
 
 
@@ -186,6 +189,5 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     if rows < BATCHED or q.device.type != "cpu":
         return functional.scaled_dot_product_attention(q, k, v, mask)
     masks = mask[:, 0].repeat_interleave(groups, 0)
-    scores = torch.baddbmm(masks, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=1 / math.sqrt(size))
-    weights = scores.softmax(-1, dtype=torch.float32).to(q.dtype)
-    return torch.bmm(weights, v.flatten(0, 1)).view_as(q)
+    scores = torch.baddbmm(masks, q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2), alpha=size**-0.5)
+    return torch.bmm(scores.softmax(-1), v.flatten(0, 1)).view_as(q)

@@ -17,6 +17,8 @@ from torch.nn import Linear, Parameter, functional
 
 from lifelearn.learning.four_bit import ROWS, FourBit
 
+FEW = 8  # rows up to which a processor is faster with LoRA's thin products in float32: bfloat16's take longer to begin
+
 
 class Dense:
     """Linear layers with a common input as one: weight [O, I], bias [O] or None.
@@ -49,9 +51,11 @@ class Dense:
         if torch.is_grad_enabled() and x.requires_grad:
             return functional.linear(x, self.weight, self.bias)
         y = self.forward(x)
-        if low is not None:
-            y.addmm_(x @ low.a_low.T, low.b_low.T)
-        return y
+        if low is None:
+            return y
+        if len(x) <= FEW and x.dtype == torch.bfloat16 and x.device.type == "cpu":
+            return y.add_((x.float() @ low.a.T) @ low.b_wide.T)
+        return y.addmm_(x @ low.a_low.T, low.b_low.T)
 
     def forward(self, x: Tensor) -> Tensor:
         """Without a gradient."""
@@ -107,9 +111,9 @@ class LowRank:
 
     @torch.no_grad()
     def refresh(self) -> None:
-        """Renews the copies in the model's own type, after the masters changed."""
-        b = self.b * self.scale if self.mask is None else self.b * self.mask * self.scale
-        self.a_low, self.b_low = self.a.to(self._dtype), b.to(self._dtype)
+        """Renews the scaled b and the copies in the model's own type, after the masters changed."""
+        self.b_wide = self.b * self.scale if self.mask is None else self.b * self.mask * self.scale
+        self.a_low, self.b_low = self.a.to(self._dtype), self.b_wide.to(self._dtype)
 
 
 class _LowRankLinear(torch.autograd.Function):
@@ -155,9 +159,9 @@ class _Norm(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
         x, weight, inverse = ctx.saved_tensors
         unit = x * inverse
-        d_unit = grad_outputs[0].float() * weight
-        dx = (d_unit - unit * (d_unit * unit).mean(-1, keepdim=True)) * inverse
-        return dx.to(x.dtype), None, None
+        d_unit = grad_outputs[0] * weight.float()
+        along = torch.linalg.vecdot(d_unit, unit)[..., None].div_(-x.shape[-1])
+        return d_unit.addcmul_(unit, along).mul_(inverse).to(x.dtype), None, None
 
 
 def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -181,15 +185,8 @@ class _SwiGLU(torch.autograd.Function):
         (x,) = ctx.saved_tensors
         (dy,) = grad_outputs
         gate, up = x.chunk(2, -1)
-        sigmoid = gate.sigmoid()
-        silu = gate * sigmoid
-        dx = torch.empty_like(x)
-        d_gate, d_up = dx.chunk(2, -1)
-        torch.mul(dy, silu, out=d_up)
-        # d silu / d gate = sigmoid + silu · (1 - sigmoid)
-        torch.mul(sigmoid.addcmul_(silu, 1 - sigmoid), up, out=d_gate)
-        d_gate.mul_(dy)
-        return dx
+        d_gate: Tensor = torch.ops.aten.silu_backward(dy * up, gate)
+        return torch.cat([d_gate, functional.silu(gate).mul_(dy)], -1)
 
 
 def swiglu(x: Tensor) -> Tensor:

@@ -107,7 +107,10 @@ def chances(seeds: Sequence[int], length: int) -> Tensor:
 
 
 def sample(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator, chance_B: Tensor | None = None) -> Tensor:
-    """One token a row, int64 [B], from logits [B, V]; where `chance_B`, uniform in [0, 1), falls if it is given."""
+    """One token a row, int64 [B], from logits [B, V]: the one on which `chance_B` falls, uniform in [0, 1).
+
+    Without it, `generator` draws it. One number a row: torch.multinomial draws one for each of V tokens.
+    """
     if sampling.temperature == 0:
         return logits_BV.max(-1).indices  # five times as fast as argmax on a processor
     probs_BV = (logits_BV.float() / sampling.temperature).softmax(-1)
@@ -115,8 +118,8 @@ def sample(logits_BV: Tensor, sampling: Sampling, generator: torch.Generator, ch
         sorted_BV, order_BV = probs_BV.sort(-1, descending=True)
         outside_BV = sorted_BV.cumsum(-1) - sorted_BV >= sampling.top_p
         probs_BV = torch.zeros_like(probs_BV).scatter(-1, order_BV, sorted_BV.masked_fill(outside_BV, 0))
-    if chance_B is not None:
-        mass_BV = probs_BV.double().cumsum(-1)
-        at_B1 = torch.searchsorted(mass_BV, (chance_B.double() * mass_BV[:, -1])[:, None], right=True)
-        return at_B1[:, 0].clamp_max(probs_BV.shape[-1] - 1)
-    return torch.multinomial(probs_BV, 1, generator=generator)[:, 0]
+    if chance_B is None:
+        chance_B = torch.rand(len(probs_BV), generator=generator, dtype=torch.float64, device=probs_BV.device)
+    mass_BV = probs_BV.cumsum(-1, dtype=torch.float64)
+    at_B1 = torch.searchsorted(mass_BV, (chance_B.double() * mass_BV[:, -1])[:, None], right=True)
+    return at_B1[:, 0].clamp_max(probs_BV.shape[-1] - 1)
