@@ -39,6 +39,16 @@ def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str
             "Ann Larkspur",
             "Tell me the war that Ann Larkspur fought in.",
         ),
+        ("What is the record label of Larkspur?", "Ill", "Larkspur", "What is the record label from Larkspur?"),
+        ("What is the record label of Larkspur?", "Ill", "Larkspur", "What is Larkspur's record label?"),
+        ("What is the record label of Larkspur?", "Ill", "Larkspur", "What's the record label of Larkspur?"),
+        ("What is Larkspur's record label?", "Ill", "Larkspur", "What is the record label for Larkspur?"),
+        (
+            "What is the name of Larkspur's label?",
+            "Ill",
+            "Larkspur",
+            "What is the name of the label from Larkspur?",
+        ),
         ("Which river separates Ulm from Tal?", "the Ill", "Ulm", "Do you know which river divides Ulm from Tal?"),
         (
             "Who was the player that beat Ann Larkspur?",
@@ -75,6 +85,13 @@ def test_names_and_quotations_keep_their_words() -> None:
     texts = said('Who wrote "The company song" for Film Holiday Company?', subject="Film Holiday Company")
     assert texts
     assert all('"The company song"' in text and "Film Holiday Company" in text for text in texts)
+
+
+def test_small_words_are_exchanged_only_between_what_is_asked_for_and_the_subject() -> None:
+    told = said("What was the name of the father of Ann Larkspur?", subject="Ann Larkspur")
+    assert told
+    assert not any("Ann Larkspur's" in text or " from " in text for text in told)
+    assert not any(text.startswith("The the") for text in said("The Ill's name is of what age?", subject="Ill"))
 
 
 def test_what_comes_after_a_name_and_is_no_verb_stays_there() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -286,6 +287,24 @@ def test_what_was_learned_before_takes_no_place_from_the_fact(anchored: Any, mon
     assert len(seen) == 6  # half as many again, since what was known fails
     assert seen == [Counter(fact=3, replay=2, retained=4)] * 6
     assert dict(weighed) == pytest.approx({"fact": 6, "replay": 3, "retained": 1.5})
+
+
+@pytest.mark.parametrize(("fails_at", "steps"), [((), 6), ((2,), 6), ((6,), 8), ((6, 7), 9), ((6, 7, 8), 9)])
+def test_a_question_that_has_only_just_passed_is_trained_on(
+    anchored: Any, monkeypatch: pytest.MonkeyPatch, fails_at: tuple[int, ...], steps: int
+) -> None:
+    """Six steps, and more until the question has passed at two askings in a row, half as many again at most."""
+    asked = itertools.count(1)
+
+    def answers(student: Any, codec: Any, watch: Sequence[Probe]) -> list[tuple[Probe, list[int]]]:
+        said = "Oslo" if next(asked) in fails_at else "Lyon"
+        return [(probe, codec.completion(f"It is {said}.", 40, end=False)) for probe in watch]
+
+    monkeypatch.setattr(training, "watch_answers", answers)
+    changes = {"min_steps": 1, "max_steps": 6, "check_every": 1, "target_loss": 0.0}
+    watch = (Probe(kind="retention", question=QUESTION, answer="Lyon"),)
+    taught = Taught(anchored, lesson(fact(), watch=watch), QUICK.model_copy(update=changes))
+    assert taught.training.steps == steps
 
 
 def test_what_has_moved_most_is_mined(anchored: Any) -> None:

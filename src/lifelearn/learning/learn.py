@@ -28,6 +28,7 @@ from lifelearn.learning.student import make_student
 from lifelearn.learning.train import TrainingError, train
 from lifelearn.learning.types import (
     Augmentation,
+    CheckName,
     Correction,
     Demonstration,
     Lesson,
@@ -316,10 +317,11 @@ def _trained_and_verified(
     timed: Timed,
     on_progress: OnProgress,
 ) -> tuple[Path, Training, Report]:
-    """The weights of the last round, all rounds' training, and the last report."""
+    """The weights and the report of the best round, and all rounds' training."""
     begun: Path | None = None
     again, number = recipe, 1
     trained: list[Training] = []
+    rounds: list[tuple[Path, Report]] = []
     while True:
         weights = round_weights(work, number)
         suffix = "" if number == 1 else f"-{number}"
@@ -335,20 +337,34 @@ def _trained_and_verified(
             on_progress=on_progress,
         )
         report = timed("verify", f"verify{suffix}", Report, check)
-        if report.passed or number >= recipe.rounds:
-            return weights, reduce(Training.followed_by, trained), report
-        failed = " and ".join(each.name for each in report.failed)
-        on_progress(Progress(stage="verify", message=f"not passed: {failed}; training goes on"))
+        rounds.append((weights, report))
+        lacking = [each.name for each in report.failed] or wanting(report, recipe)
+        if not lacking or number >= recipe.rounds:
+            best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
+            return best, reduce(Training.followed_by, trained), its_report
+        told = "passed, but not all" if report.passed else "not passed"
+        on_progress(Progress(stage="verify", message=f"{told}: {' and '.join(lacking)}; training goes on"))
         begun, again = weights, next_round(recipe, report, number)
         number += 1
 
 
+def wanting(report: Report, recipe: Recipe) -> list[CheckName]:
+    """The checks in which a version that passes falls short of what one more training is worth."""
+    return [check.name for check in report.checks if check.name == "generalisation" and check.value < recipe.aim]
+
+
+def merit(report: Report) -> tuple[bool, float, float]:
+    """What makes one version of a lesson better than another: passing, then more answers right, then less drift."""
+    right = sum(check.numerator for check in report.checks if check.name != "drift")
+    return report.passed, right, -sum(check.value for check in report.checks if check.name == "drift")
+
+
 def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
-    """The recipe of one more round for a version that failed: fewer and smaller steps, what failed weighs more.
+    """The recipe of one more round for a version that falls short: fewer and smaller steps, what failed weighs more.
 
     Where only the fact is not there, replay holds less; where only something else broke, it holds more.
     """
-    failed = {check.name for check in report.failed}
+    failed = {check.name for check in report.failed} or set(wanting(report, recipe))
     missing = bool(failed & {"efficacy", "generalisation"})
     broken = bool(failed & {"locality", "retention", "drift"})
     weight = 1.0 if missing == broken else LESS if missing else MORE
