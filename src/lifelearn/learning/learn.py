@@ -342,8 +342,9 @@ def _trained_and_verified(
         if not lacking or number >= recipe.rounds:
             best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
             return best, reduce(Training.followed_by, trained), its_report
-        told = "passed, but not all" if report.passed else "not passed"
-        on_progress(Progress(stage="verify", message=f"{told}: {' and '.join(lacking)}; training goes on"))
+        names = " and ".join(lacking)
+        told = f"passed, but {names} could be better" if report.passed else f"not passed: {names}"
+        on_progress(Progress(stage="verify", message=f"{told}; training goes on"))
         begun, again = weights, next_round(recipe, report, number)
         number += 1
 
