@@ -17,6 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.attention import BATCHED, attend
 from lifelearn.learning.decoder import Below, Decoder
+from lifelearn.learning.layers import FEW
 
 SIZES = {
     "vocab_size": 211, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -136,6 +137,28 @@ def test_attention_of_one_token_is_the_same_for_few_and_for_many_rows(rows: int,
     wanted = torch.nn.functional.scaled_dot_product_attention(q.double(), k.double(), v.double(), mask.double())
     assert told.dtype == dtype
     assert torch.allclose(told.double(), wanted, atol=near, rtol=near)
+
+
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+def test_few_rows_with_an_adapter_are_answered_as_among_many(kind: str) -> None:
+    """Few take LoRA's products in float32, many in bfloat16."""
+    decoder = Decoder.of(make(kind).bfloat16())
+    assert decoder is not None
+    adapter = nudged(Adapter(decoder, 3, 6, seed=0))
+    prompts = rows_of(FEW + 1, 2)
+    tokens = torch.arange(7, 7 + FEW + 1)
+
+    def after(count: int, layers: Any) -> torch.Tensor:
+        _, cache = decoder.prefill(prompts[:count], layers)
+        return decoder.step(tokens[:count], cache, layers)[0].float().log_softmax(-1)
+
+    def apart(one: torch.Tensor, other: torch.Tensor) -> float:
+        return float((one.exp() * (one - other)).sum())
+
+    many = after(FEW + 1, adapter.layers)
+    assert apart(many, after(1, adapter.layers)) < 1e-3
+    assert apart(many, after(FEW, adapter.layers)) < 1e-3
+    assert apart(many, after(1, None)) > 1e-2, "the adapter tells"
 
 
 def test_the_adapter_is_pefts(model: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from typing import Any
 
@@ -74,6 +75,16 @@ def test_the_same_seed_gives_the_same_samples(network: Network) -> None:
     rows = rows_of(4)
     draw = Sampling(max_tokens=8, temperature=1.0, top_p=0.9, seed=3)
     assert rollout(network, rows, frozenset(), draw) == rollout(network, rows, frozenset(), draw)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_tokens_are_drawn_as_often_as_they_are_likely(temperature: float) -> None:
+    logits = torch.tensor([0.3, -1.0, 2.0, -math.inf, 1.0])
+    draw = Sampling(max_tokens=1, temperature=temperature)
+    drawn = sample(logits.expand(20_000, -1), draw, torch.Generator().manual_seed(0))
+    found = torch.bincount(drawn, minlength=5) / 20_000
+    assert torch.allclose(found, (logits / temperature).softmax(-1), atol=0.01)
+    assert found[3] == 0
 
 
 def test_top_p_keeps_the_smallest_set_of_that_mass() -> None:
