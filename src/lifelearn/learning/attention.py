@@ -168,10 +168,11 @@ def _keys(before: Tensor, own: Tensor) -> Tensor:
 def _softmax(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
     """Attention's weights, [B, G·L, T] in the type of q; the mask [L, T] repeats for the G heads.
 
-    torch's own kernels sum in float32, whatever the type.
+    torch's bmm and softmax sum in float32, whatever the type; its baddbmm does not where the matrices are tiny.
     """
-    masks = mask.to(q.dtype).repeat(q.shape[1] // len(mask), 1)
-    return torch.baddbmm(masks, q, k.transpose(1, 2), alpha=scale).softmax(-1)
+    scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
+    scores.view(-1, *mask.shape).add_(mask.to(q.dtype))
+    return scores.softmax(-1)
 
 
 def _backward(
