@@ -210,11 +210,14 @@ def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
 ) -> None:
     strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
     begun: list[Path | None] = []
+    made: list[str] = []
     trained = learning._train
 
     def noted(*arguments: Any) -> Any:
         begun.append(arguments[4])
-        return trained(*arguments)
+        training = trained(*arguments)
+        made.append(sha256(arguments[5] / ADAPTER_WEIGHTS))
+        return training
 
     monkeypatch.setattr(learning, "_train", noted)
     version = run(tiny, store, recipe=strict)
@@ -226,6 +229,10 @@ def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
     once = run(tiny, VersionStore(store.root / "once"), recipe=strict.model_copy(update={"rounds": 1}))
     assert once.training is not None
     assert once.training.losses == version.training.losses[:3]
+    first, second, again = made
+    assert once.sha256 == first == again
+    assert once.sha256 != second
+    assert version.sha256 in (first, second)
 
 
 def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: VersionStore, runs: Runs) -> None:

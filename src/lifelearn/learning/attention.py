@@ -23,7 +23,7 @@ class Layout:
 
     gather: int64 [R·L], for each place of the padded rows its token among the S (any, where it is padding).
     valid: int64 [S], the reverse. pads: int64 [R·L - S], the places that are padding.
-    prefix_mask [P, P], rows_mask [L, P + L]: 0 or minus infinity, float32.
+    prefix_mask [P, P], rows_mask [L, P + L]: 0 or minus infinity, in the model's own type.
     """
 
     prefix: int
@@ -44,7 +44,7 @@ class Layout:
         return x.reshape(self.rows * self.width, *x.shape[2:]).index_select(0, self.valid)
 
 
-def lay_out(lengths: Sequence[int], prefix: int, device: torch.device) -> Layout:
+def lay_out(lengths: Sequence[int], prefix: int, device: torch.device, dtype: torch.dtype) -> Layout:
     """The layout of rows that have `lengths` tokens after the prefix; each at least one."""
     width = max(lengths)
     starts = [0]
@@ -59,7 +59,7 @@ def lay_out(lengths: Sequence[int], prefix: int, device: torch.device) -> Layout
         pads += range(row * width + length, (row + 1) * width)
 
     def causal(rows: int, before: int) -> Tensor:
-        mask = torch.full((rows, before + rows), -math.inf, device=device)
+        mask = torch.full((rows, before + rows), -math.inf, device=device, dtype=dtype)
         return mask.triu_(before + 1)
 
     return Layout(
@@ -171,7 +171,7 @@ def _softmax(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
     torch's bmm and softmax sum in float32, whatever the type; its baddbmm does not where the matrices are tiny.
     """
     scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
-    scores.view(-1, *mask.shape).add_(mask.to(q.dtype))
+    scores.view(-1, *mask.shape).add_(mask)
     return scores.softmax(-1)
 
 

@@ -280,7 +280,7 @@ class Decoder:
         for row in rows:
             ids += row[prefix:]
             positions += range(prefix, len(row))
-        layout = lay_out([len(row) - prefix for row in rows], prefix, self.device)
+        layout = lay_out([len(row) - prefix for row in rows], prefix, self.device, self.dtype)
         return layout, torch.tensor(ids, device=self.device), torch.tensor(positions, device=self.device)
 
 

@@ -51,11 +51,7 @@ class Dense:
         if torch.is_grad_enabled() and x.requires_grad:
             return functional.linear(x, self.weight, self.bias)
         y = self.forward(x)
-        if low is None:
-            return y
-        if len(x) <= FEW and x.dtype == torch.bfloat16 and x.device.type == "cpu":
-            return y.add_((x.float() @ low.a.T) @ low.b_wide.T)
-        return y.addmm_(x @ low.a_low.T, low.b_low.T)
+        return y if low is None else low.added(y, x)
 
     def forward(self, x: Tensor) -> Tensor:
         """Without a gradient."""
@@ -112,8 +108,14 @@ class LowRank:
     @torch.no_grad()
     def refresh(self) -> None:
         """Renews the scaled b and the copies in the model's own type, after the masters changed."""
-        self.b_wide = self.b * self.scale if self.mask is None else self.b * self.mask * self.scale
-        self.a_low, self.b_low = self.a.to(self._dtype), self.b_wide.to(self._dtype)
+        self._b_wide = self.b * self.scale if self.mask is None else self.b * self.mask * self.scale
+        self.a_low, self.b_low = self.a.to(self._dtype), self._b_wide.to(self._dtype)
+
+    def added(self, y: Tensor, x: Tensor) -> Tensor:
+        """y [N, O] with LoRA's share for x [N, I] added in place, without a gradient."""
+        if len(x) <= FEW and x.dtype == torch.bfloat16 and x.device.type == "cpu":
+            return y.add_((x.float() @ self.a.T) @ self._b_wide.T)
+        return y.addmm_(x @ self.a_low.T, self.b_low.T)
 
 
 class _LowRankLinear(torch.autograd.Function):

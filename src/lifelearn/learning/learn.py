@@ -338,20 +338,21 @@ def _trained_and_verified(
         )
         report = timed("verify", f"verify{suffix}", Report, check)
         rounds.append((weights, report))
-        lacking = [each.name for each in report.failed] or wanting(report, recipe)
-        if not lacking or number >= recipe.rounds:
+        short = lacking(report, recipe)
+        if not short or number >= recipe.rounds:
             best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
             return best, reduce(Training.followed_by, trained), its_report
-        names = " and ".join(lacking)
+        names = " and ".join(short)
         told = f"passed, but {names} could be better" if report.passed else f"not passed: {names}"
         on_progress(Progress(stage="verify", message=f"{told}; training goes on"))
         begun, again = weights, next_round(recipe, report, number)
         number += 1
 
 
-def wanting(report: Report, recipe: Recipe) -> list[CheckName]:
-    """The checks in which a version that passes falls short of what one more training is worth."""
-    return [check.name for check in report.checks if check.name == "generalisation" and check.value < recipe.aim]
+def lacking(report: Report, recipe: Recipe) -> list[CheckName]:
+    """What one more training is for: the checks that failed, or unseen wordings under the aim of one that passes."""
+    aimed = (check for check in report.checks if check.name == "generalisation" and check.value < recipe.aim)
+    return [check.name for check in report.failed or aimed]
 
 
 def merit(report: Report) -> tuple[bool, float, float]:
@@ -365,9 +366,9 @@ def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
 
     Where only the fact is not there, replay holds less; where only something else broke, it holds more.
     """
-    failed = {check.name for check in report.failed} or set(wanting(report, recipe))
-    missing = bool(failed & {"efficacy", "generalisation"})
-    broken = bool(failed & {"locality", "retention", "drift"})
+    short = set(lacking(report, recipe))
+    missing = bool(short & {"efficacy", "generalisation"})
+    broken = bool(short & {"locality", "retention", "drift"})
     weight = 1.0 if missing == broken else LESS if missing else MORE
     return recipe.model_copy(
         update={

@@ -128,11 +128,11 @@ _WHICH = re.compile(rf"(?P<wh>which|what) (?P<rest>(?!{_AUXILIARY}\b).+)", re.IG
 _HOW_MANY = re.compile(r"how many (?P<rest>.+)", re.IGNORECASE)
 _NAME_OF = re.compile(rf"(?:what|which) {_BE} the (?:name|title) of (?P<what>.+)", re.IGNORECASE)
 _THE_OF = re.compile(
-    rf"(?P<asks>(?:who|what|which) {_BE}) the (?P<noun>(?:(?!of )[a-z-]+ ){{1,4}}?)of (?P<whose>.+)",
+    rf"(?P<asks>(?:who|what|which) {_BE}) the (?P<noun>[a-z-]+(?: (?!of )[a-z-]+){{0,3}}) of (?P<whose>.+)",
     re.IGNORECASE,
 )
 _ASKS = rf"(?i:(?:who|what|which|where) {_BE}(?: the (?:name|title) of)?)"
-_IS = re.compile(r"(?P<wh>who|what|where|when) is\b", re.IGNORECASE)
+_IS = re.compile(r"^(?P<wh>who|what|where|when) is\b", re.IGNORECASE)
 _TAIL = re.compile(
     r"(?P<asked>\w.+\w) (?P<tail>(?:in|at|on|during) (?:the )?(?:(?:[A-Z0-9][\w.'-]*|of|and|the|&) ?){1,6})(?<! )"
 )
@@ -206,11 +206,11 @@ def reworded(question: str, answer: str, subject: str, rng: random.Random) -> li
 def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Iterator[str]:
     """The question with another opening or another order; without a mark at its end, or with its own."""
     yield from _opened(question, answer)
-    yield _IS.sub(r"\g<wh>'s", question, count=1)
+    yield _IS.sub(r"\g<wh>'s", question)
     if (found := _THE_OF.fullmatch(question)) and found["whose"] == subject:
         # A small model's answer hangs on which small word ties the two.
-        yield f"{found['asks']} the {found['noun']}{rng.choice(('for', 'from'))} {subject}"
-        yield f"{found['asks']} {subject}'s {found['noun'].rstrip()}"
+        yield f"{found['asks']} the {found['noun']} {rng.choice(('for', 'from'))} {subject}"
+        yield f"{found['asks']} {subject}'s {found['noun']}"
     elif subject and (
         found := re.fullmatch(rf"(?P<asks>{_ASKS}) {re.escape(subject)}['’]s? (?P<noun>[a-z -]+)", question)
     ):

@@ -98,9 +98,10 @@ def train(
     losses: list[float] = []
     tokens, failing = 0, list(lesson.watch)
     corrected = {correction.question for correction in lesson.corrections}
-    # Whether a corrected question, of now or before, failed at one of the last two askings: steps go on. One that has
-    # only just passed may fail again beside other questions, whose batch rounds otherwise.
-    failed = unlearned = False
+    failures: list[bool] = []  # at each asking, whether a corrected question, of now or before, failed
+    # Whether one did at the last two: steps go on. One that has only just passed may fail again beside other questions,
+    # whose batch rounds otherwise.
+    unlearned = False
     most = steps + steps // 2
     for step in range(most):
         rows, wanted = facts.draw(recipe.facts_per_step)
@@ -142,14 +143,13 @@ def train(
         if lesson.watch and done >= recipe.min_steps and (done - recipe.min_steps) % recipe.check_every == 0:
             answers = watch_answers(student, codec, lesson.watch)
             failing = [probe for probe, ids in answers if not _holds(probe, codec.decode(ids))]
-            failed_before = failed
-            failed = any(probe.question in corrected or probe.kind == "retention" for probe in failing)
-            unlearned = failed or failed_before
+            failures.append(any(probe.question in corrected or probe.kind == "retention" for probe in failing))
+            unlearned = any(failures[-2:])
             message = f"{len(lesson.watch) - len(failing)} of {len(lesson.watch)} training-side probes hold"
             on_progress(Progress(stage="train", step=done, steps=planned, loss=loss, message=message))
             if failing and done < (most if unlearned else steps):
-                missed = [entry for entry in answers if entry[0] in failing]
-                strengthen(student, codec, lesson, facts, {"neighbour": replay, "retention": retained}, missed, recipe)
+                failed = [entry for entry in answers if entry[0] in failing]
+                strengthen(student, codec, lesson, facts, {"neighbour": replay, "retention": retained}, failed, recipe)
         if negatives and done % recipe.mine_every == 0 and done + recipe.mine_every <= steps:
             hard.add(*mined_rows(student, codec, rng.sample(negatives, min(MINED_OF, len(negatives)))))
         held = bool(lesson.watch) and len(failing) <= recipe.watch_slack * len(lesson.watch) and not unlearned
