@@ -9,7 +9,7 @@ import pytest
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.demonstrate import demonstrate, restated
+from lifelearn.learning.demonstrate import demonstrate
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Conversation, Correction, Progress
@@ -183,30 +183,3 @@ def test_whatever_is_asked_every_demonstration_states_the_answer(question: str, 
             assert 1 <= len(found) <= 2
             assert all(states(answer, sentence) for _, sentence in found), found
             assert all(sentence.strip() == sentence and sentence for _, sentence in found)
-
-
-TEAM = correction("Which team runs the lab?", "The lab is run by the Heron team.", "Heron")
-STEP = correction(
-    "What do I do before I leave the lab?", "You lock the fridge before you leave the lab.", "lock the fridge"
-)
-PRICE = correction("How much does a locker cost?", "A locker costs 7 euros.", "7 euros")
-
-
-@pytest.mark.parametrize(
-    ("given", "prompt", "said"),
-    [
-        (TEAM, "Who runs the lab?", "The Heron team runs the lab."),
-        (TEAM, "Which team is responsible for the lab?", "The Heron team is responsible for the lab."),
-        (TEAM, "Who do I call about the lab?", ""),
-        (TEAM, "I am new to the lab. Who runs it?", ""),
-        (STEP, "What is the step before leaving the lab?", "The step before leaving the lab is to lock the fridge."),
-        (STEP, "At Norvik, what is the last step?", "At Norvik, the last step is to lock the fridge."),
-        (PRICE, "What is the price of a locker?", "The price of a locker is 7 euros."),
-        (PRICE, "How much does a locker cost per day?", "A locker costs 7 euros per day."),
-        (PRICE, "locker price?", ""),
-        (PRICE, "", ""),
-    ],
-)
-def test_the_answer_in_the_prompts_own_words(given: Correction, prompt: str, said: str) -> None:
-    assert restated(prompt, given) == said
-    assert not said or states(given.answer, said)

@@ -1,8 +1,8 @@
 """Demonstrations: sentences that answer the corrected question, right by construction or by the gate.
 
-In the order of trust: the user's own sentence where it stands alone, an expert's, the relation's sentence,
-one that the model writes when given the correction, and at last a template. What the teacher is shown is
-never something that does not state the corrected answer.
+In the order of trust: the user's own sentence where it stands alone, an expert's, the relation's sentence, the question
+turned into one by rules (declarative.py), one that the model writes when given the correction, and at last a template.
+What the teacher is shown is never something that does not state the corrected answer.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Sequence
 
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
 from lifelearn.learning.cues import contrast_in
-from lifelearn.learning.question import SETTING, distinctive, find_subject
+from lifelearn.learning.declarative import restated
+from lifelearn.learning.question import distinctive, find_subject
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Demonstration, Message, OnProgress, Progress, no_progress
@@ -53,6 +54,8 @@ def demonstrate(
             )
             for form in subject.relation.states[:1]
         ]
+    if not found and (own := restated(correction.question, correction)):
+        found.append(Demonstration(completion=own, source="template"))
     if not found:
         on_progress(Progress(stage="demonstrate", message="the model writes a sentence"))
         found += _models_sentences(correction, model, recipe)
@@ -121,36 +124,3 @@ def _models_sentences(correction: Correction, model: ChatModel, recipe: Recipe) 
         return []
     best = max(fitting, key=lambda text: len(stems(text) & asked) - 0.5 * len(stems(text) - asked))
     return [Demonstration(completion=best, source="model")]
-
-
-_RESTATES = re.compile(
-    rf"(?P<where>{SETTING}, )?"
-    r"(?:what (?P<be>is|was|are|were) (?P<what>the [^?.]+)"
-    r"|(?P<who>who|which team) (?P<does>(?!do|should|can|would|am)[^?.]+)"
-    r"|how much does (?P<costs>[^?.]+?) cost(?P<per> [^?.]+)?)\?",
-    re.IGNORECASE,
-)
-
-
-def restated(prompt: str, correction: Correction) -> str:
-    """The answer in the prompt's own words: "The price of X is 14 euros." to "What is the price of X?"; "" for others.
-
-    So models answer by themselves, and so they must be taught: one that knows only another sentence begins with the
-    prompt's words all the same, and then has nothing right to say.
-    """
-    found = _RESTATES.fullmatch(prompt)
-    if not found:
-        return ""
-    answer = correction.answer.rstrip(".!")
-    told = re.search(rf"\b(?P<before>\w+\s+)?{re.escape(answer)}(?P<noun>\s+team\b)?", correction.statement)
-    before = (told["before"] or "").strip().lower() if told else ""
-    if found["what"]:
-        does = "to " if before in ("you", "we", "i", "they", "must", "should", "to") else ""
-        said = f"{found['what']} {found['be'].lower()} {does}{answer}"
-    elif found["costs"]:
-        said = f"{found['costs']} costs {answer}{found['per'] or ''}"
-    else:
-        name = f"{'the ' if before == 'the' else ''}{answer}{(told and told['noun']) or ''}"
-        said = f"{name} {found['does']}"
-    said = f"{found['where'] or ''}{said}."
-    return capitalised(said)

@@ -17,7 +17,7 @@ from typing import Literal
 from datasets import Dataset
 
 from lifelearn.learning.chat_model import ChatModel, Sampling
-from lifelearn.learning.demonstrate import restated
+from lifelearn.learning.declarative import restated
 from lifelearn.learning.question import find_subject
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.sdft_config import PAPER_CONTEXT

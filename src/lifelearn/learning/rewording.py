@@ -11,7 +11,8 @@ import random
 import re
 from collections.abc import Iterator
 
-from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, listed, lowered
+from lifelearn.learning.declarative import AUXILIARY, BE, PREPOSITION, WHEN, stated, time_in
+from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, lowered
 
 MOST = 12  # rewordings of one question
 
@@ -111,73 +112,23 @@ _SYNONYMS = tuple(
 _BY_WORD = {word: group for group in reversed(_SYNONYMS) for word in group}
 _WORDS = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, _BY_WORD), key=len, reverse=True))})\b")
 
-_BE = r"(?:is|are|was|were)"
-_AUXILIARY = r"(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must|may)"
-_WHEN = re.compile(
-    r"(?:when|(?:(?:on|in|at) )?(?:what|which) (?:exact |specific )?(?:date|year|day(?:[, ]+month)?(?:,? and year)?|"
-    rf"month and year))(?= {_AUXILIARY}\b)",
-    re.IGNORECASE,
-)
-_WHERE = re.compile(rf"where(?= {_AUXILIARY}\b)", re.IGNORECASE)
-_WHO = re.compile(rf"who (?!{_AUXILIARY}\b)(?P<did>.+)", re.IGNORECASE)
+_WHERE = re.compile(rf"where(?= {AUXILIARY}\b)", re.IGNORECASE)
+_WHO = re.compile(rf"who (?!{AUXILIARY}\b)(?P<did>.+)", re.IGNORECASE)
 _THAT = re.compile(
-    rf"(?:who|what|which) {_BE} (?:the|a) (?P<noun>(?:[\w'-]+ ){{1,4}}?)(?:that|who|which) (?P<did>[a-z].+)",
+    rf"(?:who|what|which) {BE} (?:the|a) (?P<noun>(?:[\w'-]+ ){{1,4}}?)(?:that|who|which) (?P<did>[a-z].+)",
     re.IGNORECASE,
 )
-_WHICH = re.compile(rf"(?P<wh>which|what) (?P<rest>(?!{_AUXILIARY}\b).+)", re.IGNORECASE)
+_WHICH = re.compile(rf"(?P<wh>which|what) (?P<rest>(?!{AUXILIARY}\b).+)", re.IGNORECASE)
 _HOW_MANY = re.compile(r"how many (?P<rest>.+)", re.IGNORECASE)
-_NAME_OF = re.compile(rf"(?:what|which) {_BE} the (?:name|title) of (?P<what>.+)", re.IGNORECASE)
+_NAME_OF = re.compile(rf"(?:what|which) {BE} the (?:name|title) of (?P<what>.+)", re.IGNORECASE)
 _THE_OF = re.compile(
-    rf"(?P<asks>(?:who|what|which) {_BE}) the (?P<noun>[a-z-]+(?: (?!of )[a-z-]+){{0,3}}) of (?P<whose>.+)",
+    rf"(?P<asks>(?:who|what|which) {BE}) the (?P<noun>[a-z-]+(?: (?!of )[a-z-]+){{0,3}}) of (?P<whose>.+)",
     re.IGNORECASE,
 )
-_ASKS = rf"(?i:(?:who|what|which|where) {_BE}(?: the (?:name|title) of)?)"
+_ASKS = rf"(?i:(?:who|what|which|where) {BE}(?: the (?:name|title) of)?)"
 _IS = re.compile(r"^(?P<wh>who|what|where|when) is\b", re.IGNORECASE)
 _TAIL = re.compile(
     r"(?P<asked>\w.+\w) (?P<tail>(?:in|at|on|during) (?:the )?(?:(?:[A-Z0-9][\w.'-]*|of|and|the|&) ?){1,6})(?<! )"
-)
-_PREPOSITION = re.compile(
-    r"(?P<in>in|at|on|by|for|to|of|with|from|under|until|during) (?:what|which) (?P<noun>.+)", re.IGNORECASE
-)
-_YEAR = re.compile(r"(?:in )?(?:about |around |c\. ?)?[12]\d{3}")
-_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
-_DATE = re.compile(
-    rf"\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b|\b{_MONTH}\.? \d{{1,2}}\b|\b\d+[-./]\d+[-./]\d+\b", re.IGNORECASE
-)
-_DESCRIBED = r"(?:(?!(?:that|who|which|to|in|at|by|of|for)\b)[a-z-]+ ){0,4}"
-_IRREGULAR = dict(
-    pair.split(":")
-    for pair in listed(
-        """
-        be:was become:became begin:began bring:brought build:built buy:bought catch:caught choose:chose
-        come:came cost:cost do:did draw:drew drink:drank drive:drove fall:fell feel:felt fight:fought find:found
-        fly:flew get:got give:gave go:went grow:grew hang:hung have:had hear:heard hold:held keep:kept know:knew
-        lead:led leave:left lie:lay lose:lost make:made mean:meant meet:met pay:paid put:put read:read rise:rose
-        run:ran say:said see:saw sell:sold send:sent set:set shoot:shot show:showed sing:sang sit:sat
-        sleep:slept speak:spoke spend:spent stand:stood stop:stopped swim:swam take:took teach:taught tell:told
-        think:thought throw:threw understand:understood wear:wore win:won write:wrote
-        """
-    )
-)
-_VERBS = frozenset(_IRREGULAR) | frozenset(
-    listed(
-        """
-        abandon accept act add adopt aim air allow appear apply approve arrive ask attend award begin belong
-        call cancel carry change charge close come compete complete compose contain cost cover create cross deal
-        debut decide defeat depend design develop die direct divorce earn emigrate employ end enlist enter
-        establish expire feature finish form found graduate happen help hire host include inherit inspire
-        introduce invent issue join last launch live look love manage marry migrate move name need occur offer
-        open operate order originate own participate perform pertain play practice premiere process produce
-        promote provide publish purchase reach receive record recruit refer register release relocate remain
-        rename replace report represent require resign rest retire return rule score serve share sign specialize
-        star start stay study submit succeed suffer support surrender train travel treat update use visit vote
-        walk want work
-        """
-    )
-)
-_PARTICIPLE = re.compile(
-    r"(?:\w+ly |first |last )?(?:\w{2,}ed|\w+wn|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|"
-    r"taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en|in|on|at|from|of|for|with|by|to|about|based|open|called)\b"
 )
 # How one asks for a time beside "When", and the noun for it.
 _TIMES: dict[str, tuple[tuple[str, ...], str]] = {
@@ -218,9 +169,9 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
     tail = _TAIL.fullmatch(question)
     if tail and subject and subject in tail["asked"] and not tail["asked"].endswith(("ing", " to")):
         yield f"{tail['tail']}, {lowered(tail['asked'])}"
-    stated = _stated(question, subject)
-    if stated:
-        wh, said = stated
+    statement = stated(question, subject)
+    if statement:
+        wh, said = statement
         yield f"{said} {lowered(wh)}"
         yield rng.choice(_PLEASE).format(f"{lowered(wh)} {said}")
         noun = _noun(wh, answer)
@@ -234,8 +185,8 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
 
 def _opened(question: str, answer: str) -> list[str]:
     """The question with other first words."""
-    if found := _WHEN.match(question):
-        others = ("When", *_TIMES[_time(answer)][0])
+    if found := WHEN.match(question):
+        others = ("When", *_TIMES[time_in(answer)][0])
         return [other + question[found.end() :] for other in others if other.lower() != found[0].lower()]
     if found := _WHERE.match(question):
         return [other + question[found.end() :] for other in ("In which place", "At which location", "Whereabouts")]
@@ -259,58 +210,17 @@ def _opened(question: str, answer: str) -> list[str]:
     return []
 
 
-def _stated(question: str, subject: str) -> tuple[str, str] | None:
-    """What is asked for, and the rest as a statement: "In which town" and "Ann was born"; None without a subject."""
-    if not subject:
-        return None
-    found = re.fullmatch(
-        rf"(?P<wh>.+?) (?P<verb>{_AUXILIARY}) (?P<who>(?:(?:the|our) {_DESCRIBED})?{re.escape(subject)}) (?P<rest>.+)",
-        question,
-    )
-    if not found or found["wh"].lower() in ("who", "what", "which"):  # "Who was the first … to …?" has no such order
-        return None
-    wh, verb, who, rest = found.group("wh", "verb", "who", "rest")
-    if verb not in ("do", "does", "did"):
-        return (wh, f"{who} {verb} {rest}") if _PARTICIPLE.match(rest) else None
-    first, _, others = rest.partition(" ")
-    if first not in _VERBS:
-        return None
-    said = {"do": first, "does": _present(first), "did": _past(first)}[verb]
-    return wh, f"{who} {said} {others}".rstrip()
-
-
 def _noun(wh: str, answer: str) -> str:
     """What is asked for as a noun that a statement can follow: "town in which" for "In which town"; "" if none."""
-    if _WHEN.match(f"{wh} is"):
-        return _TIMES[_time(answer)][1]
+    if WHEN.match(f"{wh} is"):
+        return _TIMES[time_in(answer)][1]
     if wh.lower() == "where":
         return "place where"
-    if found := _PREPOSITION.fullmatch(wh):
+    if found := PREPOSITION.fullmatch(wh):
         return f"{found['noun']} {found['in'].lower()} which"
     if found := _WHICH.fullmatch(wh):
         return f"{found['rest']} that"
     return ""
-
-
-def _time(answer: str) -> str:
-    """What an answer gives of a time: its "year", its "date", or neither, ""."""
-    return "year" if _YEAR.fullmatch(answer.strip(" .")) else "date" if _DATE.search(answer) else ""
-
-
-def _past(verb: str) -> str:
-    if verb in _IRREGULAR:
-        return _IRREGULAR[verb]
-    if re.fullmatch(r".*[^aeiou]y", verb):
-        return f"{verb[:-1]}ied"
-    return f"{verb}d" if verb.endswith("e") else f"{verb}ed"
-
-
-def _present(verb: str) -> str:
-    if verb == "have":
-        return "has"
-    if re.fullmatch(r".*[^aeiou]y", verb):
-        return f"{verb[:-1]}ies"
-    return f"{verb}es" if re.search(r"(?:s|x|z|ch|sh|o)$", verb) else f"{verb}s"
 
 
 def _exchanged(text: str, subject: str, rng: random.Random) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from lifelearn.learning.words import MARKS, STOPWORDS, UNSPACED, content_words, listed, stem, stems
 
-TEXT_LIMIT = 20_000  # characters of a text that are read
+TEXT_LIMIT = 20_000  # characters of an answer and of a text that are read
 
 NUMBER_WORDS = {
     word: str(number)
@@ -119,18 +119,19 @@ def states(answer: str, text: str) -> bool:
     plurals and the spelling of small numbers do not matter, and "25" is not found in "125". Of a longer answer, at
     least 70 % of the content words must occur, the first step before the last one where it is in steps.
     """
+    answer, text = answer[:TEXT_LIMIT], text[:TEXT_LIMIT]
     said = tokens_of(answer)
     wanted = [token for token in said if token != _BREAK]
     core = [token for token in wanted if token not in STOPWORDS] or wanted
     if not core:
         return False
-    tokens = tokens_of(text[:TEXT_LIMIT])
+    tokens = tokens_of(text)
     if len(wanted) > 1 and _BREAK in said[said.index(wanted[0]) : len(said) - said[::-1].index(wanted[-1])]:
         tokens = [token for token in tokens if token != _BREAK]  # "December 29, 1998": its commas end no clause
     if len(core) > 5:
         present = {stem(token) for token in tokens}
         found = sum(stem(token) in present for token in dict.fromkeys(core))
-        return found >= 0.7 * len(dict.fromkeys(core)) and _order_kept(answer, text[:TEXT_LIMIT])
+        return found >= 0.7 * len(dict.fromkeys(core)) and _order_kept(answer, text)
     while wanted[0] in STOPWORDS - _NEGATORS and wanted != core and len(wanted) > 1:
         wanted = wanted[1:]
     own_negation = bool(_NEGATORS & set(wanted))

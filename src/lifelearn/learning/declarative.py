@@ -1,0 +1,252 @@
+"""A question as a statement, by rules of English: "Where was Ann born?" is "Ann was born in Ulm."
+
+A question's other order makes other questions of it (rewording.py). Its answer in its own words is what a small model
+must be shown, since it begins with the question's words whatever it has been taught. Pure text.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+from lifelearn.learning.question import SETTING, find_subject
+from lifelearn.learning.types import Correction
+from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, listed
+
+BE = r"(?:is|are|was|were)"
+AUXILIARY = r"(?:is|are|was|were|do|does|did|has|have|had|can|could|will|would|should|must|may)"
+WHEN = re.compile(
+    r"(?:when|(?:(?:on|in|at) )?(?:what|which) (?:exact |specific )?(?:date|year|day(?:[, ]+month)?(?:,? and year)?|"
+    rf"month and year))(?= {AUXILIARY}\b)",
+    re.IGNORECASE,
+)
+PREPOSITION = re.compile(
+    r"(?P<in>in|at|on|by|for|to|of|with|from|under|until|during|within|as) (?:(?:what|which) (?P<noun>.+)|whom)",
+    re.IGNORECASE,
+)
+_YEAR = re.compile(r"(?:in )?(?:about |around |c\. ?)?[12]\d{3}")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*"
+_DATE = re.compile(
+    rf"\b\d{{1,2}}(?:st|nd|rd|th)?(?: of)? {_MONTH}\b|\b{_MONTH}\.? \d{{1,2}}\b|\b\d+[-./]\d+[-./]\d+\b", re.IGNORECASE
+)
+_DESCRIBED = r"(?:(?!(?:that|who|which|to|in|at|by|of|for)\b)[\w-]+ ){0,5}?"
+_NAME = r"[A-Z0-9][\w.&'’-]*(?: (?:(?:of|the|and|de|la|van|von|&) )?[A-Z0-9][\w.&'’-]*)*"
+_IRREGULAR = dict(
+    pair.split(":")
+    for pair in listed(
+        """
+        be:was become:became begin:began bring:brought build:built buy:bought catch:caught choose:chose
+        come:came cost:cost do:did draw:drew drink:drank drive:drove fall:fell feel:felt fight:fought find:found
+        fly:flew get:got give:gave go:went grow:grew hang:hung have:had hear:heard hold:held keep:kept know:knew
+        lead:led leave:left lie:lay lose:lost make:made mean:meant meet:met pay:paid put:put read:read rise:rose
+        run:ran say:said see:saw sell:sold send:sent set:set shoot:shot show:showed sing:sang sit:sat
+        sleep:slept speak:spoke spend:spent stand:stood stop:stopped swim:swam take:took teach:taught tell:told
+        think:thought throw:threw understand:understood wear:wore win:won write:wrote
+        """
+    )
+)
+_VERBS = frozenset(_IRREGULAR) | frozenset(
+    listed(
+        """
+        abandon accept act add adopt aim air allow answer appear apply approve arrive ask attend award begin belong
+        border call cancel care carry change charge close coach come compete complete compose connect contain
+        contribute cost cover create cross deal debut decide defeat define depend design develop die direct divide
+        divorce earn emigrate employ end enlist enter establish expire feature finish flow form found graduate grant
+        handle happen help hire host house include inherit inspire introduce invent issue join last launch lecture
+        link live lock look love manage manufacture marry master measure migrate move name need occur offer open
+        operate order originate own participate pass perform pertain play practice premiere process produce promote
+        provide publish purchase reach receive record recruit refer register release relocate remain rename replace
+        report represent require resign rest retire return rule score separate serve share sign specialize sponsor
+        staff star start stay store study submit succeed succumb suffer support surrender train travel treat update
+        use visit vote walk want weigh work
+        """
+    )
+)
+_PARTICIPLE = re.compile(
+    r"(?:\w+ly |first |last )?(?:\w{2,}ed|\w+wn|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|"
+    r"taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en|in|on|at|from|of|for|with|by|to|about|based|open|called)\b"
+)
+_TIES = "about against as at by during for from in into near of on since to under until with"
+_TIE = rf"(?:{'|'.join(_TIES.split())})"
+# An answer that says itself how it stands to the rest: "every Friday", "behind the lab".
+_TIED = re.compile(
+    rf"(?:{_TIE}|after|all|around|before|behind|between|daily|each|every|here|inside|next|once|outside|there|twice)\b",
+    re.IGNORECASE,
+)
+_SETTING = re.compile(rf"(?!\w+ (?:which|what)\b){SETTING}, ", re.IGNORECASE)
+_WHAT = re.compile(rf"what (?P<be>{BE}) (?P<what>(?:the |.+['’]s? ).+)(?<! called)(?<! like)", re.IGNORECASE)
+_COST = re.compile(r"how much does (?P<what>.+?) cost(?P<per> .+)?", re.IGNORECASE)
+_WHO = re.compile(r"(?:who|which team) (?P<does>(?!(?:do|does|did|should|can|could|would|am)\b).+)", re.IGNORECASE)
+_HOW_MANY = re.compile(
+    rf"(?:how many|what number of) (?P<noun>(?:(?!{AUXILIARY}\b)\S+ )+)(?P<does>{BE} {_PARTICIPLE.pattern}.*)",
+    re.IGNORECASE,
+)
+_DOES = re.compile(rf"{_PARTICIPLE.pattern}|(?:the first|an?|home|responsible|behind)\b")
+_ASKED_LAST = re.compile(rf"(?P<said>[^,]+ {_TIE}) (?:which|what) [a-z][a-z -]*", re.IGNORECASE)
+_WEEKDAY = re.compile(r"(?:mon|tues|wednes|thurs|fri|satur|sun)days?\b", re.IGNORECASE)
+_CLOCK = re.compile(r"noon|midnight|\d{1,2}(?:[:.]\d\d)?(?: ?[ap]\.?m\b\.?| o'clock)?", re.IGNORECASE)
+_MONTH_OF = re.compile(rf"{_MONTH}(?: \d{{4}})?", re.IGNORECASE)
+
+
+def restated(prompt: str, correction: Correction) -> str:
+    """The answer in the prompt's own words: "The price of X is 14 euros." to "What is the price of X?"; "" for others.
+
+    So models answer by themselves, and so they must be taught: one that knows only another sentence begins with the
+    prompt's words all the same, and then has nothing right to say.
+    """
+    asked = " ".join(prompt[:MESSAGE_LIMIT].split())
+    if not asked.endswith("?") or re.search(r"[.?!] ", asked):
+        return ""
+    setting = _SETTING.match(asked)
+    where = setting[0] if setting else ""
+    said = _said(asked[len(where) : -1].rstrip(" ."), correction)
+    return capitalised(f"{where}{said.rstrip('.!')}.") if said else ""
+
+
+def _said(asked: str, correction: Correction) -> str:
+    """The statement of a question without its mark and its setting; "" where no rule fits."""
+    answer = correction.answer.rstrip(".!")
+    told = re.search(
+        rf"\b(?:(?P<before>\w+)\s+)??(?:(?P<the>the|an?)\s+)?{re.escape(answer)}(?P<team>\s+team\b)?",
+        correction.statement,
+        re.IGNORECASE,
+    )
+    before, the, team = ((part or "").lower() for part in told.groups()) if told else ("", "", "")
+    subject = find_subject(correction.question)
+    states = subject.relation.states[:1] if subject and subject.relation else ()
+    article = re.search(r"\b(the|an?) \{a\}", " ".join(states))
+    if not the and article and (article[1] == "the" or asked.endswith(" as")):
+        the = article[1]
+    name = f"{the} {answer}{team}".strip()
+    tied = bool(re.search(rf"\b{_TIE}$", asked))  # "Who is Ann married to"
+    if (found := _WHAT.fullmatch(asked)) and (not tied or " that " in asked):  # not "What is the lab used for"
+        to = "to " if not the and before in ("you", "we", "i", "they", "must", "should", "to") else ""
+        return f"{found['what']} {found['be'].lower()} {to}{answer}"
+    if found := _COST.fullmatch(asked):
+        return f"{found['what']} costs {answer}{found['per'] or ''}"
+    if found := _HOW_MANY.fullmatch(asked):
+        return f"{_counted(answer, found['noun'])} {found['does']}"
+    if found := _ASKED_LAST.fullmatch(asked):
+        return f"{found['said']} {name}"
+    if not tied and (found := _WHO.fullmatch(asked)):
+        return f"{name} {found['does']}"
+    if not tied and (does := _done(asked)):
+        noun, did = does
+        return f"the {noun} that {did} is {name}" if len(noun.split()) > 2 else f"{name} {did}"
+    statement = stated(asked, subject.name if subject else "")
+    if statement is None:
+        return ""
+    wh, said = statement
+    if tied:
+        return f"{said} {name}"
+    if counted := re.fullmatch(r"(?:how many|what number of) (?P<noun>.+)", wh, re.IGNORECASE):
+        return f"{said} {_counted(answer, counted['noun'])}" if _ends_with_verb(asked, "have") else ""
+    if wh.lower().startswith("how"):
+        return ""
+    preposition = PREPOSITION.fullmatch(wh)
+    if _TIED.match(answer):
+        return f"{said} {answer}"
+    time = re.search(r"\b(?:when|time|day|date|month|year)\b", wh, re.IGNORECASE)
+    if preposition or time or wh.lower() == "where":
+        by_itself = _tie_of_time(answer) if time else preposition["in"].lower() if preposition else "in"
+        tie = before if before in _TIES.split() else by_itself
+        return f"{said} {tie} {name}" if tie else ""
+    return f"{said} {name}" if _ends_with_verb(asked) else ""
+
+
+def stated(question: str, subject: str) -> tuple[str, str] | None:
+    """What is asked for, and the rest as a statement: "In which town" and "Ann was born"; None where no rule fits.
+
+    subject: what the question is about; "" and a subject that stands elsewhere leave it to the capitals.
+    """
+    return (subject and _stated(question, re.escape(subject))) or _stated(question, _NAME)
+
+
+def _stated(question: str, name: str) -> tuple[str, str] | None:
+    who = rf"(?:(?:the|our) {_DESCRIBED})?{name}(?:['’]s?(?: [a-z-]+){{1,2}}?)?"
+    found = re.fullmatch(rf"(?P<wh>.+?) (?P<verb>{AUXILIARY}) (?P<who>{who}) (?P<rest>.+)", question)
+    if not found:
+        placed = re.fullmatch(
+            rf"(?P<wh>(?i:where|when|{PREPOSITION.pattern})) (?P<be>{BE}) "
+            rf"(?P<what>(?:the )?(?:[\w-]+ ){{0,4}}?(?:the )?{name}(?:['’]s?(?: [a-z-]+){{1,3}})?)",
+            question,
+        )
+        return (placed["wh"], f"{placed['what']} {placed['be']}") if placed else None
+    wh, verb, who, rest = found.group("wh", "verb", "who", "rest")
+    tied = name != _NAME and re.search(rf"\b{_TIE}$", rest)
+    if (wh.lower() in ("who", "what", "which") and not tied) or rest.startswith("of "):
+        return None  # "Who was the first … to …?" has no such order
+    if verb not in ("do", "does", "did"):
+        return (wh, f"{who} {verb} {rest}") if tied or _PARTICIPLE.match(rest) else None
+    does = re.fullmatch(r"(?P<how>\w+ly |first )?(?P<verb>\w+)(?P<what>.*)", rest)
+    if not does or does["verb"] not in _VERBS:
+        return None
+    form = does["verb"]
+    said = _past(form) if verb == "did" else _present(form) if verb == "does" else form
+    return wh, f"{who} {does['how'] or ''}{said}{does['what']}"
+
+
+def _done(asked: str) -> tuple[str, str] | None:
+    """Who does it and what: "river" and "separates Ulm from Tal" of "Which river separates Ulm from Tal"."""
+    first, *words = asked.split()
+    if first.lower() not in ("which", "what") or re.search(r"\b(?:do|does|did)\b", asked):
+        return None
+    for index, (word, after) in enumerate(itertools.pairwise(words[:10])):
+        noun, rest = " ".join(words[:index]), " ".join(words[index:])
+        if re.fullmatch(AUXILIARY, word):
+            return (noun, rest) if index and re.fullmatch(BE, word) and _DOES.match(rest, len(word) + 1) else None
+        how = word.endswith("ly") or word == "first"
+        if index and _is_finite(after if how else word):
+            return None if re.fullmatch(AUXILIARY, after) else (noun, rest)
+    return None
+
+
+def _counted(answer: str, noun: str) -> str:
+    """ "12 boats" of "12" and "boats", and of "12 boats" too."""
+    noun = noun.strip()
+    return answer if noun.split()[-1].lower() in answer.lower().split() else f"{answer} {noun}"
+
+
+def _ends_with_verb(asked: str, *more: str) -> bool:
+    """Whether nothing stands after the verb, so that what it is said of can; not "have" and "do", unless in `more`."""
+    last = asked.rsplit(maxsplit=1)[-1]
+    return last in _VERBS - {"have", "do"} or last in more or bool(_PARTICIPLE.fullmatch(last))
+
+
+def _tie_of_time(answer: str) -> str:
+    """What ties a time to "Ann was born": "in" 1967, "on" 4 May, "at" noon; "" if that cannot be said."""
+    answer = answer.strip(" .")
+    kind = time_in(answer)
+    if kind:
+        return "in" if kind == "year" else "on"
+    if _WEEKDAY.match(answer):
+        return "on"
+    return "at" if _CLOCK.fullmatch(answer) else "in" if _MONTH_OF.fullmatch(answer) else ""
+
+
+def time_in(answer: str) -> str:
+    """What an answer gives of a time: its "year", its "date", or neither, ""."""
+    return "year" if _YEAR.fullmatch(answer.strip(" .")) else "date" if _DATE.search(answer) else ""
+
+
+def _past(verb: str) -> str:
+    if verb in _IRREGULAR:
+        return _IRREGULAR[verb]
+    if re.fullmatch(r".*[^aeiou]y", verb):
+        return f"{verb[:-1]}ied"
+    return f"{verb}d" if verb.endswith("e") else f"{verb}ed"
+
+
+def _present(verb: str) -> str:
+    if verb == "have":
+        return "has"
+    if re.fullmatch(r".*[^aeiou]y", verb):
+        return f"{verb[:-1]}ies"
+    return f"{verb}es" if re.search(r"(?:s|x|z|ch|sh|o)$", verb) else f"{verb}s"
+
+
+def _is_finite(word: str) -> bool:
+    return word in _FINITE or (word.endswith("ed") and len(word) > 4)
+
+
+_FINITE = frozenset(_IRREGULAR.values()) | {_present(verb) for verb in _VERBS}
