@@ -319,6 +319,23 @@ def test_the_better_of_two_rounds_is_taken(
     assert len(set(verified)) == len(verified)
 
 
+def test_a_third_round_goes_on_from_the_best(tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    reports = iter((unseen(3), unseen(2), unseen(4)))
+    begun: list[str] = []
+    trained = learning._train
+
+    def noted(*arguments: Any) -> Any:
+        begun.append(arguments[4].name if arguments[4] else "")
+        return trained(*arguments)
+
+    monkeypatch.setattr(learning, "_train", noted)
+    monkeypatch.setattr(learning, "verify", lambda *arguments, **named: next(reports))
+    version = run(tiny, store, recipe=QUICK.model_copy(update={"aim": 1.0, "rounds": 3}))
+    first = learning.round_weights(Path(), 1).name
+    assert begun == ["", first, first], "the second was worse than the first"
+    assert version.report == unseen(4)
+
+
 def test_the_same_seed_gives_the_same_version(tiny: Any, tmp_path: Path) -> None:
     hashes = [run(tiny, VersionStore(tmp_path / name)).sha256 for name in ("one", "two")]
     assert hashes[0] == hashes[1]

@@ -317,7 +317,7 @@ def _trained_and_verified(
     timed: Timed,
     on_progress: OnProgress,
 ) -> tuple[Path, Training, Report]:
-    """The weights and the report of the best round, and all rounds' training."""
+    """The weights and the report of the best round, and all rounds' training. Each goes on from the best so far."""
     begun: Path | None = None
     again, number = recipe, 1
     trained: list[Training] = []
@@ -338,14 +338,14 @@ def _trained_and_verified(
         )
         report = timed("verify", f"verify{suffix}", Report, check)
         rounds.append((weights, report))
-        short = lacking(report, recipe)
+        best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
+        short = lacking(its_report, recipe)
         if not short or number >= recipe.rounds:
-            best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
             return best, reduce(Training.followed_by, trained), its_report
         names = " and ".join(short)
-        told = f"passed, but {names} could be better" if report.passed else f"not passed: {names}"
+        told = f"passed, but {names} could be better" if its_report.passed else f"not passed: {names}"
         on_progress(Progress(stage="verify", message=f"{told}; training goes on"))
-        begun, again = weights, next_round(recipe, report, number)
+        begun, again = best, next_round(recipe, its_report, number)
         number += 1
 
 
