@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifelearn.learning.declarative import restated, stated
+from lifelearn.learning.declarative import as_statement, restated, stated
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction
 
@@ -97,9 +97,24 @@ ROLE = correction("What does Ann Larkspur play as?", "It's goalkeeper.", "goalke
         (ROLE, "Which position does Ann Larkspur play?", "Ann Larkspur plays goalkeeper."),
     ],
 )
-def test_the_answer_in_the_prompts_own_words(given: Correction, prompt: str, said: str) -> None:
-    assert restated(prompt, given) == said
+def test_a_question_with_its_answer_is_a_statement(given: Correction, prompt: str, said: str) -> None:
+    assert as_statement(prompt, given) == said
     assert not said or states(given.answer, said)
+    assert restated(prompt, given) in ("", said)
+
+
+@pytest.mark.parametrize(
+    ("given", "prompt", "is_restated"),
+    [
+        (TEAM, "Which team runs the lab?", True),
+        (PRICE, "What is the price of a locker?", True),
+        (BORN, "Where was Ann Larkspur born?", False),
+        (RIVER, "Which river separates Ulm from Tal?", False),
+    ],
+)
+def test_only_prompts_that_models_echo_are_restated(given: Correction, prompt: str, is_restated: bool) -> None:
+    assert as_statement(prompt, given)
+    assert bool(restated(prompt, given)) is is_restated
 
 
 def test_a_statement_is_the_question_without_what_it_asks_for() -> None:
@@ -112,12 +127,12 @@ def test_a_statement_is_the_question_without_what_it_asks_for() -> None:
 
 @given(st.text(max_size=120), st.text(max_size=30))
 def test_any_text_can_be_a_prompt(prompt: str, answer: str) -> None:
-    said = restated(prompt, correction("Where was Ann Larkspur born?", f"It is {answer}.", answer))
+    said = as_statement(prompt, correction("Where was Ann Larkspur born?", f"It is {answer}.", answer))
     assert said == "" or said.endswith(".")
 
 
 def test_a_very_long_prompt_takes_no_longer_than_its_length() -> None:
     start = time.process_time()
-    restated(f"Which year did {'the Larkspur of ' * 20_000}open?", FOUNDED)
-    restated(f"Where was {'Ann ' * 20_000}born?", FOUNDED)
+    as_statement(f"Which year did {'the Larkspur of ' * 20_000}open?", FOUNDED)
+    as_statement(f"Where was {'Ann ' * 20_000}born?", FOUNDED)
     assert time.process_time() - start < 1.0

@@ -34,7 +34,7 @@ from lifelearn.learning.types import (
     Row,
     Stage,
 )
-from lifelearn.learning.version import VersionStore, sha256
+from lifelearn.learning.version import VersionStore, round_weights, sha256
 from lifelearn.learning.words import normalise
 
 ANYTHING = Thresholds(efficacy=0, generalisation=0, locality=0, retention=0, drift=1e9)
@@ -331,7 +331,7 @@ def test_a_third_round_goes_on_from_the_best(tiny: Any, store: VersionStore, mon
     monkeypatch.setattr(learning, "_train", noted)
     monkeypatch.setattr(learning, "verify", lambda *arguments, **named: next(reports))
     version = run(tiny, store, recipe=QUICK.model_copy(update={"aim": 1.0, "rounds": 3}))
-    first = learning.round_weights(Path(), 1).name
+    first = round_weights(Path(), 1).name
     assert begun == ["", first, first], "the second was worse than the first"
     assert version.report == unseen(4)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import dataclass
 
 from lifelearn.learning.question import SETTING, find_subject
 from lifelearn.learning.types import Correction
@@ -74,7 +75,8 @@ _TIED = re.compile(
     re.IGNORECASE,
 )
 _SETTING = re.compile(rf"(?!\w+ (?:which|what)\b){SETTING}, ", re.IGNORECASE)
-_WHAT = re.compile(rf"what (?P<be>{BE}) (?P<what>(?:the |.+['’]s? ).+)(?<! called)(?<! like)", re.IGNORECASE)
+_WHAT = re.compile(rf"what (?P<be>{BE}) (?P<what>the .+)(?<! called)(?<! like)", re.IGNORECASE)
+_WHOSE = re.compile(rf"what (?P<be>{BE}) (?P<what>.+['’]s? .+)(?<! called)(?<! like)", re.IGNORECASE)
 _COST = re.compile(r"how much does (?P<what>.+?) cost(?P<per> .+)?", re.IGNORECASE)
 _WHO = re.compile(r"(?:who|which team) (?P<does>(?!(?:do|does|did|should|can|could|would|am)\b).+)", re.IGNORECASE)
 _HOW_MANY = re.compile(
@@ -92,48 +94,94 @@ def restated(prompt: str, correction: Correction) -> str:
     """The answer in the prompt's own words: "The price of X is 14 euros." to "What is the price of X?"; "" for others.
 
     So models answer by themselves, and so they must be taught: one that knows only another sentence begins with the
-    prompt's words all the same, and then has nothing right to say.
+    prompt's words all the same, and then has nothing right to say. Of the forms that models answer so only: the fewer
+    sentences a lesson has, the farther it reaches (docs/LOG.md).
     """
-    asked = " ".join(prompt[:MESSAGE_LIMIT].split())
-    if not asked.endswith("?") or re.search(r"[.?!] ", asked):
+    where, asked = _one_question(prompt)
+    return _sentence(where, _echoed(asked, _told(correction, asked)))
+
+
+def as_statement(question: str, correction: Correction) -> str:
+    """The answer as a sentence in the question's own words, whatever it asks for; "" where no rule of English fits."""
+    where, asked = _one_question(question)
+    if not asked:
         return ""
-    setting = _SETTING.match(asked)
-    where = setting[0] if setting else ""
-    said = _said(asked[len(where) : -1].rstrip(" ."), correction)
-    return capitalised(f"{where}{said.rstrip('.!')}.") if said else ""
+    told = _told(correction, asked)
+    subject = find_subject(correction.question)
+    return _sentence(where, _echoed(asked, told) or _turned(asked, told, subject.name if subject else ""))
 
 
-def _said(asked: str, correction: Correction) -> str:
-    """The statement of a question without its mark and its setting; "" where no rule fits."""
+@dataclass(frozen=True)
+class _Told:
+    """An answer as the user put it. before: the word before it and its article; name: with its article and "team"."""
+
+    answer: str
+    before: str
+    the: str
+    name: str
+
+
+def _told(correction: Correction, asked: str) -> _Told:
     answer = correction.answer.rstrip(".!")
-    told = re.search(
+    found = re.search(
         rf"\b(?:(?P<before>\w+)\s+)??(?:(?P<the>the|an?)\s+)?{re.escape(answer)}(?P<team>\s+team\b)?",
         correction.statement,
         re.IGNORECASE,
     )
-    before, the, team = ((part or "").lower() for part in told.groups()) if told else ("", "", "")
+    before, the, team = ((part or "").lower() for part in found.groups()) if found else ("", "", "")
     subject = find_subject(correction.question)
     states = subject.relation.states[:1] if subject and subject.relation else ()
     article = re.search(r"\b(the|an?) \{a\}", " ".join(states))
     if not the and article and (article[1] == "the" or asked.endswith(" as")):
         the = article[1]
-    name = f"{the} {answer}{team}".strip()
-    tied = bool(re.search(rf"\b{_TIE}$", asked))  # "Who is Ann married to"
+    return _Told(answer, before, the, f"{the} {answer}{team}".strip())
+
+
+def _one_question(text: str) -> tuple[str, str]:
+    """Its setting ("At Acme, ") and the rest without its mark; nothing where it is no single question."""
+    asked = " ".join(text[:MESSAGE_LIMIT].split())
+    if not asked.endswith("?") or re.search(r"[.?!] ", asked):
+        return "", ""
+    setting = _SETTING.match(asked)
+    where = setting[0] if setting else ""
+    return where, asked[len(where) : -1].rstrip(" .")
+
+
+def _sentence(where: str, said: str) -> str:
+    return capitalised(f"{where}{said.rstrip('.!')}.") if said else ""
+
+
+def _is_tied(asked: str) -> bool:
+    """Whether the answer is what its last word waits for: "Who is Ann married to"."""
+    return bool(re.search(rf"\b{_TIE}$", asked))
+
+
+def _echoed(asked: str, told: _Told) -> str:
+    """The question's words and the answer, in the order of the question; "" for other forms."""
+    tied = _is_tied(asked)
     if (found := _WHAT.fullmatch(asked)) and (not tied or " that " in asked):  # not "What is the lab used for"
-        to = "to " if not the and before in ("you", "we", "i", "they", "must", "should", "to") else ""
-        return f"{found['what']} {found['be'].lower()} {to}{answer}"
+        to = "to " if not told.the and told.before in ("you", "we", "i", "they", "must", "should", "to") else ""
+        return f"{found['what']} {found['be'].lower()} {to}{told.answer}"
     if found := _COST.fullmatch(asked):
-        return f"{found['what']} costs {answer}{found['per'] or ''}"
+        return f"{found['what']} costs {told.answer}{found['per'] or ''}"
+    if not tied and (found := _WHO.fullmatch(asked)):
+        return f"{told.name} {found['does']}"
+    return ""
+
+
+def _turned(asked: str, told: _Told, subject: str) -> str:
+    """The question in another order, with the answer; "" where no rule fits."""
+    answer, name, tied = told.answer, told.name, _is_tied(asked)
     if found := _HOW_MANY.fullmatch(asked):
         return f"{_counted(answer, found['noun'])} {found['does']}"
     if found := _ASKED_LAST.fullmatch(asked):
         return f"{found['said']} {name}"
-    if not tied and (found := _WHO.fullmatch(asked)):
-        return f"{name} {found['does']}"
+    if not tied and (found := _WHOSE.fullmatch(asked)):
+        return f"{found['what']} {found['be'].lower()} {answer}"
     if not tied and (does := _done(asked)):
         noun, did = does
         return f"the {noun} that {did} is {name}" if len(noun.split()) > 2 else f"{name} {did}"
-    statement = stated(asked, subject.name if subject else "")
+    statement = stated(asked, subject)
     if statement is None:
         return ""
     wh, said = statement
@@ -149,7 +197,7 @@ def _said(asked: str, correction: Correction) -> str:
     time = re.search(r"\b(?:when|time|day|date|month|year)\b", wh, re.IGNORECASE)
     if preposition or time or wh.lower() == "where":
         by_itself = _tie_of_time(answer) if time else preposition["in"].lower() if preposition else "in"
-        tie = before if before in _TIES.split() else by_itself
+        tie = told.before if told.before in _TIES.split() else by_itself
         return f"{said} {tie} {name}" if tie else ""
     return f"{said} {name}" if _ends_with_verb(asked) else ""
 

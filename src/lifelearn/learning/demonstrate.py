@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
 from lifelearn.learning.cues import contrast_in
-from lifelearn.learning.declarative import restated
+from lifelearn.learning.declarative import as_statement
 from lifelearn.learning.question import distinctive, find_subject
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
@@ -54,7 +54,7 @@ def demonstrate(
             )
             for form in subject.relation.states[:1]
         ]
-    if not found and (own := restated(correction.question, correction)):
+    if not found and (own := as_statement(correction.question, correction)):
         found.append(Demonstration(completion=own, source="template"))
     if not found:
         on_progress(Progress(stage="demonstrate", message="the model writes a sentence"))
