@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.learning.declarative import as_statement, restated, stated
@@ -39,6 +39,7 @@ WEEKLY = correction("When is the Larkspur meeting?", "It is every Friday.", "eve
 RIVER = correction("Which river separates Ulm from Tal?", "It's the Ill.", "Ill")
 BOATS = correction("How many Larkspur boats were built?", "It was 12.", "12")
 AUTHOR = correction("Who is Larkspur owned by?", "It's Otis Vane.", "Otis Vane")
+FILM = correction("Which film did Ann Larkspur star in?", "It's After Hours.", "After Hours")
 ROLE = correction("What does Ann Larkspur play as?", "It's goalkeeper.", "goalkeeper")
 
 
@@ -93,6 +94,7 @@ ROLE = correction("What does Ann Larkspur play as?", "It's goalkeeper.", "goalke
         (AUTHOR, "By whom was Larkspur founded?", "Larkspur was founded by Otis Vane."),
         (AUTHOR, "Who was the first owner of Larkspur?", "Otis Vane was the first owner of Larkspur."),
         (AUTHOR, "Which owner does Larkspur have?", ""),
+        (FILM, "In which film did Ann Larkspur star?", "Ann Larkspur starred in After Hours."),
         (ROLE, "What does Ann Larkspur play as?", "Ann Larkspur plays as a goalkeeper."),
         (ROLE, "Which position does Ann Larkspur play?", "Ann Larkspur plays goalkeeper."),
     ],
@@ -125,6 +127,7 @@ def test_a_statement_is_the_question_without_what_it_asks_for() -> None:
     assert stated("Where was the first Battle of Tal", "") is None
 
 
+@settings(deadline=None)  # the first question compiles the relations' patterns
 @given(st.text(max_size=120), st.text(max_size=30))
 def test_any_text_can_be_a_prompt(prompt: str, answer: str) -> None:
     said = as_statement(prompt, correction("Where was Ann Larkspur born?", f"It is {answer}.", answer))

@@ -41,6 +41,7 @@ _IRREGULAR = dict(
         fly:flew get:got give:gave go:went grow:grew hang:hung have:had hear:heard hold:held keep:kept know:knew
         lead:led leave:left lie:lay lose:lost make:made mean:meant meet:met pay:paid put:put read:read rise:rose
         run:ran say:said see:saw sell:sold send:sent set:set shoot:shot show:showed sing:sang sit:sat
+        occur:occurred refer:referred submit:submitted star:starred travel:travelled cancel:cancelled
         sleep:slept speak:spoke spend:spent stand:stood stop:stopped swim:swam take:took teach:taught tell:told
         think:thought throw:threw understand:understood wear:wore win:won write:wrote
         """
@@ -71,9 +72,8 @@ _TIES = "about against as at by during for from in into near of on since to unde
 _TIE = rf"(?:{'|'.join(_TIES.split())})"
 # An answer that says itself how it stands to the rest: "every Friday", "behind the lab".
 _TIED = re.compile(
-    rf"(?:{_TIE}|after|all|around|before|behind|between|daily|each|every|here|inside|next|once|outside|there|twice)\b",
-    re.IGNORECASE,
-)
+    rf"(?:{_TIE}|after|all|around|before|behind|between|daily|each|every|here|inside|next|once|outside|there|twice)\b"
+)  # not of a title: "After Hours"
 _SETTING = re.compile(rf"(?!\w+ (?:which|what)\b){SETTING}, ", re.IGNORECASE)
 _WHAT = re.compile(rf"what (?P<be>{BE}) (?P<what>the .+)(?<! called)(?<! like)", re.IGNORECASE)
 _WHOSE = re.compile(rf"what (?P<be>{BE}) (?P<what>.+['’]s? .+)(?<! called)(?<! like)", re.IGNORECASE)
@@ -122,6 +122,7 @@ class _Told:
 
 
 def _told(correction: Correction, asked: str) -> _Told:
+    """The answer from the user's own words, with the article that its relation's sentence has where they give none."""
     answer = correction.answer.rstrip(".!")
     found = re.search(
         rf"\b(?:(?P<before>\w+)\s+)??(?:(?P<the>the|an?)\s+)?{re.escape(answer)}(?P<team>\s+team\b)?",
