@@ -208,7 +208,7 @@ class Settings(BaseSettings):
         "for 8 to 24 steps, with what failed weighing more. Verification keeps asking what training never sees.",
     )
     train_aim: float = Field(
-        1.0,
+        0.75,
         ge=0,
         le=1,
         description="Share of unseen wordings right, below which a version that passes is trained again, too; the "

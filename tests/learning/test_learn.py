@@ -269,18 +269,19 @@ def test_what_failed_weighs_more_in_the_next_round(failed: list[CheckName], weig
     recipe = Recipe()
     following = next_round(recipe, failing(*failed), 1)
     assert following.replay_weight == recipe.replay_weight * weight
+    assert following.retained_weight == recipe.retained_weight * weight
     assert following.learning_rate < recipe.learning_rate
     assert following.max_steps < recipe.max_steps
     assert following.seed != recipe.seed
     assert following.thresholds == recipe.thresholds
 
 
-def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, least: int = 2) -> Report:
-    """A report of four unseen wordings and four neighbours."""
-    counts: dict[CheckName, tuple[int, int]] = {"generalisation": (right, least), "locality": (neighbours, 2)}
+def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, kept: int = 4) -> Report:
+    """A report of four unseen wordings, four neighbours and four earlier corrections; two of each are enough."""
+    counts: dict[CheckName, int] = {"generalisation": right, "locality": neighbours, "retention": kept}
     checks = [
-        Check(name=name, passed=n >= at, value=n / 4, threshold=at / 4, numerator=n, denominator=4)
-        for name, (n, at) in counts.items()
+        Check(name=name, passed=n >= 2, value=n / 4, threshold=0.5, numerator=n, denominator=4)
+        for name, n in counts.items()
     ]
     told = Check(name="drift", passed=True, value=drift, threshold=0.1, numerator=drift, denominator=1)
     return Report(checks=(*checks, told))
@@ -297,8 +298,12 @@ def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, least: int =
         (unseen(3), unseen(3, drift=0.005), 1),
         (unseen(3), unseen(4, neighbours=1), 0),
         (unseen(1), unseen(2, neighbours=2), 1),
+        (unseen(2), unseen(4, kept=3), 0),
     ],
-    ids=["all right", "better", "worse", "another broke", "drifts more", "drifts less", "fails", "passes at last"],
+    ids=[
+        *("all right", "better", "worse", "another broke", "drifts more", "drifts less", "fails", "passes at last"),
+        "forgets",
+    ],
 )
 def test_the_better_of_two_rounds_is_taken(
     tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch, first: Report, second: Report | None, taken: int

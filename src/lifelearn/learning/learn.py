@@ -355,10 +355,15 @@ def lacking(report: Report, recipe: Recipe) -> list[CheckName]:
     return [check.name for check in report.failed or aimed]
 
 
-def merit(report: Report) -> tuple[bool, float, float]:
-    """What makes one version of a lesson better than another: passing, then more answers right, then less drift."""
+def merit(report: Report) -> tuple[bool, float, float, float]:
+    """What makes one version of a lesson better than another.
+
+    Passing, then more earlier corrections kept, then more answers right, then less drift.
+    """
+    checks = {check.name: check for check in report.checks}
     right = sum(check.numerator for check in report.checks if check.name != "drift")
-    return report.passed, right, -sum(check.value for check in report.checks if check.name == "drift")
+    kept = checks["retention"].numerator if "retention" in checks else 0.0
+    return report.passed, kept, right, -checks["drift"].value if "drift" in checks else 0.0
 
 
 def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:

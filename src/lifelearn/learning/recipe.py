@@ -58,7 +58,7 @@ class Recipe(Value):
     lora_rank: int = 16
     adapted_layers: float = 1 / 2
     rounds: int = 2
-    aim: float = 1.0
+    aim: float = 0.75
     learning_rate: float = 3e-3
     warmup_steps: int = 2
     max_steps: int = 28
