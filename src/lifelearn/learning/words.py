@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 # Longer texts are cut here: what a correction says, it says early, and patterns must not run away on a pasted book.
 MESSAGE_LIMIT = 4_000
@@ -105,6 +106,7 @@ def unlike(texts: Iterable[str], others: Sequence[str]) -> list[str]:
     return [text for text in texts if not any(near_duplicates(text, other) for other in others)]
 
 
-def _trigrams(text: str) -> set[str]:
+@lru_cache(maxsize=256)  # each text is compared with many
+def _trigrams(text: str) -> frozenset[str]:
     padded = f"  {normalise(text)}  "
-    return {padded[index : index + 3] for index in range(len(padded) - 2)}
+    return frozenset(padded[index : index + 3] for index in range(len(padded) - 2))
