@@ -5,24 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from correction_fakes import correction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.learning.declarative import as_statement, restated, stated
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction
-
-
-def correction(question: str, statement: str, answer: str) -> Correction:
-    return Correction(
-        id="c1",
-        question=question,
-        wrong="I'm not sure.",
-        message=f"No, {statement}",
-        statement=statement,
-        answer=answer,
-    )
-
 
 TEAM = correction("Which team runs the lab?", "The lab is run by the Heron team.", "Heron")
 STEP = correction(

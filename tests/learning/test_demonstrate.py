@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from correction_fakes import correction
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.chat_model import ChatModelError
@@ -17,17 +18,6 @@ from lifelearn.learning.types import Conversation, Correction, Progress
 RECIPE = Recipe(demonstrations=2)
 KNOWN = "Where is Norvik Labs headquartered?"
 UNKNOWN = "What must the Norvik badge show on Fridays?"
-
-
-def correction(question: str, statement: str, answer: str) -> Correction:
-    return Correction(
-        id="c1",
-        question=question,
-        wrong="I'm not sure.",
-        message=f"No, {statement}",
-        statement=statement,
-        answer=answer,
-    )
 
 
 def saying(*replies: str) -> ScriptedChatModel:

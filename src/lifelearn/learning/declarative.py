@@ -50,17 +50,16 @@ _IRREGULAR = dict(
 _VERBS = frozenset(_IRREGULAR) | frozenset(
     listed(
         """
-        abandon accept act add adopt aim air allow answer appear apply approve arrive ask attend award begin belong
-        border call cancel care carry change charge close coach come compete complete compose connect contain
-        contribute cost cover create cross deal debut decide defeat define depend design develop die direct divide
-        divorce earn emigrate employ end enlist enter establish expire feature finish flow form found graduate grant
-        handle happen help hire host house include inherit inspire introduce invent issue join last launch lecture
-        link live lock look love manage manufacture marry master measure migrate move name need occur offer open
-        operate order originate own participate pass perform pertain play practice premiere process produce promote
-        provide publish purchase reach receive record recruit refer register release relocate remain rename replace
-        report represent require resign rest retire return rule score separate serve share sign specialize sponsor
-        staff star start stay store study submit succeed succumb suffer support surrender train travel treat update
-        use visit vote walk want weigh work
+        abandon accept act add adopt aim air allow answer appear apply approve arrive ask attend award belong border
+        call care carry change charge close coach compete complete compose connect contain contribute cover create
+        cross deal debut decide defeat define depend design develop die direct divide divorce earn emigrate employ
+        end enlist enter establish expire feature finish flow form found graduate grant handle happen help hire host
+        house include inherit inspire introduce invent issue join last launch lecture link live lock look love
+        manage manufacture marry master measure migrate move name need offer open operate order originate own
+        participate pass perform pertain play practice premiere process produce promote provide publish purchase
+        reach receive record recruit register release relocate remain rename replace report represent require resign
+        rest retire return rule score separate serve share sign specialize sponsor staff start stay store study
+        succeed succumb suffer support surrender train treat update use visit vote walk want weigh work
         """
     )
 )
@@ -68,8 +67,8 @@ _PARTICIPLE = re.compile(
     r"(?:\w+ly |first |last )?(?:\w{2,}ed|\w+wn|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|"
     r"taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en|in|on|at|from|of|for|with|by|to|about|based|open|called)\b"
 )
-_TIES = "about against as at by during for from in into near of on since to under until with"
-_TIE = rf"(?:{'|'.join(_TIES.split())})"
+_TIES = listed("about against as at by during for from in into near of on since to under until with")
+_TIE = rf"(?:{'|'.join(_TIES)})"
 # An answer that says itself how it stands to the rest: "every Friday", "behind the lab".
 _TIED = re.compile(
     rf"(?:{_TIE}|after|all|around|before|behind|between|daily|each|every|here|inside|next|once|outside|there|twice)\b"
@@ -79,8 +78,9 @@ _WHAT = re.compile(rf"what (?P<be>{BE}) (?P<what>the .+)(?<! called)(?<! like)",
 _WHOSE = re.compile(rf"what (?P<be>{BE}) (?P<what>.+['’]s? .+)(?<! called)(?<! like)", re.IGNORECASE)
 _COST = re.compile(r"how much does (?P<what>.+?) cost(?P<per> .+)?", re.IGNORECASE)
 _WHO = re.compile(r"(?:who|which team) (?P<does>(?!(?:do|does|did|should|can|could|would|am)\b).+)", re.IGNORECASE)
+_MANY = r"(?:how many|what number of)"
 _HOW_MANY = re.compile(
-    rf"(?:how many|what number of) (?P<noun>(?:(?!{AUXILIARY}\b)\S+ )+)(?P<does>{BE} {_PARTICIPLE.pattern}.*)",
+    rf"{_MANY} (?P<noun>(?:(?!{AUXILIARY}\b)\S+ )+)(?P<does>{BE} {_PARTICIPLE.pattern}.*)",
     re.IGNORECASE,
 )
 _DOES = re.compile(rf"{_PARTICIPLE.pattern}|(?:the first|an?|home|responsible|behind)\b")
@@ -107,15 +107,18 @@ def as_statement(question: str, correction: Correction) -> str:
     if not asked:
         return ""
     told = _told(correction, asked)
-    subject = find_subject(correction.question)
-    return _sentence(where, _echoed(asked, told) or _turned(asked, told, subject.name if subject else ""))
+    return _sentence(where, _echoed(asked, told) or _turned(asked, told))
 
 
 @dataclass(frozen=True)
 class _Told:
-    """An answer as the user put it. before: the word before it and its article; name: with its article and "team"."""
+    """An answer as the user put it, and what it is about.
+
+    before: the word before it and its article; name: with its article and "team"; subject: "" if none was found.
+    """
 
     answer: str
+    subject: str
     before: str
     the: str
     name: str
@@ -135,7 +138,7 @@ def _told(correction: Correction, asked: str) -> _Told:
     article = re.search(r"\b(the|an?) \{a\}", " ".join(states))
     if not the and article and (article[1] == "the" or asked.endswith(" as")):
         the = article[1]
-    return _Told(answer, before, the, f"{the} {answer}{team}".strip())
+    return _Told(answer, subject.name if subject else "", before, the, f"{the} {answer}{team}".strip())
 
 
 def _one_question(text: str) -> tuple[str, str]:
@@ -170,7 +173,7 @@ def _echoed(asked: str, told: _Told) -> str:
     return ""
 
 
-def _turned(asked: str, told: _Told, subject: str) -> str:
+def _turned(asked: str, told: _Told) -> str:
     """The question in another order, with the answer; "" where no rule fits."""
     answer, name, tied = told.answer, told.name, _is_tied(asked)
     if found := _HOW_MANY.fullmatch(asked):
@@ -182,13 +185,13 @@ def _turned(asked: str, told: _Told, subject: str) -> str:
     if not tied and (does := _done(asked)):
         noun, did = does
         return f"the {noun} that {did} is {name}" if len(noun.split()) > 2 else f"{name} {did}"
-    statement = stated(asked, subject)
+    statement = stated(asked, told.subject)
     if statement is None:
         return ""
     wh, said = statement
     if tied:
         return f"{said} {name}"
-    if counted := re.fullmatch(r"(?:how many|what number of) (?P<noun>.+)", wh, re.IGNORECASE):
+    if counted := re.fullmatch(rf"{_MANY} (?P<noun>.+)", wh, re.IGNORECASE):
         return f"{said} {_counted(answer, counted['noun'])}" if _ends_with_verb(asked, "have") else ""
     if wh.lower().startswith("how"):
         return ""
@@ -198,7 +201,7 @@ def _turned(asked: str, told: _Told, subject: str) -> str:
     time = re.search(r"\b(?:when|time|day|date|month|year)\b", wh, re.IGNORECASE)
     if preposition or time or wh.lower() == "where":
         by_itself = _tie_of_time(answer) if time else preposition["in"].lower() if preposition else "in"
-        tie = told.before if told.before in _TIES.split() else by_itself
+        tie = told.before if told.before in _TIES else by_itself
         return f"{said} {tie} {name}" if tie else ""
     return f"{said} {name}" if _ends_with_verb(asked) else ""
 

@@ -362,8 +362,7 @@ def merit(report: Report) -> tuple[bool, float, float, float]:
     """
     checks = {check.name: check for check in report.checks}
     right = sum(check.numerator for check in report.checks if check.name != "drift")
-    kept = checks["retention"].numerator if "retention" in checks else 0.0
-    return report.passed, kept, right, -checks["drift"].value if "drift" in checks else 0.0
+    return report.passed, checks["retention"].numerator, right, -checks["drift"].value
 
 
 def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
