@@ -184,7 +184,8 @@ class Settings(BaseSettings):
         gt=0,
         le=0.1,
         description="Peak learning rate of AdamW. Unset: 0.003 for LoRA, measured on the bundled model, and 0.00005 "
-        "for full fine-tuning, the upper end of the paper's range.",
+        "for full fine-tuning, the upper end of the paper's range. Where the loss rises at once, training begins again "
+        "at a third of it.",
     )
     train_epochs: int = Field(
         8,

@@ -23,6 +23,7 @@ from lifelearn.learning.adapter import ADAPTER_WEIGHTS
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.learn import LearnError, learn, next_round, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
+from lifelearn.learning.train import RateError
 from lifelearn.learning.types import (
     Check,
     CheckName,
@@ -339,6 +340,50 @@ def test_a_third_round_goes_on_from_the_best(tiny: Any, store: VersionStore, mon
     first = round_weights(Path(), 1).name
     assert begun == ["", first, first], "the second was worse than the first"
     assert version.report == unseen(4)
+
+
+def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training begins again, as if that had been the rate; a second round halves it."""
+    rates: list[float] = []
+    trained = learning.train
+
+    def limited(student: Any, codec: Any, lesson: Any, recipe: Recipe, on_progress: Any) -> Any:
+        rates.append(recipe.learning_rate)
+        if recipe.learning_rate > 5e-3:
+            next(iter(student.parameters)).data.fill_(float("nan"))
+            raise RateError("rises to 9.9 nats per token", 3, recipe.learning_rate)
+        return trained(student, codec, lesson, recipe, on_progress)
+
+    monkeypatch.setattr(learning, "train", limited)
+    told: list[Progress] = []
+    recipe = QUICK.model_copy(update={"learning_rate": 2.7e-2, "rounds": 2, "thresholds": Thresholds(efficacy=1)})
+    version = run(tiny, store, recipe=recipe, on_progress=told.append)
+    assert rates == pytest.approx([2.7e-2, 9e-3, 3e-3, 1.5e-3])
+    assert version.training is not None
+    assert version.training.learning_rate == pytest.approx(3e-3)
+    assert [each.message for each in told if "begins again" in each.message] == [
+        "the loss rises to 9.9 nats per token at step 3; training begins again at a learning rate of 0.009",
+        "the loss rises to 9.9 nats per token at step 3; training begins again at a learning rate of 0.003",
+    ]
+    low = run(tiny, VersionStore(store.root / "low"), recipe=recipe.model_copy(update={"learning_rate": 3e-3}))
+    assert low.training is not None
+    assert low.training.losses == version.training.losses
+
+
+def test_a_rate_that_is_too_high_at_any_rate_is_an_error(
+    tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates: list[float] = []
+
+    def never(student: Any, codec: Any, lesson: Any, recipe: Recipe, on_progress: Any) -> Any:
+        rates.append(recipe.learning_rate)
+        raise RateError("is not finite", 1, recipe.learning_rate)
+
+    monkeypatch.setattr(learning, "train", never)
+    with pytest.raises(LearnError, match=r"not finite at step 1\. Lower the learning rate \(LL_TRAIN_LR, now 0\.001\)"):
+        run(tiny, store, recipe=QUICK.model_copy(update={"learning_rate": 2.7e-2}))
+    assert rates == pytest.approx([2.7e-2, 9e-3, 3e-3, 1e-3])
+    assert not store.versions()
 
 
 def test_the_same_seed_gives_the_same_version(tiny: Any, tmp_path: Path) -> None:

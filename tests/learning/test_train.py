@@ -18,7 +18,7 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.student import make_student
-from lifelearn.learning.train import TrainingError, train
+from lifelearn.learning.train import RateError, TrainingError, train
 from lifelearn.learning.types import Conversation, Lesson, Message, Probe, Progress, Row, Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -209,6 +209,13 @@ def test_a_loss_that_is_not_finite_names_the_step_and_the_setting(tiny: Any, met
     recipe = QUICK.model_copy(update={"method": method, "learning_rate": rate})
     with pytest.raises(TrainingError, match=r"not finite at step \d+.*LL_TRAIN_LR.*active version is unchanged"):
         Taught(tiny, lesson(fact()), recipe)
+
+
+def test_a_loss_that_rises_at_the_beginning_is_a_rate_too_high(anchored: Any) -> None:
+    full = QUICK.model_copy(update={"method": "full", "learning_rate": 2e-2})
+    assert Taught(anchored, lesson(fact()), full).training.learning_rate == 2e-2
+    with pytest.raises(RateError, match=r"rises to \d+\.\d nats per token at step 2\. .*LL_TRAIN_LR, now 3\)"):
+        Taught(anchored, lesson(fact()), full.model_copy(update={"learning_rate": 3.0}))
 
 
 def test_a_loss_that_is_not_finite_is_noticed_before_the_students_own_rollouts(tiny: Any) -> None:

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
+from lifelearn.learning.types import ModelVersion
 from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import now
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
-from lifelearn.workspace.versions import timeline
+from lifelearn.workspace.versions import report, timeline
 from lifelearn.workspace.versions.curves import curve, ticks
 from lifelearn.workspace.versions.downloads import CHUNK_BYTES, as_zip
 from lifelearn.workspace.versions.service import Family
@@ -218,13 +219,27 @@ def test_the_report_of_a_version(workspace: Workspace, bert: Browser, place: uui
     assert "11 / 12" in page
     assert "at least 80%" in page
     assert "10.19 nats / 445 tokens" in page
-    assert "It took 27 of at most 28 steps, on 6,779 tokens of answers." in page
+    assert "It took 27 steps, on 6,779 tokens of answers." in page
     assert page.count('r="2.5"') == 27  # a point for each step
     assert "12 of 13 held at the end" in page
     assert "<del>20</del>" in page  # what the parent said, and the version does not
     assert "<ins>25</ins>" in page
     assert "48.6 s" in page
     assert "It did not pass" not in page
+
+
+def test_the_report_says_that_the_learning_rate_was_lowered(workspace: Workspace, place: uuid.UUID) -> None:
+    manifest = ModelVersion.model_validate(made(workspace, place, corrected(workspace, place)).manifest)
+    training = manifest.training
+    assert training is not None
+
+    def told(rate: float | None) -> str:
+        trained = training.model_copy(update={"learning_rate": rate})
+        return report.in_words(manifest.model_copy(update={"training": trained}))
+
+    assert "The learning rate was lowered from 0.003 to 0.001, as the loss rose at once." in told(1e-3)
+    assert "lowered" not in told(3e-3)
+    assert "lowered" not in told(None)  # a version of an earlier release
 
 
 def test_links_to_a_correction_lead_somewhere(

@@ -25,7 +25,7 @@ from lifelearn.learning.lesson import REPLAY_TOKENS, LessonError, leaks, make_le
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.student import make_student
-from lifelearn.learning.train import TrainingError, train
+from lifelearn.learning.train import RateError, TrainingError, train
 from lifelearn.learning.types import (
     Augmentation,
     CheckName,
@@ -56,6 +56,7 @@ WATCHED_WORDS = 14  # in which their answer stands: about as far as training lis
 LESS, MORE = 0.5, 2.0  # the weight of replay in a second round
 SLOWER = 0.5  # its learning rate's share of the first's
 ROUND_STEPS = 8  # its least steps; twice as many at most
+LOWER, LOWERED = 1 / 3, 3  # its share where the model cannot bear it, and how often it is lowered at most
 TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
 
 V = TypeVar("V", bound=Value)
@@ -345,7 +346,9 @@ def _trained_and_verified(
         names = " and ".join(short)
         told = f"passed, but {names} could be better" if its_report.passed else f"not passed: {names}"
         on_progress(Progress(stage="verify", message=f"{told}; training goes on"))
-        begun, again = best, next_round(recipe, its_report, number)
+        rate = trained[0].learning_rate or recipe.learning_rate  # lower than the recipe's, where that was too high
+        again = next_round(recipe.model_copy(update={"learning_rate": rate}), its_report, number)
+        begun = best
         number += 1
 
 
@@ -395,18 +398,30 @@ def _train(
     weights: Path,
     on_progress: OnProgress,
 ) -> Training:
-    """Trains from `begun`, weights of an earlier round, or else from the parent; into `weights`."""
+    """Trains from `begun`, weights of an earlier round, or else from the parent; into `weights`.
+
+    Where the learning rate is too high for the model, from there again, at a lower one.
+    """
     shutil.rmtree(weights, ignore_errors=True)
     model.use(None)  # the student brings its own adapters
-    student = make_student(model.base, model.decoder, recipe, parent_weights)
-    try:
-        if begun is not None:
-            student.load(begun)
-        training = train(student, model.codec, lesson, recipe, on_progress)
-        student.save(weights)
-    finally:
-        student.close()
-    return training
+    lowered = 0
+    while True:
+        student = make_student(model.base, model.decoder, recipe, parent_weights)
+        try:
+            if begun is not None:
+                student.load(begun)
+            training = train(student, model.codec, lesson, recipe, on_progress)
+            student.save(weights)
+            return training
+        except RateError as error:
+            if lowered == LOWERED:
+                raise
+            lowered += 1
+            recipe = recipe.model_copy(update={"learning_rate": recipe.learning_rate * LOWER})
+            again = f"{error.what}; training begins again at a learning rate of {recipe.learning_rate:.2g}"
+            on_progress(Progress(stage="train", message=again))
+        finally:
+            student.close()
 
 
 def _prepare(work: Path, job: _Job) -> None:

@@ -33,10 +33,24 @@ GROUP_TOKENS = 2048  # rows in one pass, about: bounds the memory of their activ
 WATCH_TOKENS = 24
 MINED_OF, MINED_TOKENS = 24, 16  # questions of one mining, and tokens of each answer
 MINED, FAR = 8, 0.3  # rows that it adds at most, and how far they must be from the base: nats per token
+# A loss of so many times the first one, or 1 nat per token, within so many steps is that of a rate too high for the
+# model: good lessons stayed under 1.6 times, at three times their rate it was 4 times (docs/LOG.md).
+RISEN, BEGINNING = 2.5, 8
 
 
 class TrainingError(Exception):
     """Training cannot go on; the text says at which step and what to change."""
+
+
+class RateError(TrainingError):
+    """The learning rate is too high for this model: the loss rises at once, or is not finite."""
+
+    def __init__(self, what: str, step: int, rate: float) -> None:
+        super().__init__(
+            f"The loss {what} at step {step}. Lower the learning rate (LL_TRAIN_LR, now {rate:.2g}) and try again; the "
+            "active version is unchanged."
+        )
+        self.what = f"the loss {what} at step {step}"
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ def train(
 ) -> Training:
     """Trains `student` on `lesson` in place.
 
-    Raises TrainingError when the loss is not finite (the learning rate is too high for this model).
+    Raises RateError when the loss rises at the beginning, or is not finite.
     """
     rng = random.Random(recipe.seed)
     encoded = [(row.kind, each) for row in lesson.rows for each in encode(codec, row, recipe)]
@@ -130,11 +144,13 @@ def train(
         loss = sum(divergences[: len(rows)]) / len(rows)
         norm = torch.nn.utils.clip_grad_norm_(student.parameters, recipe.grad_clip)
         if not torch.isfinite(norm):
-            raise TrainingError(_not_finite(step + 1, recipe))
+            raise RateError("is not finite", step + 1, recipe.learning_rate)
+        if losses and step < BEGINNING and loss > RISEN * max(losses[0], 1.0):
+            raise RateError(f"rises to {loss:.1f} nats per token", step + 1, recipe.learning_rate)
         optimizer.step()
         student.update_teacher()
         if not all(bool(torch.isfinite(parameter).all()) for parameter in student.parameters):
-            raise TrainingError(_not_finite(step + 1, recipe))
+            raise RateError("is not finite", step + 1, recipe.learning_rate)
         losses.append(loss)
         tokens += sum(len(row.completion) for row in rows)
         done = step + 1
@@ -163,6 +179,7 @@ def train(
         watch_passed=len(lesson.watch) - len(failing),
         watch_total=len(lesson.watch),
         completion_tokens=tokens,
+        learning_rate=recipe.learning_rate,
     )
 
 
@@ -373,13 +390,6 @@ def _holds(probe: Probe, answer: str) -> bool:
     if probe.kind == "neighbour":
         return not states(probe.forbidden, answer)
     return states(probe.answer, answer)
-
-
-def _not_finite(step: int, recipe: Recipe) -> str:
-    return (
-        f"The loss is not finite at step {step}. Lower the learning rate (LL_TRAIN_LR, now "
-        f"{recipe.learning_rate:g}) and try again; the active version is unchanged."
-    )
 
 
 def _as_row(probe: Probe, rows: Sequence[Row]) -> Row:

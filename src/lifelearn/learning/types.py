@@ -170,6 +170,8 @@ class Training(Value):
     """What a training run, or several in a row, did.
 
     losses: each step's mean divergence on fact rows, nats per token; watch_*: the training-side probes at the end.
+    learning_rate: the peak of the first run, lower than the recipe's where that was too high for the model; None in
+        versions from before it was noted.
     """
 
     steps: int
@@ -177,6 +179,7 @@ class Training(Value):
     watch_passed: int
     watch_total: int
     completion_tokens: int
+    learning_rate: float | None = None
 
     def followed_by(self, later: Training) -> Training:
         """Both as one."""
@@ -185,6 +188,7 @@ class Training(Value):
                 "steps": self.steps + later.steps,
                 "losses": (*self.losses, *later.losses),
                 "completion_tokens": self.completion_tokens + later.completion_tokens,
+                "learning_rate": self.learning_rate,
             }
         )
 

@@ -108,9 +108,10 @@ def in_words(version: ModelVersion) -> str:
         "what it must keep in each step."
     )
     if training is not None:
-        most = settings.get("max_steps")
-        steps = f"{training.steps} of at most {most} steps" if most else f"{training.steps} steps"
-        told.append(f"It took {steps}, on {training.completion_tokens:,} tokens of answers.")
+        told.append(f"It took {training.steps} steps, on {training.completion_tokens:,} tokens of answers.")
+        rate, wanted = training.learning_rate, settings.get("learning_rate")
+        if rate is not None and isinstance(wanted, float) and rate < wanted:
+            told.append(f"The learning rate was lowered from {wanted:.2g} to {rate:.2g}, as the loss rose at once.")
         if training.watch_total:
             told.append(f"At the end {training.watch_passed} of {training.watch_total} watch probes held.")
     return " ".join(told)
