@@ -23,7 +23,7 @@ from lifelearn.learning.adapter import ADAPTER_WEIGHTS
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.learn import LearnError, learn, next_round, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.train import RateError
+from lifelearn.learning.train import RateError, train
 from lifelearn.learning.types import (
     Check,
     CheckName,
@@ -345,14 +345,13 @@ def test_a_third_round_goes_on_from_the_best(tiny: Any, store: VersionStore, mon
 def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training begins again, as if that had been the rate; a second round halves it."""
     rates: list[float] = []
-    trained = learning.train
 
     def limited(student: Any, codec: Any, lesson: Any, recipe: Recipe, on_progress: Any) -> Any:
         rates.append(recipe.learning_rate)
         if recipe.learning_rate > 5e-3:
             next(iter(student.parameters)).data.fill_(float("nan"))
             raise RateError("rises to 9.9 nats per token", 3, recipe.learning_rate)
-        return trained(student, codec, lesson, recipe, on_progress)
+        return train(student, codec, lesson, recipe, on_progress)
 
     monkeypatch.setattr(learning, "train", limited)
     told: list[Progress] = []
