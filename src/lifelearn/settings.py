@@ -212,8 +212,9 @@ class Settings(BaseSettings):
         0.75,
         ge=0,
         le=1,
-        description="Share of unseen wordings right, below which a version that passes is trained again, too; the "
-        "better one goes live. 0 leaves that out. Default chosen by measurement (docs/LOG.md).",
+        description="Share of unseen wordings right, below which a version that passes is trained again, too, as is "
+        "one that keeps less than nine tenths of the earlier corrections; the better one goes live. 0 leaves that out. "
+        "Default chosen by measurement (docs/LOG.md).",
     )
     train_grad_acc: int = Field(
         1,

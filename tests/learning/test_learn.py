@@ -21,7 +21,7 @@ from lifelearn.learning import learn as learning
 from lifelearn.learning import verify as verification
 from lifelearn.learning.adapter import ADAPTER_WEIGHTS
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.learn import LearnError, learn, next_round, with_history
+from lifelearn.learning.learn import LearnError, lacking, learn, next_round, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
 from lifelearn.learning.train import RateError, train
 from lifelearn.learning.types import (
@@ -202,8 +202,9 @@ def test_a_version_that_fails_verification_is_a_candidate_with_its_report(tiny: 
 
 def failing(*names: CheckName) -> Report:
     every: tuple[CheckName, ...] = ("efficacy", "generalisation", "locality", "retention", "drift")
-    values = {"value": 0.0, "threshold": 1.0, "numerator": 0.0, "denominator": 1}
-    return Report(checks=tuple(Check(name=name, passed=name not in names, **values) for name in every))
+    values = {"threshold": 1.0, "numerator": 0.0, "denominator": 1}
+    right = ((name, name not in names) for name in every)
+    return Report(checks=tuple(Check(name=name, passed=holds, value=float(holds), **values) for name, holds in right))
 
 
 def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
@@ -255,28 +256,6 @@ def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: V
     assert runs.ran == ["verify"]
 
 
-@pytest.mark.parametrize(
-    ("failed", "weight"),
-    [
-        (["efficacy"], 0.5),
-        (["efficacy", "generalisation"], 0.5),
-        (["locality"], 2.0),
-        (["retention", "drift"], 2.0),
-        (["generalisation", "locality"], 1.0),
-        ([], 0.5),
-    ],
-)
-def test_what_failed_weighs_more_in_the_next_round(failed: list[CheckName], weight: float) -> None:
-    recipe = Recipe()
-    following = next_round(recipe, failing(*failed), 1)
-    assert following.replay_weight == recipe.replay_weight * weight
-    assert following.retained_weight == recipe.retained_weight * weight
-    assert following.learning_rate < recipe.learning_rate
-    assert following.max_steps < recipe.max_steps
-    assert following.seed != recipe.seed
-    assert following.thresholds == recipe.thresholds
-
-
 def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, kept: int = 4) -> Report:
     """A report of four unseen wordings, four neighbours and four earlier corrections; two of each are enough."""
     counts: dict[CheckName, int] = {"generalisation": right, "locality": neighbours, "retention": kept}
@@ -286,6 +265,37 @@ def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, kept: int = 
     ]
     told = Check(name="drift", passed=True, value=drift, threshold=0.1, numerator=drift, denominator=1)
     return Report(checks=(*checks, told))
+
+
+def test_without_an_aim_what_passes_is_not_trained_again() -> None:
+    report = unseen(2, kept=2)
+    assert not lacking(report, Recipe(aim=0))
+    assert lacking(report, Recipe(aim=0.75)) == ["generalisation", "retention"]
+    assert lacking(unseen(3, kept=3), Recipe(aim=0.75)) == ["retention"]
+    assert lacking(unseen(1, kept=3), Recipe(aim=0.75)) == ["generalisation"], "what failed comes first"
+
+
+@pytest.mark.parametrize(
+    ("report", "weight"),
+    [
+        (failing("efficacy"), 0.5),
+        (failing("efficacy", "generalisation"), 0.5),
+        (failing("locality"), 2.0),
+        (failing("retention", "drift"), 2.0),
+        (failing("generalisation", "locality"), 1.0),
+        (unseen(2), 0.5),
+        (unseen(4, kept=3), 2.0),
+    ],
+)
+def test_what_failed_weighs_more_in_the_next_round(report: Report, weight: float) -> None:
+    recipe = Recipe()
+    following = next_round(recipe, report, 1)
+    assert following.replay_weight == recipe.replay_weight * weight
+    assert following.retained_weight == recipe.retained_weight * weight
+    assert following.learning_rate < recipe.learning_rate
+    assert following.max_steps < recipe.max_steps
+    assert following.seed != recipe.seed
+    assert following.thresholds == recipe.thresholds
 
 
 @pytest.mark.parametrize(
@@ -300,16 +310,17 @@ def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, kept: int = 
         (unseen(3), unseen(4, neighbours=1), 0),
         (unseen(1), unseen(2, neighbours=2), 1),
         (unseen(2), unseen(4, kept=3), 0),
+        (unseen(4, kept=3), unseen(3, kept=4), 1),
     ],
     ids=[
         *("all right", "better", "worse", "another broke", "drifts more", "drifts less", "fails", "passes at last"),
-        "forgets",
+        *("forgets", "forgets less"),
     ],
 )
 def test_the_better_of_two_rounds_is_taken(
     tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch, first: Report, second: Report | None, taken: int
 ) -> None:
-    """A version that passes is trained once more where unseen wordings fail; the second may turn out worse."""
+    """One that passes is trained once more where unseen wordings or earlier corrections fail; that may be worse."""
     reports = [report for report in (first, second) if report is not None]
     verified: list[str] = []
 

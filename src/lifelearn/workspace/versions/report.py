@@ -36,7 +36,7 @@ SETTINGS = {
     "lora_rank": "Rank of the adapter",
     "adapted_layers": "Share of layers with adapters",
     "rounds": "Trainings at most",
-    "aim": "Unseen wordings right, below which it is trained again",
+    "aim": "Share of unseen wordings right, below which it is trained again",
     "learning_rate": "Learning rate, at its peak",
     "warmup_steps": "Steps of warm-up",
     "max_steps": "Steps at most",
