@@ -9,10 +9,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from filelock import FileLock, Timeout
 from sqlalchemy import select, update
 
 from lifelearn.learning import types as learning
@@ -197,17 +199,24 @@ def test_a_killed_trainer_is_started_again(
 
 
 def freeze(worker: WorkerProcess, database: Database) -> None:
-    """Stops it, but not in the middle of a transaction: with SQLite all others would wait for that."""
+    """Stops it, but neither in a transaction nor in a look for the dead: with SQLite all others would wait for that."""
     while True:
         os.kill(worker.process.pid, signal.SIGSTOP)
         time.sleep(0.1)  # until all of its threads have stopped
-        try:
-            if database.is_sqlite:
-                with sqlite3.connect(str(database.url.database), timeout=0.3) as connection:
-                    connection.execute("BEGIN IMMEDIATE")
+        if not database.is_sqlite or is_free(str(database.url.database)):
             return
-        except sqlite3.OperationalError:
-            os.kill(worker.process.pid, signal.SIGCONT)
+        os.kill(worker.process.pid, signal.SIGCONT)
+        time.sleep(0.02)  # or it would be stopped again where it was
+
+
+def is_free(file: str) -> bool:
+    """Whether nobody holds the SQLite file's write lock or the reaper's."""
+    try:
+        with FileLock(f"{file}.reaper", timeout=0), closing(sqlite3.connect(file, timeout=0.3)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+    except (Timeout, sqlite3.OperationalError):
+        return False
+    return True
 
 
 @BOTH
