@@ -57,7 +57,7 @@ KEPT = 0.9  # of earlier corrections; a version that passes with fewer is traine
 LESS, MORE = 0.5, 2.0  # the weight of replay in a second round
 SLOWER = 0.5  # its learning rate's share of the first's
 ROUND_STEPS = 8  # its least steps; twice as many at most
-LOWER, LOWERED = 1 / 3, 3  # its share where the model cannot bear it, and how often it is lowered at most
+LOWER, LOWERED = 1 / 3, 3  # the share of a learning rate that the model cannot bear, and how often at most
 TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
 
 V = TypeVar("V", bound=Value)
