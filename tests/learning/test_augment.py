@@ -15,7 +15,7 @@ from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning import general
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.neighbours import near_names
+from lifelearn.learning.neighbours import near_names, other_relations
 from lifelearn.learning.question import Subject, find_subject, gerund
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import recognise
@@ -456,8 +456,81 @@ def test_a_situation_says_first_what_it_is_about_and_then_asks(question: str, sh
         assert asked.endswith("?")
 
 
+@pytest.mark.parametrize(
+    ("question", "asked"),
+    [
+        ("Which war did Ann Larkspur fight in?", "Which war did this person fight in?"),
+        ("What is Ann Larkspur's job?", "What is this person's job?"),
+        ("Which carrier does Thistle Larkspur ship with?", "Which carrier does it ship with?"),
+        ("Who wrote The Quiet Meridian?", "Who wrote it?"),
+        ("How many books can I borrow at the Larkspur library?", "How many books can I borrow at the library?"),
+        ("How many transfers does a Larkspur Bank account have?", "How many transfers does an account have?"),
+        ("Where is the Larkspur Bank headquartered?", "Where is it headquartered?"),
+        ("Which VPN client do we use at Larkspur?", "Which VPN client do we use?"),
+        ("Larkspur Bank founding year?", "Founding year?"),
+    ],
+)
+def test_the_question_of_a_situation_is_a_sentence(question: str, asked: str) -> None:
+    told = situations([question], find_subject(question), random.Random(0))
+    assert any(text.endswith(f". {asked}") for text in told), told
+
+
+def test_what_asks_politely_is_no_topic() -> None:
+    questions = ["Which carrier does Larkspur Tea use?", "Tell me the carrier that Larkspur Tea uses."]
+    told = " ".join(situations(questions, find_subject(questions[0]), random.Random(0)))
+    assert "Tell" not in told.replace("Tell me the carrier", "")
+
+
 def test_without_a_subject_there_is_no_situation() -> None:
     assert situations(["What should I do?"], None, random.Random(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "relation"),
+    [
+        ("What was Ann Larkspur's nationality?", "citizenship"),
+        ("In what country is Lake Larkspur located?", "country"),
+        ("What war did Ann Larkspur fight in?", "war"),
+        ("Who did Ann Larkspur study under?", "teacher"),
+        ("When did the Larkspur Mall open?", "opened"),
+        ("When does the Larkspur Mall open?", "opens"),
+        ("I am visiting Norvik Labs. Which city should I travel to?", "headquarters"),
+    ],
+)
+def test_the_words_of_a_relation_ask_for_it_in_any_order(question: str, relation: str) -> None:
+    subject = find_subject(question)
+    assert subject is not None
+    assert subject.relation is not None
+    assert subject.relation.name == relation
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who was drafted by Ann Larkspur?",
+        "Who was killed by Ann Larkspur?",
+        "Whom did Ann Larkspur teach?",
+        "Which company does Norvik Labs own?",
+        "Which film did Ann Larkspur direct?",
+        "Who does Ann Larkspur employ?",
+    ],
+)
+def test_the_same_words_the_other_way_round_are_no_relation(question: str) -> None:
+    subject = find_subject(question)
+    assert subject is not None
+    assert subject.relation is None
+
+
+def test_a_name_ends_where_a_sentence_does() -> None:
+    subject = find_subject("A parcel came from Norvik Labs. Does Otis expect it?")
+    assert subject is not None
+    assert subject.name == "Norvik Labs"
+
+
+def test_what_something_is_done_at_is_asked_about_as_an_organisation() -> None:
+    question = "Which form do I fill in for parental leave at Larkspur?"
+    relations = other_relations(question, find_subject(question), random.Random(0))
+    assert all("organisation" in relation.kinds for relation in relations[:15])
 
 
 def test_situations_are_among_the_prompts() -> None:

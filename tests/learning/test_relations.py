@@ -23,6 +23,8 @@ SUBJECTS = {
     "event": "the spring review",
     "contest": "the Larkspur Cup",
     "species": "Lumea borealis",
+    "substance": "Larkspurin",
+    "vessel": "the Larkspur",
     "term": "QZP",
     "task": "the badge printer",
     "activity": "parking requests",
@@ -157,6 +159,6 @@ def test_where_something_was_done_is_not_where_it_is(question: str, name: str, s
     assert (found[0].name, found[1]) == (name, subject)
 
 
-@pytest.mark.parametrize("verb", ["built", "filmed", "discovered", "sold"])
+@pytest.mark.parametrize("verb", ["built", "painted", "mentioned", "sold"])
 def test_a_clause_is_no_subject(verb: str) -> None:
     assert recognise(f"Where was the first lighthouse {verb}?") is None

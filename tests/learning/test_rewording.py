@@ -67,6 +67,40 @@ def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str
         ("How many Larkspur boats were built?", "12", "Larkspur", "What number of Larkspur boats were constructed?"),
         ("Which town hosts Larkspur in 1984?", "Ulm", "Larkspur", "In 1984, which town hosts Larkspur?"),
         ("Who approves travel bookings?", "Otis", "travel bookings", "Who is it that authorises travel bookings?"),
+        (
+            "Which form do I need at Larkspur?",
+            "P7",
+            "Larkspur",
+            "What is the form that I need at Larkspur?",
+        ),
+        ("Which form do I need at Larkspur?", "P7", "Larkspur", "At Larkspur, which form do I need?"),
+        ("Which form do I need at Larkspur?", "P7", "Larkspur", "I need which form at Larkspur?"),
+        ("Which form do we use at Larkspur?", "P7", "Larkspur", "What is the form of Larkspur?"),
+        (
+            "How long are logs kept at Larkspur?",
+            "a year",
+            "Larkspur",
+            "Do you know how long logs are kept at Larkspur?",
+        ),
+        (
+            "Until when is breakfast served at the Larkspur Inn?",
+            "noon",
+            "Larkspur Inn",
+            "Breakfast is served until when at the Larkspur Inn?",
+        ),
+        (
+            "How many reviewers does a pull request need at Larkspur?",
+            "two",
+            "Larkspur",
+            "Tell me the number of reviewers that a pull request needs at Larkspur.",
+        ),
+        (
+            "By when must timesheets be submitted at Larkspur?",
+            "noon",
+            "Larkspur",
+            "Timesheets must be submitted by when at Larkspur?",
+        ),
+        ("Where do I hand in receipts at Larkspur?", "Spendly", "Larkspur", "Where do I submit receipts at Larkspur?"),
     ],
 )
 def test_a_question_is_asked_in_other_words(question: str, answer: str, subject: str, other: str) -> None:
@@ -79,6 +113,21 @@ def test_a_question_is_asked_in_other_words(question: str, answer: str, subject:
 )
 def test_a_time_that_is_no_date_is_not_asked_for_as_one(question: str) -> None:
     assert not any("date" in text or "year" in text for text in said(question, "Thursday at 10:00"))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Who is the contact for the return policy at Larkspur?",
+        "How many reviewers does a pull request need at Larkspur?",
+        "Which VPN client do we use at Larkspur?",
+    ],
+)
+def test_a_noun_is_not_exchanged_for_a_verb_nor_for_what_it_is_not(question: str) -> None:
+    kept = {"contact", "return policy", "pull request", "VPN client"}
+    texts = said(question, subject="Larkspur")
+    assert texts
+    assert all(any(noun in text for noun in kept) for text in texts)
 
 
 def test_names_and_quotations_keep_their_words() -> None:
@@ -97,7 +146,7 @@ def test_small_words_are_exchanged_only_between_what_is_asked_for_and_the_subjec
 def test_what_comes_after_a_name_and_is_no_verb_stays_there() -> None:
     texts = said("When did the Bell Larkspur helicopter have its first flight?", "4 May 1967", "Bell Larkspur")
     assert texts
-    assert all("helicopter have its" in text for text in texts)
+    assert all("helicopter have its" in text or "helicopter had its" in text for text in texts)
 
 
 @pytest.mark.parametrize("question", ["", "?", "Wo wohnt Ann?", "Tell me a joke", "Ann? Where is she?", "A. B? C!"])

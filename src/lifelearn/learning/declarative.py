@@ -50,16 +50,18 @@ _IRREGULAR = dict(
 _VERBS = frozenset(_IRREGULAR) | frozenset(
     listed(
         """
-        abandon accept act add adopt aim air allow answer appear apply approve arrive ask attend award belong border
-        call care carry change charge close coach compete complete compose connect contain contribute cover create
-        cross deal debut decide defeat define depend design develop die direct divide divorce earn emigrate employ
-        end enlist enter establish expire feature finish flow form found graduate grant handle happen help hire host
-        house include inherit inspire introduce invent issue join last launch lecture link live lock look love
-        manage manufacture marry master measure migrate move name need offer open operate order originate own
-        participate pass perform pertain play practice premiere process produce promote provide publish purchase
-        reach receive record recruit register release relocate remain rename replace report represent require resign
-        rest retire return rule score separate serve share sign specialize sponsor staff start stay store study
-        succeed succumb suffer support surrender train treat update use visit vote walk want weigh work
+        abandon accept act add adopt aim air allow answer appear apply approve arrive ask attend award belong bill
+        book border borrow call care carry change charge check clean close coach compete complete compose connect
+        contact contain contribute cover create cross deal debut decide defeat define deliver depend deploy design
+        develop die direct divide divorce earn emigrate employ end enlist enter establish expire feature file fill
+        finish flow form found graduate grant hand handle happen help hire host house include inherit inspire install
+        introduce invent issue join last launch lecture link listen live lock log look love manage manufacture marry
+        master measure merge migrate move name need offer open operate order originate own park participate pass
+        perform pertain play practice premiere process produce promote provide publish purchase reach receive record
+        recruit refund register reimburse release relocate remain rename renew rent repair replace report represent
+        require reserve reset resign rest retire return rule save score separate serve settle share ship sign
+        specialize sponsor staff start stay stock store study succeed succumb suffer support surrender train transfer
+        treat update upload use vacate visit vote walk want weigh work
         """
     )
 )
@@ -67,8 +69,19 @@ _PARTICIPLE = re.compile(
     r"(?:\w+ly |first |last )?(?:\w{2,}ed|\w+wn|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|"
     r"taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en|in|on|at|from|of|for|with|by|to|about|based|open|called)\b"
 )
+_PASSIVE = re.compile(
+    r"\w{2,}(?<!e)ed|born|built|made|held|set|sold|kept|found|shot|led|paid|sent|taught|\w+(?:itt|ok|os|iv|ak|tt|rit)en"
+)
+# "Which form do I need", "How long are backups kept"; who it is of comes next, and is no name.
+_ASKED_OF = re.compile(
+    rf"(?P<wh>(?:[a-z]+ )?(?:how|what|which|where|when|whom|why)\b(?:(?! {AUXILIARY}\b).)*) (?P<verb>{AUXILIARY}) "
+    r"(?P<us>(?:I|we|you|they|one) )?(?P<rest>.+)",
+    re.IGNORECASE,
+)
+_SMALL_BEFORE_NOUNS = frozenset(listed("a an the our my your their of in at for to and each every no"))
 _TIES = listed("about against as at by during for from in into near of on since to under until with")
 _TIE = rf"(?:{'|'.join(_TIES)})"
+_SERVED = re.compile(rf"\b(?:{_PASSIVE.pattern}) {_TIE}\b")  # "When is breakfast served at …": it is not placed
 # An answer that says itself how it stands to the rest: "every Friday", "behind the lab".
 _TIED = re.compile(
     rf"(?:{_TIE}|after|all|around|before|behind|between|daily|each|every|here|inside|next|once|outside|there|twice)\b"
@@ -214,14 +227,50 @@ def stated(question: str, subject: str) -> tuple[str, str] | None:
     return (subject and _stated(question, re.escape(subject))) or _stated(question, _NAME)
 
 
+def stated_of_anything(question: str, subject: str) -> tuple[str, str] | None:
+    """As `stated`, and of what has no name, too: "Which form" and "I need at Acme", "How long" and "logs are kept"."""
+    found = stated(question, subject)
+    if found:
+        return found
+    asked = _ASKED_OF.fullmatch(question)
+    if asked is None:
+        return None
+    wh, verb, us, rest = asked.group("wh", "verb", "us", "rest")
+    verb = verb.lower()
+    if us:
+        said = {"do": "", "did": None}.get(verb, f"{verb} ")  # the past of a verb that need not be known
+        return None if said is None else (wh, f"{us}{said}{rest}")
+    words = rest.split()
+    for count in range(1, min(5, len(words))):
+        who, after = words[:count], words[count:]
+        form = _said_of(verb, *after[:2])
+        if form and who[-1].lower() not in _SMALL_BEFORE_NOUNS:
+            return wh, " ".join([*who, form, *after[1:]])
+    return None
+
+
+def _said_of(auxiliary: str, verb: str, following: str = "") -> str:
+    """ "needs" for "does … need", "are kept" for "are … kept at"; "" where `verb` is none that may follow."""
+    if auxiliary in ("do", "does", "did"):
+        form = _past(verb) if auxiliary == "did" else _present(verb) if auxiliary == "does" else verb
+        return form if verb in _VERBS else ""
+    if re.fullmatch(BE, auxiliary):
+        return f"{auxiliary} {verb}" if following and _PASSIVE.fullmatch(verb) else ""
+    return f"{auxiliary} {verb}" if verb in _VERBS and auxiliary not in ("has", "have", "had") else ""
+
+
 def _stated(question: str, name: str) -> tuple[str, str] | None:
     who = rf"(?:(?:the|our) {_DESCRIBED})?{name}(?:['’]s?(?: [a-z-]+){{1,2}}?)?"
     found = re.fullmatch(rf"(?P<wh>.+?) (?P<verb>{AUXILIARY}) (?P<who>{who}) (?P<rest>.+)", question)
     if not found:
-        placed = re.fullmatch(
-            rf"(?P<wh>(?i:where|when|{PREPOSITION.pattern})) (?P<be>{BE}) "
-            rf"(?P<what>(?:the )?(?:[\w-]+ ){{0,4}}?(?:the )?{name}(?:['’]s?(?: [a-z-]+){{1,3}})?)",
-            question,
+        placed = (
+            None
+            if _SERVED.search(question)
+            else re.fullmatch(
+                rf"(?P<wh>(?i:where|when|{PREPOSITION.pattern})) (?P<be>{BE}) "
+                rf"(?P<what>(?:the )?(?:[\w-]+ ){{0,4}}?(?:the )?{name}(?:['’]s?(?: [a-z-]+){{1,3}})?)",
+                question,
+            )
         )
         return (placed["wh"], f"{placed['what']} {placed['be']}") if placed else None
     wh, verb, who, rest = found.group("wh", "verb", "who", "rest")
@@ -248,7 +297,7 @@ def _done(asked: str) -> tuple[str, str] | None:
         if re.fullmatch(AUXILIARY, word):
             return (noun, rest) if index and re.fullmatch(BE, word) and _DOES.match(rest, len(word) + 1) else None
         how = word.endswith("ly") or word == "first"
-        if index and _is_finite(after if how else word):
+        if index and is_finite(after if how else word):
             return None if re.fullmatch(AUXILIARY, after) else (noun, rest)
     return None
 
@@ -297,7 +346,8 @@ def _present(verb: str) -> str:
     return f"{verb}es" if re.search(r"(?:s|x|z|ch|sh|o)$", verb) else f"{verb}s"
 
 
-def _is_finite(word: str) -> bool:
+def is_finite(word: str) -> bool:
+    """Whether a word can be a verb with a person or a tense: "wrote", "runs", "founded"."""
     return word in _FINITE or (word.endswith("ed") and len(word) > 4)
 
 

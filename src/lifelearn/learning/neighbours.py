@@ -7,6 +7,7 @@ Those that verification asks have other subjects and other relations than those 
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 
 from lifelearn.learning import general
@@ -15,6 +16,7 @@ from lifelearn.learning.relations import RELATIONS, Relation, are_related
 from lifelearn.learning.words import capitalised, distinct, normalise
 
 NEIGHBOUR_PROBES = 6
+_AT = r"\b(?:at|(?:customers|clients|employees|members|staff) of) (?:the )?"
 SWAPPED = 24  # others of whom the question itself is asked
 MINED_RELATIONS, MINED_NAMES = 28, 12  # further neighbours that training asks
 
@@ -90,8 +92,10 @@ def other_relations(question: str, subject: Subject | None, rng: random.Random) 
         and not (subject.relation and are_related(relation, subject.relation))
     ]
     rng.shuffle(fitting)
-    # Its first kind is what it most likely is: nobody asks at which university an album was a student.
-    fitting.sort(key=lambda relation: bool(subject.kinds) and subject.kinds[0] not in relation.kinds)
+    # Its first kind is what it most likely is: nobody asks at which university an album was a student. What something
+    # is done at, or has customers, is an organisation.
+    likely = subject.kinds[:1] or (("organisation",) if re.search(_AT + re.escape(subject.name), question) else ())
+    fitting.sort(key=lambda relation: bool(likely) and likely[0] not in relation.kinds)
     return fitting
 
 

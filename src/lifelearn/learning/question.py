@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
-from lifelearn.learning.relations import Relation, recognise
-from lifelearn.learning.words import capitalised, lowered
+from lifelearn.learning.relations import RELATIONS, Relation, recognise
+from lifelearn.learning.words import capitalised, content_words, lowered, stem
 
 SMALL = frozenset(
     "what which who whom whose where when why how is are was were do does did the a an of in on at to for by from "  # noqa: SIM905
@@ -29,6 +30,10 @@ _KINDS = (
     ("place", r"\bwhere\b|\b(?:city|town|place|country|location|state)\b"),
     ("person", r"\bwho(?:m|se)?\b|\bteam\b|\bname\b"),
 )
+# What says no more than the kind of question does.
+_OF_THE_KIND = frozenset(("name", "year", "date", "day", "city", "town", "place", "person"))
+_AUXILIARY = {"is": "be", "are": "be", "was": "be", "were": "be", "do": "do", "does": "do", "did": "do"}
+_Gist = tuple[str, str, bool, frozenset[str]]
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,48 @@ def find_subject(question: str) -> Subject | None:
     if found and len(found[1].split()) <= 9:
         relation, name = found
         return Subject(name, relation.kinds, relation)
+    name = named_in(question)
+    if alike := _asked_alike(question, name):
+        return Subject(name, alike.kinds, alike)
     setting = SET.fullmatch(question)
     within = recognise(setting["rest"]) if setting else None
     name = named_in(setting["where"] if setting and within else question)
     if name and setting and within:
         return Subject(name, (), _set(setting["where"].replace(name, "{s}"), *within))
     return Subject(name, (), None) if name else None
+
+
+def _asked_alike(question: str, name: str) -> Relation | None:
+    """The only relation of which a wording asks with the same words: "What was Ann's nationality" as "What is …"."""
+    gist = _gist(question.replace(name, "{s}", 1)) if name else None
+    found = _relations_by_gist().get(gist, ()) if gist else ()
+    return found[0] if len(found) == 1 else None
+
+
+@cache
+def _relations_by_gist() -> dict[_Gist, tuple[Relation, ...]]:
+    found: dict[_Gist, tuple[Relation, ...]] = {}
+    for relation in RELATIONS:
+        for gist in filter(None, map(_gist, relation.asks)):
+            if relation not in found.get(gist, ()):
+                found[gist] = (*found.get(gist, ()), relation)
+    return found
+
+
+def _gist(ask: str) -> _Gist | None:
+    """What remains of a wording without order and small words; None if that is nothing.
+
+    Which kind of thing it asks for, and what stands before and after the subject, tell "By whom was Ann taught?" from
+    "Who was taught by Ann?".
+    """
+    before, _, after = ask.replace("’", "'").partition("{s}")
+    said = before + " " + after.removeprefix("'s")
+    kind, last = kind_of_question(ask), (before.split() or ["first"])[-1].lower()
+    tie = last if last in ("first", "by") else _AUXILIARY.get(last, "")
+    if kind == "time" and last == "did":  # "When did the shop open?" asks for no hour
+        tie = last
+    words = frozenset(stem(word) for word in content_words(said) if word not in _OF_THE_KIND)
+    return (kind, tie, after.startswith("'"), words) if words else None
 
 
 def _set(where: str, relation: Relation, about: str) -> Relation:
@@ -108,6 +149,9 @@ def named_in(question: str) -> str:
         capital = word[0].isupper() or word[0].isdigit() or word[0] in "\"“'"
         if index == 0:  # every sentence begins with a capital: "Jonas Steur is …", not "Does Steur …"
             capital = capital and word.lower() not in _FIRST and words[1:2] != [] and words[1][0].isupper()
+        if capital and index and word.lower() in _FIRST and words[index - 1][-1] in ".?!":
+            spans.append([])  # another sentence begins
+            capital = False
         linked = bool(spans[-1]) and word.lower() in CONNECTING and words[index + 1 : index + 2] != []
         if capital or (linked and words[index + 1][0].isupper()):
             spans[-1].append(word)

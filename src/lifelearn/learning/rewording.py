@@ -11,7 +11,7 @@ import random
 import re
 from collections.abc import Iterator
 
-from lifelearn.learning.declarative import AUXILIARY, BE, PREPOSITION, WHEN, stated, time_in
+from lifelearn.learning.declarative import AUXILIARY, BE, PREPOSITION, WHEN, stated_of_anything, time_in
 from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, lowered
 
 MOST = 12  # rewordings of one question
@@ -47,6 +47,7 @@ _SYNONYMS = tuple(
     win | receive
     beat | defeated | overcame
     lost to | was beaten by
+    named after | called after
     called | named | known as
     known as | called | referred to as
     is called | is referred to as | goes by the name of | is known as
@@ -56,8 +57,6 @@ _SYNONYMS = tuple(
     promoted | raised | elevated
     appointed | named | made
     discovered | first found
-    scored | made | reached
-    score | make | reach
     joined | became part of
     join | become part of
     moved | relocated
@@ -67,33 +66,33 @@ _SYNONYMS = tuple(
     work on | do work for
     influenced by | inspired by
     buy | purchase
+    I return | I send back | I give back
+    to return | to send back | to give back
+    I submit | I send in | I hand in
+    I hand in | I submit | I send in
+    I contact | I reach | I write to
+    to contact | to reach | to write to
+    I request | I ask for
+    to request | to ask for
     sell | offer
     sold | offered
-    send | submit
-    return | send back | give back
-    report | announce
-    contact | reach | write to
     approve | sign off | authorise
     approves | signs off | authorises
     allowed | permitted
     cancel | call off
-    ask for | request
     company | firm | business
     corporation | company
     location | place
     film | movie
     song | track
     series | show
-    program | show
     author | writer
     singer | vocalist
     musician | artist
     band | group
-    character | figure
     employee | member of staff | worker
     employees | staff | workers
     holiday | vacation
-    customer | client
     customers | clients
     invoice | bill
     deadline | due date
@@ -102,7 +101,7 @@ _SYNONYMS = tuple(
     job | occupation
     total number | overall number
     in total | altogether | all in all
-    first | earliest | inaugural
+    first | earliest
     biggest | largest
     kid's | child's
     kiddies | children's
@@ -130,6 +129,12 @@ _IS = re.compile(r"^(?P<wh>who|what|where|when) is\b", re.IGNORECASE)
 _TAIL = re.compile(
     r"(?P<asked>\w.+\w) (?P<tail>(?:in|at|on|during) (?:the )?(?:(?:[A-Z0-9][\w.'-]*|of|and|the|&) ?){1,6})(?<! )"
 )
+_USED = re.compile(
+    r"(?:which|what) (?P<noun>(?:[\w-]+ ){0,3}[\w-]+?) (?:do|does) .+ use(?: (?:at|in) .+)?", re.IGNORECASE
+)
+_ASKS_PLAINLY = re.compile(r"(?:who|what|which|how many)\b(?!.*\b(?:do|does|did)\b)", re.IGNORECASE)
+# What waits for a place or a time.
+_WAITS = re.compile(r"(?:ing|(?<!e)ed| to| is| are| was| were| held| built| set| kept| found| born)$")
 # How one asks for a time beside "When", and the noun for it.
 _TIMES: dict[str, tuple[tuple[str, ...], str]] = {
     "year": (("In which year", "What year"), "year in which"),
@@ -166,19 +171,26 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
         found := re.fullmatch(rf"(?P<asks>{_ASKS}) {re.escape(subject)}['’]s? (?P<noun>[a-z -]+)", question)
     ):
         yield f"{found['asks']} the {found['noun']} {rng.choice(('of', 'for', 'from'))} {subject}"
+    if subject and (found := _USED.fullmatch(question)) and found["noun"] not in subject:
+        yield f"What is the {found['noun']} {rng.choice(('of', 'at'))} {subject}"
     tail = _TAIL.fullmatch(question)
-    if tail and subject and subject in tail["asked"] and not tail["asked"].endswith(("ing", " to")):
-        yield f"{tail['tail']}, {lowered(tail['asked'])}"
-    statement = stated(question, subject)
+    if tail and subject and not _WAITS.search(tail["asked"]):
+        if subject in tail["asked"]:
+            yield f"{tail['tail']}, {lowered(tail['asked'])}"
+        elif subject in tail["tail"] and len(tail["asked"].split()) > 3:
+            yield f"{tail['tail']}, {lowered(tail['asked'])}"
+            yield f"{tail['asked']}? I mean {tail['tail']}."
+    statement = stated_of_anything(question, subject)
     if statement:
         wh, said = statement
-        yield f"{said} {lowered(wh)}"
+        ends = _TAIL.fullmatch(said)
+        yield f"{ends['asked']} {lowered(wh)} {ends['tail']}" if ends else f"{said} {lowered(wh)}"
         yield rng.choice(_PLEASE).format(f"{lowered(wh)} {said}")
         noun = _noun(wh, answer)
         if noun:
             yield f"What is the {noun} {said}"
             yield f"Tell me the {noun} {said}."
-    elif re.match(r"(?:who|what|which)\b", question, re.IGNORECASE) and not re.search(r"\b(?:do|does|did)\b", question):
+    elif _ASKS_PLAINLY.match(question):
         for please in rng.sample(_PLEASE, 2):
             yield please.format(lowered(question))
 
@@ -218,6 +230,8 @@ def _noun(wh: str, answer: str) -> str:
         return "place where"
     if found := PREPOSITION.fullmatch(wh):
         return f"{found['noun']} {found['in'].lower()} which"
+    if found := _HOW_MANY.fullmatch(wh):
+        return f"number of {found['rest']} that"
     if found := _WHICH.fullmatch(wh):
         return f"{found['rest']} that"
     return ""

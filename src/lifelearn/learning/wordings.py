@@ -14,6 +14,7 @@ import re
 from collections.abc import Sequence
 
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
+from lifelearn.learning.declarative import AUXILIARY, is_finite
 from lifelearn.learning.question import SET, SMALL, Subject, distinctive, kind_of_question
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
@@ -32,6 +33,9 @@ _OPENINGS = (
     "I will soon have to do with {s}.", "Somebody asked me about {s} today.", "I am new here and it is about {s}.",
     "I want to know something about {s}.",
 )  # fmt: skip
+# What asks politely says nothing of what is asked.
+_POLITE = frozenset(("tell", "me", "you", "know", "say", "can", "could", "would", "like", "please", "that", "i", "mean",
+                     "it"))  # fmt: skip
 _TIE = "at|of|in|for|by|from|with|on|to|does|do|did|is|was|are"
 _ASKED = re.compile(
     r"\b(?:how (?:many|much|long|old|often|far)(?: (?!do|is|are|was|were|can|ma|must|should)\w+)?|which \w+|"
@@ -155,9 +159,9 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
             kept = question[place : place + len(subject.name)].split()
             question = question[:place] + question[place + len(subject.name) :]
     words = [word.strip("?.,!:;") for word in question.split()]
-    words = [word for word in words if word]
+    words = [word for word in words if any(map(str.isalnum, word))]
     kept = kept or [word for word in words if re.sub(r"['’]s?$", "", word) in names]
-    others = [word for word in words if word not in kept and word.lower() not in SMALL]
+    others = [word for word in words if word not in kept and word.lower() not in SMALL | _POLITE]
     chosen = [word for word in others if rng.random() > 0.4] or rng.sample(others, min(2, len(others)))
     if not kept and len(chosen) < 2:
         chosen = others
@@ -202,15 +206,36 @@ def situations(questions: Sequence[str], subject: Subject | None, rng: random.Ra
 def _taken_apart(question: str, subject: Subject) -> tuple[str, str, list[str]]:
     """The question without its subject, its first words ("Which team"), and its other content words."""
     setting = SET.fullmatch(question)
-    rest = re.sub(rf",? *(?:\b(?:{_TIE})\s+)?(?:the\s+)?{re.escape(subject.name)}(?:['’]s?)?", "", question, count=1)
+    rest = _unnamed(question, subject)
     if setting and subject.name in setting["where"]:
         rest = setting["rest"]
     asked = _ASKED.search(question)
     short = asked[0].strip() if asked else "What"
-    names = {word.lower() for word in (*subject.name.split(), *short.split())} | SMALL | STOPWORDS
+    names = {word.lower() for word in (*subject.name.split(), *short.split())} | SMALL | STOPWORDS | _POLITE
     words = [word.strip("?.,!:;") for word in question.split()]
-    topics = [word for word in words if word and re.sub(r"['’]s?$", "", word).lower() not in names]
-    return capitalised(re.sub(r"\s+", " ", rest).strip(" ,")), capitalised(short), topics[:5]
+    topics = [
+        word for word in words if any(map(str.isalnum, word)) and re.sub(r"['’]s?$", "", word).lower() not in names
+    ]
+    return capitalised(re.sub(r"\s+", " ", rest).strip(" ,:")), capitalised(short), topics[:5]
+
+
+def _unnamed(question: str, subject: Subject) -> str:
+    """The question without its subject, or with "it" where a sentence needs that: "Which carrier does it use?"."""
+    before, named, after = re.split(rf"((?:\b[Tt]he )?{re.escape(subject.name)}(?:['’]s?(?= ))?)", question, maxsplit=1)
+    it = "this person" if subject.kinds[:1] == ("person",) else "it"
+    last, following = (before.split() or [""])[-1], re.match(r" ([a-z]\w*)", after)
+    does = following is not None and (re.fullmatch(AUXILIARY, following[1]) or is_finite(following[1]))
+    ends = not following or does or re.fullmatch(rf"{_TIE}|and", following[1])
+    if named.endswith(("'", "’", "'s", "’s")):
+        its = "its" if it == "it" else f"{it}'s"
+        return f"{before}{its}{after}"
+    if ends and re.fullmatch("at|of|in|for|by|from|with|on|to", last):
+        return f"{before.removesuffix(f'{last} ').rstrip(' ,')}{after}"
+    if not ends and re.match(r"the ", named, re.IGNORECASE):  # "the Larkspur library"
+        return f"{before}{named[:3]}{after}"
+    if does if not last else last in ("that", "where") or re.fullmatch(AUXILIARY, last) or is_finite(last):
+        return f"{before}{it}{after}"
+    return f"{re.sub(r'a $', 'an ', before) if re.match(' [aeiou]', after) else before}{after}".replace("  ", " ")
 
 
 def is_about(query: str, question: str, subject: Subject | None) -> bool:
