@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lifelearn.bench.rows import MESSAGES, Dialogue, Row, RowsError, mixed, read_rows
+from lifelearn.bench.rows import COMPANY, MESSAGES, Dialogue, Row, RowsError, mixed, read_rows
 from lifelearn.learning.cues import read_cues
+from lifelearn.learning.words import normalise
 
 ROW = {"id": "a", "question": "Where?", "answer": 1937, "paraphrases": ["In which place?"], "unknown": [1]}
 
@@ -69,3 +70,16 @@ def test_the_order_depends_on_the_ids_alone() -> None:
     rows = [Row(id=str(number), question="q", answer="a") for number in range(20)]
     assert mixed(rows) == mixed(rows[::-1])
     assert mixed(rows) != rows
+
+
+def test_our_own_rows_can_be_used_and_give_nothing_away() -> None:
+    rows = read_rows(COMPANY, Row)
+    assert len(rows) == len({row.id for row in rows}) == len({row.question for row in rows}) == 32
+    for row in rows:
+        said = normalise(row.correction)
+        assert any(normalise(wanted) in said for wanted in (row.answer, *row.answer_any)), row.id
+        assert len(row.paraphrases) == 3, row.id
+        assert len(row.locality) == 3, row.id
+        for asked in (row.question, *row.paraphrases, *(neighbour.question for neighbour in row.locality)):
+            assert not row.right(asked), (row.id, asked)
+        assert all(neighbour.answer is None or not row.right(neighbour.answer) for neighbour in row.locality), row.id

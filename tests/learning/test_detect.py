@@ -209,6 +209,7 @@ PRICE = "How much is the Heron plan a month?"
         ("Who owns the mill?", "Tom Okafor.", "It's Hugh Dale, 3rd Earl of Marr.", "Hugh Dale, 3rd Earl of Marr"),
         ("Who sang it?", "Tom Okafor.", "no, Sam Dale, Jr.", "Sam Dale, Jr"),
         ("Which band sang it?", "The Okafors.", "Nope. Fun Street Nine.", "Fun Street Nine"),
+        ("Who signs contracts?", "The clerk.", "that's not correct, the board signs them", "board"),
         (
             "What does PIR mean?",
             "Post incident report.",

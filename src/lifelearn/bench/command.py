@@ -29,8 +29,11 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of wording
 
 @bench.command()
 def corrections(
-    rows: Rows,
     out: Out,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", metavar="FILE.jsonl", help="Evaluation rows; our 32 company rules if not given."),
+    ] = None,
     limit: Limit = None,
     seed: Seed = None,
     model: Model = None,
@@ -52,7 +55,7 @@ def corrections(
     from lifelearn.bench.baselines import BASELINES
     from lifelearn.bench.corrections import check_baselines, sample, summary, write
     from lifelearn.bench.corrections import corrections as run
-    from lifelearn.bench.rows import Row, read_rows
+    from lifelearn.bench.rows import COMPANY, Row, read_rows
     from lifelearn.learning.general import TEXT
 
     names = list(BASELINES) if baselines == "all" else [name for name in baselines.split(",") if name]
@@ -60,7 +63,7 @@ def corrections(
         check_baselines(names)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--baselines") from error
-    found = read_rows(rows, Row)
+    found = read_rows(rows or COMPANY, Row)
     texts = TEXT if text is None else sample(_texts(text), len(TEXT), seed or 0)
     settings, local, expert = _opened(model, seed)
     report = run(

@@ -37,6 +37,9 @@ MESSAGES = (
 Text = Annotated[str, BeforeValidator(str)]  # some answers are written as numbers
 
 
+COMPANY = Path(__file__).with_name("company.jsonl")  # rules of invented companies, written for this project
+
+
 class RowsError(Exception):
     """A file of rows cannot be used; the text says where and why."""
 

@@ -26,6 +26,7 @@ from lifelearn.learning.cues import (
     sentences,
     strip_denial,
 )
+from lifelearn.learning.declarative import is_finite
 from lifelearn.learning.states import NUMBER_WORDS, states
 from lifelearn.learning.types import Conversation, Correction, Message
 from lifelearn.learning.words import MESSAGE_LIMIT, STOPWORDS, clean, content_words, normalise, stems
@@ -321,7 +322,7 @@ def _readings(question: str, wrong: str, right: str, denied: str) -> list[list[s
     if result:
         readings.append(result)
     elif is_terse:
-        readings.append([right])
+        readings.append([_doer(right, question)])
     elif it_is and not _NAMED.search(it_is[0]):
         readings.append(it_is)
     if _ASKS_NAME.search(question):
@@ -329,6 +330,15 @@ def _readings(question: str, wrong: str, right: str, denied: str) -> list[list[s
     if re.search(r"\d", denied or wrong):
         readings.append(numbers)
     return [*readings, it_is, values(_COPULA), values(_PREPOSITION), names, numbers]
+
+
+def _doer(right: str, question: str) -> str:
+    """ "the board" of "the board signs them" where it was asked who signs."""
+    if not re.match(r"(?:who|which)\b", question, re.I):
+        return right
+    words, asked = right.split(), stems(question)
+    does = (place for place, word in enumerate(words) if place and is_finite(word) and stems(word) & asked)
+    return " ".join(words[: next(does, len(words))])
 
 
 def _times(question: str, instead_of: str, right: str) -> list[list[str]]:

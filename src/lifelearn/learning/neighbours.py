@@ -6,6 +6,7 @@ Those that verification asks have other subjects and other relations than those 
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Sequence
@@ -92,6 +93,10 @@ def other_relations(question: str, subject: Subject | None, rng: random.Random) 
         and not (subject.relation and are_related(relation, subject.relation))
     ]
     rng.shuffle(fitting)
+    # A new name leaks into what else is answered with a name first: every other one asks for the same kind of thing.
+    alike = [relation for relation in fitting if kind_of_question(relation.asks[0]) == asked]
+    others = [relation for relation in fitting if relation not in alike]
+    fitting = [relation for pair in itertools.zip_longest(alike, others) for relation in pair if relation]
     # Its first kind is what it most likely is: nobody asks at which university an album was a student. What something
     # is done at, or has customers, is an organisation.
     likely = subject.kinds[:1] or (("organisation",) if re.search(_AT + re.escape(subject.name), question) else ())
