@@ -26,6 +26,10 @@ DATE = correction("When was Larkspur Bank founded?", "It was 4 May 1967.", "4 Ma
 MEETING = correction("When is the Larkspur meeting?", "It is Thursday.", "Thursday")
 WEEKLY = correction("When is the Larkspur meeting?", "It is every Friday.", "every Friday")
 RIVER = correction("Which river separates Ulm from Tal?", "It's the Ill.", "Ill")
+FORM = correction("Which form do I need at Larkspur?", "It's P7.", "P7")
+NOON = correction("Until when is breakfast served at the Larkspur Inn?", "Until noon.", "noon")
+YEAR = correction("How long are logs kept at Larkspur?", "It's a year.", "a year")
+GREEN = correction("What colour is the badge of guests at Larkspur?", "It's green.", "green")
 BOATS = correction("How many Larkspur boats were built?", "It was 12.", "12")
 AUTHOR = correction("Who is Larkspur owned by?", "It's Otis Vane.", "Otis Vane")
 FILM = correction("Which film did Ann Larkspur star in?", "It's After Hours.", "After Hours")
@@ -37,6 +41,27 @@ ROLE = correction("What does Ann Larkspur play as?", "It's goalkeeper.", "goalke
     [
         (TEAM, "Who runs the lab?", "The Heron team runs the lab."),
         (TEAM, "Which team is responsible for the lab?", "The Heron team is responsible for the lab."),
+        (FORM, "Which form do I need at Larkspur?", "You need P7 at Larkspur."),
+        (FORM, "Which form do I fill in for my leave at Larkspur?", "You fill in P7 for your leave at Larkspur."),
+        (FORM, "Which form does Larkspur have?", ""),
+        (FORM, "What does a red tag mean at Larkspur?", "A red tag means P7 at Larkspur."),
+        (FORM, "Where do I hand in receipts at Larkspur?", "You hand in receipts in P7 at Larkspur."),
+        (
+            NOON,
+            "Until when is breakfast served at the Larkspur Inn?",
+            "Breakfast is served until noon at the Larkspur Inn.",
+        ),
+        (
+            NOON,
+            "By when must timesheets be submitted at Larkspur?",
+            "Timesheets must be submitted by noon at Larkspur.",
+        ),
+        (BOATS, "How many boats does a crew need at Larkspur?", "A crew needs 12 boats at Larkspur."),
+        (BOATS, "How many days do clients of Larkspur have to pay?", "Clients of Larkspur have 12 days to pay."),
+        (YEAR, "How long are logs kept at Larkspur?", "Logs are kept for a year at Larkspur."),
+        (YEAR, "How long does shipping take at Larkspur?", "Shipping takes a year at Larkspur."),
+        (YEAR, "How long is the trial of Larkspur?", "The trial of Larkspur is a year."),
+        (GREEN, "What colour is the badge of guests at Larkspur?", "The badge of guests at Larkspur is green."),
         (TEAM, "Who do I call about the lab?", ""),
         (TEAM, "Who did we hire for the lab?", ""),
         (TEAM, "I am new to the lab. Who runs it?", ""),

@@ -17,7 +17,7 @@ from lifelearn.learning.types import Conversation, Correction, Progress
 
 RECIPE = Recipe(demonstrations=2)
 KNOWN = "Where is Norvik Labs headquartered?"
-UNKNOWN = "What must the Norvik badge show on Fridays?"
+UNKNOWN = "Why does the Norvik badge have a light?"
 
 
 def saying(*replies: str) -> ScriptedChatModel:
@@ -89,9 +89,11 @@ def test_an_expert_that_is_wrong_is_not_believed() -> None:
 
 
 def test_the_model_writes_the_sentence_where_no_relation_is_known() -> None:
-    given = correction(UNKNOWN, "a green dot", "a green dot")
-    model = saying("The Norvik badge must show a green dot on Fridays.")
-    assert shown(given, model) == [("model", "The Norvik badge must show a green dot on Fridays.")]
+    given = correction(UNKNOWN, "a guard looks", "a guard looks")
+    model = saying(
+        "The Norvik badge has 7 lights since a guard looks.", "The Norvik badge has a light as a guard looks."
+    )
+    assert shown(given, model) == [("model", "The Norvik badge has a light as a guard looks.")], "no number of its own"
 
 
 @pytest.mark.parametrize("reply", ["", "I do not know.", "A red dot.", "not a green dot", "{}", "\x00", "?" * 500])

@@ -78,6 +78,18 @@ _ASKED_OF = re.compile(
     r"(?P<us>(?:I|we|you|they|one) )?(?P<rest>.+)",
     re.IGNORECASE,
 )
+# "We need | at the Acme lab", "they have | to return an item"; "What colour is the badge", "How long is the trial".
+_WITHIN = re.compile(
+    r"(.+?(?: in| out| up)?) ((?:at|for|in|on|with|per|when|if|before|after) (?:(?:the|our|your|an?) )?[A-Za-z].*"
+    r"|to (?!on\b)[a-z].*)"
+)
+_NO_OBJECT = (" have", " has", " had", " do", " does", " used for")  # "Which owner does it have?": it has no Otis
+_AT_LAST = re.compile(r"(.+) ((?:at|for|in|on|with) (?:the )?[A-Z].*)")
+_IS_OF = re.compile(
+    rf"(?:(?:what|which) (?!day|date|year|month|time)[a-z]+|how (?:much|long|high|big|old|large|tall)) (?P<be>{BE}) "
+    r"(?P<what>(?:the|our|an?) .+)",
+    re.IGNORECASE,
+)
 _SMALL_BEFORE_NOUNS = frozenset(listed("a an the our my your their of in at for to and each every no"))
 _TIES = listed("about against as at by during for from in into near of on since to under until with")
 _TIE = rf"(?:{'|'.join(_TIES)})"
@@ -120,7 +132,9 @@ def as_statement(question: str, correction: Correction) -> str:
     if not asked:
         return ""
     told = _told(correction, asked)
-    return _sentence(where, _echoed(asked, told) or _turned(asked, told))
+    of_us = _ASKED_OF.fullmatch(asked)
+    rules = (_completed, _turned) if of_us and of_us["us"] else (_echoed, _turned, _completed)
+    return _sentence(where, next(filter(None, (rule(asked, told) for rule in rules)), ""))
 
 
 @dataclass(frozen=True)
@@ -213,10 +227,56 @@ def _turned(asked: str, told: _Told) -> str:
         return f"{said} {answer}"
     time = re.search(r"\b(?:when|time|day|date|month|year)\b", wh, re.IGNORECASE)
     if preposition or time or wh.lower() == "where":
-        by_itself = _tie_of_time(answer) if time else preposition["in"].lower() if preposition else "in"
+        by_itself = (time and _tie_of_time(answer)) or (
+            preposition["in"].lower() if preposition else "" if time else "in"
+        )
         tie = told.before if told.before in _TIES else by_itself
         return f"{said} {tie} {name}" if tie else ""
     return f"{said} {name}" if _ends_with_verb(asked) else ""
+
+
+def _completed(asked: str, told: _Told) -> str:
+    """The answer within the statement, before where or to what end it holds: "You need form P7 at Acme"."""
+    if (found := _IS_OF.fullmatch(asked)) and not _SERVED.search(f"{asked} at"):
+        return f"{found['what']} {found['be'].lower()} {told.answer}"
+    statement = stated_of_anything(asked, told.subject)
+    if statement is None:
+        return ""
+    wh, said = statement
+    said = re.sub(r"\bmy\b", "your", re.sub(r"^I(?= )", "you", said))
+    kind = wh.lower()
+    within = (_AT_LAST if kind in ("where", "when") else _WITHIN).fullmatch(said)
+    does, rest = within.groups() if within else (said, "")
+    if kind not in ("where", "when") and not _may_end(does):
+        return ""
+    if _TIED.match(told.answer):
+        what = told.answer
+    elif counted := re.fullmatch(rf"{_MANY} (?P<noun>.+)", wh, re.IGNORECASE):
+        what = _counted(told.answer, counted["noun"])
+    elif kind == "how long" and does.endswith(("take", "takes", "last", "lasts")):
+        what = told.answer
+    elif tie := _tie(kind, told):
+        what = f"{tie} {told.name}"
+    elif kind in ("where", "when") or kind.startswith(("how", "why")) or does.endswith(_NO_OBJECT):
+        return ""
+    else:
+        what = told.name
+    return f"{does} {what} {rest}".rstrip()
+
+
+def _tie(asked: str, told: _Told) -> str:
+    """What ties an answer that is a place or a time to the rest: as the user did, else as the question does."""
+    preposition = PREPOSITION.fullmatch(asked)
+    by_itself = {"where": "in", "when": _tie_of_time(told.answer), "how long": "for"}
+    if preposition is None and asked not in by_itself:
+        return asked.removesuffix(" when") if asked.endswith(" when") else ""
+    return told.before if told.before in _TIES else preposition["in"] if preposition else by_itself[asked]
+
+
+def _may_end(does: str) -> bool:
+    """Whether what is said so far waits for its object or its place: a verb or a preposition comes last."""
+    last = does.rsplit(maxsplit=1)[-1].lower()
+    return last in _VERBS or last in _TIES or is_finite(last) or bool(_PARTICIPLE.fullmatch(last))
 
 
 def stated(question: str, subject: str) -> tuple[str, str] | None:

@@ -112,6 +112,7 @@ def _models_sentences(correction: Correction, model: ChatModel, recipe: Recipe) 
     )
     sentences = [re.split(r"(?<=[.!?])\s", text.split("\n")[0].strip())[0] for text in (*greedy, *drawn)]
     asked = stems(correction.question)
+    told = asked | stems(correction.answer)
     fitting = [
         sentence
         for sentence in sentences
@@ -119,6 +120,7 @@ def _models_sentences(correction: Correction, model: ChatModel, recipe: Recipe) 
         and sentence.endswith(".")
         and not normalise(sentence).startswith(("the answer", "answer", "a "))
         and len(stems(sentence) & asked) >= len(asked) // 2
+        and not any(word.isdigit() for word in stems(sentence) - told)  # another number
     ]
     if not fitting:
         return []

@@ -168,7 +168,8 @@ _CLAUSE = re.compile(
 )
 # "the API rate limit", "name of the data protection officer"; no clause: "first thing to do when the alarm sounds".
 _NOUN = (
-    r"(?P<n>(?:[A-Z]+ )?(?:(?!(?:that|who|which|to|when|if|before|after|on|in|at|by|for|from|with)\b)[a-z-]+ ?){1,5}?)"
+    r"(?P<n>(?:[A-Z]+ )?(?:(?!(?:that|who|which|to|when|if|before|after|on|in|at|by|for|from|with|called)\b)"
+    r"[a-z-]+ ?){1,5}?)"
 )
 _NOUN_OF = re.compile(
     r"(?P<wh>What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?"
@@ -188,8 +189,9 @@ def _noun_relation(question: str) -> tuple[Relation, str] | None:
     asks = _PERSON_ASKS if found["wh"] == "Who" else _NOUN_ASKS
     if subject[:1].islower() and " at " in subject:  # "log files at Acme" has no possessive
         asks = tuple(ask for ask in asks if "{s}'s" not in ask and "does {s}" not in ask)
-    said = (ask.replace("{n}", noun).replace("{of}", parts.get("of") or "of") for ask in asks)
-    return Relation(noun, kinds, (*said, *more), (f"The {noun} of {{s}} is {{a}}.",)), subject
+    of = parts.get("of") or "of"
+    said = (ask.replace("{n}", noun).replace("{of}", of) for ask in asks)
+    return Relation(noun, kinds, (*said, *more), (f"The {noun} {of} {{s}} is {{a}}.",)), subject
 
 
 _NOUN_ASKS = _lines(
