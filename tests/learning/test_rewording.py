@@ -100,6 +100,18 @@ def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str
             "Larkspur",
             "Timesheets must be submitted by when at Larkspur?",
         ),
+        (
+            "When was Larkspur Bank founded?",
+            "4 May 1967",
+            "Larkspur Bank",
+            "What is the founding date of Larkspur Bank?",
+        ),
+        (
+            "In what year did the Larkspur Fair begin?",
+            "1967",
+            "Larkspur Fair",
+            "What is the start year of the Larkspur Fair?",
+        ),
         ("Where do I hand in receipts at Larkspur?", "Spendly", "Larkspur", "Where do I submit receipts at Larkspur?"),
     ],
 )

@@ -301,21 +301,21 @@ def stated_of_anything(question: str, subject: str) -> tuple[str, str] | None:
         said = {"do": "", "did": None}.get(verb, f"{verb} ")  # the past of a verb that need not be known
         return None if said is None else (wh, f"{us}{said}{rest}")
     words = rest.split()
-    for count in range(1, min(5, len(words))):
+    for count in range(1, min(6, len(words))):
         who, after = words[:count], words[count:]
-        form = _said_of(verb, *after[:2])
+        form = _said_of(verb, after[0])
         if form and who[-1].lower() not in _SMALL_BEFORE_NOUNS:
             return wh, " ".join([*who, form, *after[1:]])
     return None
 
 
-def _said_of(auxiliary: str, verb: str, following: str = "") -> str:
-    """ "needs" for "does … need", "are kept" for "are … kept at"; "" where `verb` is none that may follow."""
+def _said_of(auxiliary: str, verb: str) -> str:
+    """ "needs" for "does … need", "are kept" for "are … kept"; "" where `verb` is none that may follow."""
     if auxiliary in ("do", "does", "did"):
         form = _past(verb) if auxiliary == "did" else _present(verb) if auxiliary == "does" else verb
         return form if verb in _VERBS else ""
     if re.fullmatch(BE, auxiliary):
-        return f"{auxiliary} {verb}" if following and _PASSIVE.fullmatch(verb) else ""
+        return f"{auxiliary} {verb}" if _PASSIVE.fullmatch(verb) else ""
     return f"{auxiliary} {verb}" if verb in _VERBS and auxiliary not in ("has", "have", "had") else ""
 
 

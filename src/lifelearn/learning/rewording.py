@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator
 
 from lifelearn.learning.declarative import AUXILIARY, BE, PREPOSITION, WHEN, stated_of_anything, time_in
-from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, lowered
+from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, listed, lowered
 
 MOST = 12  # rewordings of one question
 
@@ -141,6 +141,21 @@ _TIMES: dict[str, tuple[tuple[str, ...], str]] = {
     "date": (("On which date", "On what day"), "date on which"),
     "": ((), ""),
 }
+_EVENT = re.compile(r"(?P<who>.+?) (?:(?:was|were|is|are) )?(?P<verb>[a-z]+)(?P<rest>(?: (?:in|at|on|to|by|as) .+)?)")
+# What is done, as a noun: "the founding date of the bank" for "When was the bank founded?".
+_NOUN_OF = dict(
+    pair.split(":")
+    for pair in listed(
+        """
+        founded:founding established:establishment built:construction constructed:construction opened:opening
+        closed:closing launched:launch released:release published:publication premiered:premiere began:start
+        started:start ended:end finished:end died:death born:birth discovered:discovery invented:invention
+        described:description introduced:introduction signed:signing completed:completion elected:election
+        appointed:appointment promoted:promotion divorced:divorce married:wedding formed:formation
+        dissolved:dissolution abolished:abolition destroyed:destruction
+        """
+    )
+)
 _PLEASE = ("Can you tell me {}?", "Do you know {}?", "Tell me {}.", "I would like to know {}.")
 
 
@@ -187,6 +202,9 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
         yield f"{ends['asked']} {lowered(wh)} {ends['tail']}" if ends else f"{said} {lowered(wh)}"
         yield rng.choice(_PLEASE).format(f"{lowered(wh)} {said}")
         noun = _noun(wh, answer)
+        time = time_in(answer) if WHEN.match(f"{wh} is") else ""
+        if time and (done := _EVENT.fullmatch(said)) and done["verb"] in _NOUN_OF:
+            yield f"What is the {_NOUN_OF[done['verb']]} {time} of {done['who']}{done['rest']}"
         if noun:
             yield f"What is the {noun} {said}"
             yield f"Tell me the {noun} {said}."
