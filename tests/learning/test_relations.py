@@ -118,6 +118,8 @@ def test_what_is_no_wording_is_not_recognised_or_gives_a_subject(question: str) 
         "? " * 5000,
         "What is the " + "of the " * 1500 + "?",
         "What's " * 1500,
+        "What is " + "a" * 390 + "?",
+        "Who is the " + "a " * 190 + "?",
         "\n" * 10_000,
         "Who runs " + "the team that runs " * 600,
     ],

@@ -83,7 +83,7 @@ _WITHIN = re.compile(
     r"(.+?(?: in| out| up)?) ((?:at|for|in|on|with|per|when|if|before|after) (?:(?:the|our|your|an?) )?[A-Za-z].*"
     r"|to (?!on\b)[a-z].*)"
 )
-_NO_OBJECT = (" have", " has", " had", " do", " does", " used for")  # "Which owner does it have?": it has no Otis
+_NO_OBJECT = (" have", " has", " had", " do", " does", " used for", " called", " like")  # "Which owner does it have?": it has no Otis
 _AT_LAST = re.compile(r"(.+) ((?:at|for|in|on|with) (?:the )?[A-Z].*)")
 _IS_OF = re.compile(
     rf"(?:(?:what|which) (?!day|date|year|month|time)[a-z]+|how (?:much|long|high|big|old|large|tall)) (?P<be>{BE}) "
@@ -323,16 +323,12 @@ def _stated(question: str, name: str) -> tuple[str, str] | None:
     who = rf"(?:(?:the|our) {_DESCRIBED})?{name}(?:['’]s?(?: [a-z-]+){{1,2}}?)?"
     found = re.fullmatch(rf"(?P<wh>.+?) (?P<verb>{AUXILIARY}) (?P<who>{who}) (?P<rest>.+)", question)
     if not found:
-        placed = (
-            None
-            if _SERVED.search(question)
-            else re.fullmatch(
-                rf"(?P<wh>(?i:where|when|{PREPOSITION.pattern})) (?P<be>{BE}) "
-                rf"(?P<what>(?:the )?(?:[\w-]+ ){{0,4}}?(?:the )?{name}(?:['’]s?(?: [a-z-]+){{1,3}})?)",
-                question,
-            )
+        placed = re.fullmatch(
+            rf"(?P<wh>(?i:where|when|{PREPOSITION.pattern})) (?P<be>{BE}) "
+            rf"(?P<what>(?:the )?(?:[\w-]+ ){{0,4}}?(?:the )?{name}(?:['’]s?(?: [a-z-]+){{1,3}})?)",
+            question,
         )
-        return (placed["wh"], f"{placed['what']} {placed['be']}") if placed else None
+        return (placed["wh"], f"{placed['what']} {placed['be']}") if placed and not _SERVED.search(question) else None
     wh, verb, who, rest = found.group("wh", "verb", "who", "rest")
     tied = name != _NAME and re.search(rf"\b{_TIE}$", rest)
     if (wh.lower() in ("who", "what", "which") and not tied) or rest.startswith("of "):

@@ -17,9 +17,9 @@ from lifelearn.learning.relations import RELATIONS, Relation, are_related
 from lifelearn.learning.words import capitalised, distinct, normalise
 
 NEIGHBOUR_PROBES = 6
-_AT = r"\b(?:at|(?:customers|clients|employees|members|staff) of) (?:the )?"
 SWAPPED = 24  # others of whom the question itself is asked
 MINED_RELATIONS, MINED_NAMES = 28, 12  # further neighbours that training asks
+_AT = r"\b(?:at|(?:customers|clients|employees|members|staff) of) (?:the )?"
 
 
 def swapped_questions(question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
@@ -94,8 +94,7 @@ def other_relations(question: str, subject: Subject | None, rng: random.Random) 
     ]
     rng.shuffle(fitting)
     # A new name leaks into what else is answered with a name first: every other one asks for the same kind of thing.
-    alike = [relation for relation in fitting if kind_of_question(relation.asks[0]) == asked]
-    others = [relation for relation in fitting if relation not in alike]
+    alike, others = ([r for r in fitting if (kind_of_question(r.asks[0]) == asked) is same] for same in (True, False))
     fitting = [relation for pair in itertools.zip_longest(alike, others) for relation in pair if relation]
     # Its first kind is what it most likely is: nobody asks at which university an album was a student. What something
     # is done at, or has customers, is an organisation.

@@ -77,8 +77,7 @@ def find_subject(question: str) -> Subject | None:
         return Subject(name, alike.kinds, alike)
     setting = SET.fullmatch(question)
     within = recognise(setting["rest"]) if setting else None
-    name = named_in(setting["where"] if setting and within else question)
-    if name and setting and within:
+    if setting and within and (name := named_in(setting["where"])):
         return Subject(name, (), _set(setting["where"].replace(name, "{s}"), *within))
     return Subject(name, (), None) if name else None
 
@@ -107,7 +106,7 @@ def _gist(ask: str) -> _Gist | None:
     "Who was taught by Ann?".
     """
     before, _, after = ask.replace("’", "'").partition("{s}")
-    said = before + " " + after.removeprefix("'s")
+    said = f"{before} {after}".replace(" 's", " ")
     kind, last = kind_of_question(ask), (before.split() or ["first"])[-1].lower()
     tie = last if last in ("first", "by") else _AUXILIARY.get(last, "")
     if kind == "time" and last == "did":  # "When did the shop open?" asks for no hour

@@ -167,10 +167,8 @@ _CLAUSE = re.compile(
     r".+ (?:[a-z]{3,}(?<!e)ed|born|built|made|held|set|sold|kept|found|sung|shot|led|won|paid|sent|taught)[?.!\s]*"
 )
 # "the API rate limit", "name of the data protection officer"; no clause: "first thing to do when the alarm sounds".
-_NOUN = (
-    r"(?P<n>(?:[A-Z]+ )?(?:(?!(?:that|who|which|to|when|if|before|after|on|in|at|by|for|from|with|called)\b)"
-    r"[a-z-]+ ?){1,5}?)"
-)
+_NOUN_WORD = r"(?!(?:that|who|which|to|when|if|before|after|on|in|at|by|for|from|with|called)\b)[a-z-]+"
+_NOUN = rf"(?P<n>(?:[A-Z]+ )?{_NOUN_WORD}(?: {_NOUN_WORD}){{0,4}}?)"
 _NOUN_OF = re.compile(
     r"(?P<wh>What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?"
     rf"{_NOUN} (?P<of>of|for|at|in|on) (?P<s>.+?)[?.!\s]*"
@@ -183,7 +181,7 @@ def _noun_relation(question: str) -> tuple[Relation, str] | None:
     found = _NOUN_OF.fullmatch(question) or _NOUNS.fullmatch(question)
     if not found:
         return None
-    noun, subject, parts = found["n"].strip(), found["s"], found.groupdict()
+    noun, subject, parts = found["n"], found["s"], found.groupdict()
     known = next((each for each in RELATIONS if each.name == noun), None)
     kinds, more = (known.kinds, known.asks) if known else (("organisation", "product"), ())
     asks = _PERSON_ASKS if found["wh"] == "Who" else _NOUN_ASKS
