@@ -38,7 +38,6 @@ QUICK = Recipe(
     training_prompts=6,
     max_completion_tokens=16,
     rollout_tokens=6,
-    aim=0,
     thresholds=Thresholds(efficacy=0, generalisation=0, locality=0, retention=0, drift=1e9),
 )
 FIRST = Correction(

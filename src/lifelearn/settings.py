@@ -208,14 +208,6 @@ class Settings(BaseSettings):
         description="Trainings a lesson at most: a version that fails verification is trained again from where it is, "
         "for 8 to 24 steps, with what failed weighing more. Verification keeps asking what training never sees.",
     )
-    train_aim: float = Field(
-        0.75,
-        ge=0,
-        le=1,
-        description="Share of unseen wordings right, below which a version that passes is trained again, too, as is "
-        "one that keeps less than nine tenths of the earlier corrections; the better one goes live. 0 leaves that out. "
-        "Default chosen by measurement (docs/LOG.md).",
-    )
     train_grad_acc: int = Field(
         1,
         ge=1,
@@ -319,7 +311,6 @@ class Settings(BaseSettings):
             lora_rank=self.train_lora_rank,
             learning_rate=lr,
             rounds=self.train_rounds,
-            aim=self.train_aim,
             max_steps=self.train_max_steps,
             epochs=self.train_epochs,
             on_policy_steps=self.train_on_policy_steps,

@@ -132,7 +132,6 @@ def test_the_drift_of_a_sequence_is_that_of_its_last_version(
     for check in ("EFFICACY", "GENERALISATION", "LOCALITY", "RETENTION"):
         monkeypatch.setenv(f"LL_VERIFY_MIN_{check}", "0")
     monkeypatch.setenv("LL_VERIFY_MAX_DRIFT", "10")
-    monkeypatch.setenv("LL_TRAIN_AIM", "0")
     rows = rows_in(tmp_path / "rows.jsonl", ROWS)
     report = report_of(tmp_path, "corrections", "--rows", rows, "--model", str(tiny_model_folder), "--sequential", "1")
     (row,) = report["rows"]

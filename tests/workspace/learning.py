@@ -103,7 +103,6 @@ def short_lessons(settings: Settings, model: Path, **more: Any) -> Settings:
         "train_lora_rank": 2,
         "prompt_variations": 4,
         "train_max_completion_len": 8,
-        "train_aim": 0.0,
         "verify_min_efficacy": 0.0,
         "verify_min_generalisation": 0.0,
         "verify_min_locality": 0.0,

@@ -83,7 +83,8 @@ _WITHIN = re.compile(
     r"(.+?(?: in| out| up)?) ((?:at|for|in|on|with|per|when|if|before|after) (?:(?:the|our|your|an?) )?[A-Za-z].*"
     r"|to (?!on\b)[a-z].*)"
 )
-_NO_OBJECT = (" have", " has", " had", " do", " does", " used for", " called", " like")  # "Which owner does it have?": it has no Otis
+# "Which owner does it have?": it has no Otis.
+_NO_OBJECT = (" have", " has", " had", " do", " does", " used for", " called", " like")
 _AT_LAST = re.compile(r"(.+) ((?:at|for|in|on|with) (?:the )?[A-Z].*)")
 _IS_OF = re.compile(
     rf"(?:(?:what|which) (?!day|date|year|month|time)[a-z]+|how (?:much|long|high|big|old|large|tall)) (?P<be>{BE}) "

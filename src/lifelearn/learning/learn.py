@@ -28,7 +28,6 @@ from lifelearn.learning.student import make_student
 from lifelearn.learning.train import RateError, TrainingError, train
 from lifelearn.learning.types import (
     Augmentation,
-    CheckName,
     Correction,
     Demonstration,
     Lesson,
@@ -53,7 +52,6 @@ RETAINED_TIMES = 2  # the question itself is among them so often
 RETAINED_WORDINGS = 2  # others of each
 RETAINED_WATCH = 24  # of them that training watches, at most
 WATCHED_WORDS = 14  # in which their answer stands: about as far as training listens to a watch probe
-KEPT = 0.9  # of earlier corrections; a version that passes with fewer is trained once more, too
 LESS, MORE = 0.5, 2.0  # the weight of replay in a second round
 SLOWER = 0.5  # its learning rate's share of the first's
 ROUND_STEPS = 8  # its least steps; twice as many at most
@@ -341,23 +339,15 @@ def _trained_and_verified(
         report = timed("verify", f"verify{suffix}", Report, check)
         rounds.append((weights, report))
         best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
-        short = lacking(its_report, recipe)
-        if not short or number >= recipe.rounds:
+        failed = its_report.failed
+        if not failed or number >= recipe.rounds:
             return best, reduce(Training.followed_by, trained), its_report
-        names = " and ".join(short)
-        told = f"passed, but {names} could be better" if its_report.passed else f"not passed: {names}"
-        on_progress(Progress(stage="verify", message=f"{told}; training goes on"))
+        names = " and ".join(check.name for check in failed)
+        on_progress(Progress(stage="verify", message=f"not passed: {names}; training goes on"))
         rate = trained[0].learning_rate or recipe.learning_rate  # lower than the recipe's, where that was too high
         again = next_round(recipe.model_copy(update={"learning_rate": rate}), its_report, number)
         begun = best
         number += 1
-
-
-def lacking(report: Report, recipe: Recipe) -> list[CheckName]:
-    """What one more training is for: the checks that failed; or where all passed, those that are under their aims."""
-    aims = {"generalisation": recipe.aim, "retention": KEPT if recipe.aim else 0.0}
-    aimed = [check for check in report.checks if check.value < aims.get(check.name, 0.0)]
-    return [check.name for check in report.failed or aimed]
 
 
 def merit(report: Report) -> tuple[bool, float, float, float]:
@@ -371,13 +361,13 @@ def merit(report: Report) -> tuple[bool, float, float, float]:
 
 
 def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
-    """The recipe of one more round for a version that falls short: fewer and smaller steps, what failed weighs more.
+    """The recipe of one more round for a version that failed: fewer and smaller steps, what failed weighs more.
 
     Where only the fact is not there, replay holds less; where only something else broke, it holds more.
     """
-    short = set(lacking(report, recipe))
-    missing = bool(short & {"efficacy", "generalisation"})
-    broken = bool(short & {"locality", "retention", "drift"})
+    failed = {check.name for check in report.failed}
+    missing = bool(failed & {"efficacy", "generalisation"})
+    broken = bool(failed & {"locality", "retention", "drift"})
     weight = 1.0 if missing == broken else LESS if missing else MORE
     return recipe.model_copy(
         update={

@@ -30,9 +30,6 @@ class Recipe(Value):
         learned and lowered drift; those below are computed once a row instead of at each step.
     rounds: trainings at most. A version that fails verification is trained once more, from where it is, with what
         failed weighing more (learn.py); verification asks the same probes, which training never sees.
-    aim: the share of unseen wordings below which a version that passes is trained once more, too, as is one that keeps
-        less than nine tenths of the earlier corrections. The better one of the two goes live (docs/decisions/0013). 0
-        leaves both out.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
     max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; half as many steps again where
         the corrected question itself still fails. `min_steps` before the first early stop.
@@ -59,7 +56,6 @@ class Recipe(Value):
     lora_rank: int = 16
     adapted_layers: float = 1 / 2
     rounds: int = 2
-    aim: float = 0.75
     learning_rate: float = 3e-3
     warmup_steps: int = 2
     max_steps: int = 28
