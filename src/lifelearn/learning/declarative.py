@@ -105,6 +105,7 @@ _WHOSE = re.compile(rf"what (?P<be>{BE}) (?P<what>.+['’]s? .+)(?<! called)(?<!
 _COST = re.compile(r"how much does (?P<what>.+?) cost(?P<per> .+)?", re.IGNORECASE)
 _WHO = re.compile(r"(?:who|which team) (?P<does>(?!(?:do|does|did|should|can|could|would|am)\b).+)", re.IGNORECASE)
 _MANY = r"(?:how many|what number of)"
+_COUNTED = re.compile(rf"{_MANY} (?P<noun>.+)", re.IGNORECASE)
 _HOW_MANY = re.compile(
     rf"{_MANY} (?P<noun>(?:(?!{AUXILIARY}\b)\S+ )+)(?P<does>{BE} {_PARTICIPLE.pattern}.*)",
     re.IGNORECASE,
@@ -219,7 +220,7 @@ def _turned(asked: str, told: _Told) -> str:
     wh, said = statement
     if tied:
         return f"{said} {name}"
-    if counted := re.fullmatch(rf"{_MANY} (?P<noun>.+)", wh, re.IGNORECASE):
+    if counted := _COUNTED.fullmatch(wh):
         return f"{said} {_counted(answer, counted['noun'])}" if _ends_with_verb(asked, "have") else ""
     if wh.lower().startswith("how"):
         return ""
@@ -252,7 +253,7 @@ def _completed(asked: str, told: _Told) -> str:
         return ""
     if _TIED.match(told.answer):
         what = told.answer
-    elif counted := re.fullmatch(rf"{_MANY} (?P<noun>.+)", wh, re.IGNORECASE):
+    elif counted := _COUNTED.fullmatch(wh):
         what = _counted(told.answer, counted["noun"])
     elif kind == "how long" and does.endswith(("take", "takes", "last", "lasts")):
         what = told.answer
@@ -337,10 +338,9 @@ def _stated(question: str, name: str) -> tuple[str, str] | None:
     if verb not in ("do", "does", "did"):
         return (wh, f"{who} {verb} {rest}") if tied or _PARTICIPLE.match(rest) else None
     does = re.fullmatch(r"(?P<how>\w+ly |first )?(?P<verb>\w+)(?P<what>.*)", rest)
-    if not does or does["verb"] not in _VERBS:
+    said = _said_of(verb, does["verb"]) if does else ""
+    if not does or not said:
         return None
-    form = does["verb"]
-    said = _past(form) if verb == "did" else _present(form) if verb == "does" else form
     return wh, f"{who} {does['how'] or ''}{said}{does['what']}"
 
 

@@ -190,11 +190,11 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
         yield f"What is the {found['noun']} {rng.choice(('of', 'at'))} {subject}"
     tail = _TAIL.fullmatch(question)
     if tail and subject and not _WAITS.search(tail["asked"]):
-        if subject in tail["asked"]:
+        within = subject in tail["asked"]
+        if within or (subject in tail["tail"] and len(tail["asked"].split()) > 3):
             yield f"{tail['tail']}, {lowered(tail['asked'])}"
-        elif subject in tail["tail"] and len(tail["asked"].split()) > 3:
-            yield f"{tail['tail']}, {lowered(tail['asked'])}"
-            yield f"{tail['asked']}? I mean {tail['tail']}."
+            if not within:
+                yield f"{tail['asked']}? I mean {tail['tail']}."
     statement = stated_of_anything(question, subject)
     if statement:
         wh, said = statement

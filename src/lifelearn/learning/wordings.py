@@ -36,7 +36,8 @@ _OPENINGS = (
 # What asks politely says nothing of what is asked.
 _POLITE = frozenset(("tell", "me", "you", "know", "say", "can", "could", "would", "like", "please", "that", "i", "mean",
                      "it"))  # fmt: skip
-_TIE = "at|of|in|for|by|from|with|on|to|does|do|did|is|was|are"
+_PREPOSITION = "at|of|in|for|by|from|with|on|to"
+_TIE = f"{_PREPOSITION}|does|do|did|is|was|are"
 _ASKED = re.compile(
     r"\b(?:how (?:many|much|long|old|often|far)(?: (?!do|is|are|was|were|can|ma|must|should)\w+)?|which \w+|"
     r"what (?:\w+(?= (?:is|are|was|were|does|do|did)\b))?|who(?:m|se)?|when|where|why|how|what)\b",
@@ -158,8 +159,7 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
         if place >= 0:
             kept = question[place : place + len(subject.name)].split()
             question = question[:place] + question[place + len(subject.name) :]
-    words = [word.strip("?.,!:;") for word in question.split()]
-    words = [word for word in words if any(map(str.isalnum, word))]
+    words = _bare_words(question)
     kept = kept or [word for word in words if re.sub(r"['’]s?$", "", word) in names]
     others = [word for word in words if word not in kept and word.lower() not in SMALL | _POLITE]
     chosen = [word for word in others if rng.random() > 0.4] or rng.sample(others, min(2, len(others)))
@@ -212,11 +212,13 @@ def _taken_apart(question: str, subject: Subject) -> tuple[str, str, list[str]]:
     asked = _ASKED.search(question)
     short = asked[0].strip() if asked else "What"
     names = {word.lower() for word in (*subject.name.split(), *short.split())} | SMALL | STOPWORDS | _POLITE
-    words = [word.strip("?.,!:;") for word in question.split()]
-    topics = [
-        word for word in words if any(map(str.isalnum, word)) and re.sub(r"['’]s?$", "", word).lower() not in names
-    ]
+    topics = [word for word in _bare_words(question) if re.sub(r"['’]s?$", "", word).lower() not in names]
     return capitalised(re.sub(r"\s+", " ", rest).strip(" ,:")), capitalised(short), topics[:5]
+
+
+def _bare_words(text: str) -> list[str]:
+    """Its words without marks at their ends; no mark alone."""
+    return [bare for word in text.split() if any(map(str.isalnum, bare := word.strip("?.,!:;")))]
 
 
 def _unnamed(question: str, subject: Subject) -> str:
@@ -229,7 +231,7 @@ def _unnamed(question: str, subject: Subject) -> str:
     if named.endswith(("'", "’", "'s", "’s")):
         its = "its" if it == "it" else f"{it}'s"
         return f"{before}{its}{after}"
-    if ends and re.fullmatch("at|of|in|for|by|from|with|on|to", last):
+    if ends and re.fullmatch(_PREPOSITION, last):
         return f"{before.removesuffix(f'{last} ').rstrip(' ,')}{after}"
     if not ends and re.match(r"the ", named, re.IGNORECASE):  # "the Larkspur library"
         return f"{before}{named[:3]}{after}"
