@@ -13,6 +13,7 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from logging import getLogger
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, resolve
+from lifelearn.learning import kernels
 from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.decoder import Decoder
@@ -81,6 +83,8 @@ class LocalChatModel:
         logging.set_verbosity_error()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
+        if device == "cpu" and dtype == torch.bfloat16 and (why := kernels.load(cache_dir / "kernels")):
+            getLogger(__name__).warning("Learning is slower here than it could be: %s.", why)
         try:
             local = not _to_be_downloaded(path)
             tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)

@@ -6,7 +6,7 @@ The prefix attends to itself once; each row attends to the prefix and to itself,
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,174 +14,206 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lifelearn.learning import kernels
+
 BATCHED = 12  # rows from which a decoding step's attention is faster as two batched products than as one kernel
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the rows of a pass lie: P tokens of the common prefix, then the S tokens of R rows, one after another.
+class Heads:
+    """A token's heads, side by side: `queries`, then `keys` of keys, then as many of values."""
 
-    gather: int64 [R·L], for each place of the padded rows its token among the S (any, where it is padding).
-    valid: int64 [S], the reverse. pads: int64 [R·L - S], the places that are padding.
-    prefix_mask [P, P], rows_mask [L, P + L]: 0 or minus infinity, in the model's own type.
+    queries: int
+    keys: int
+
+    @property
+    def all(self) -> int:
+        return self.queries + 2 * self.keys
+
+    @property
+    def turned(self) -> int:
+        """Those that have positions."""
+        return self.queries + self.keys
+
+
+@dataclass(frozen=True)
+class Part:
+    """A batched product: the queries of R rows of L places, to T keys each, of which the last L are the row's own.
+
+    The G query heads of a key-value head share its products, so that its batch is B = R·K.
+    queries: int64 [B·G·L], where each stands among the heads of the pass's N tokens, [N·(H + 2K)]; one past the end is
+        padding. keys, values: int64 [B·T], the same. answers: int64 [B·G·L], the queries' places among [N·H].
+    mask: [L, T], 0 or minus infinity.
+    """
+
+    batch: int
+    width: int
+    queries: Tensor
+    answers: Tensor
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the rows of a pass lie: P tokens of the common prefix, then each row's own, one row after another.
+
+    parts: the prefix, unless P is 0, and the rows.
+    answered: int64 [N·H], where each query stands among the queries of all parts.
+    back: int64 [N·(H + 2K)], where each head stands first among the queries of all parts and then the keys and values
+        of each.
     """
 
     prefix: int
     rows: int
-    width: int
-    gather: Tensor
-    valid: Tensor
-    pads: Tensor
-    prefix_mask: Tensor
-    rows_mask: Tensor
-
-    def padded(self, x: Tensor) -> Tensor:
-        """[S, …] to [R, L, …]."""
-        return x.index_select(0, self.gather).view(self.rows, self.width, *x.shape[1:])
-
-    def flat(self, x: Tensor) -> Tensor:
-        """[R, L, …] to [S, …]."""
-        return x.reshape(self.rows * self.width, *x.shape[2:]).index_select(0, self.valid)
+    heads: Heads
+    parts: tuple[Part, ...]
+    answered: Tensor
+    back: Tensor
 
 
-def lay_out(lengths: Sequence[int], prefix: int, device: torch.device, dtype: torch.dtype) -> Layout:
+def lay_out(lengths: Sequence[int], prefix: int, heads: Heads, device: torch.device, dtype: torch.dtype) -> Layout:
     """The layout of rows that have `lengths` tokens after the prefix; each at least one."""
-    width = max(lengths)
-    starts = [0]
-    for length in lengths[:-1]:
-        starts.append(starts[-1] + length)
-    gather: list[int] = []
-    valid: list[int] = []
-    pads: list[int] = []
-    for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
-        gather += [*range(start, start + length), *[start] * (width - length)]
-        valid += range(row * width, row * width + length)
-        pads += range(row * width + length, (row + 1) * width)
+    total = prefix + sum(lengths)
+    first = torch.arange(prefix)
+    own = torch.full((len(lengths), max(lengths)), total)  # a padding place is past all tokens
+    start = prefix
+    for row, length in enumerate(lengths):
+        own[row, :length] = torch.arange(start, start + length)
+        start += length
+    seen = torch.cat([first.expand(len(lengths), -1), own], 1)
 
-    def causal(rows: int, before: int) -> Tensor:
-        mask = torch.full((rows, before + rows), -math.inf, device=device, dtype=dtype)
-        return mask.triu_(before + 1)
+    def places(token_RT: Tensor, first: int, count: int, among: int) -> Tensor:
+        """Where heads `first` to `first + count` of these tokens stand if each token has `among`: [R, T, count]."""
+        return (token_RT[..., None] * among + torch.arange(first, first + count)).clamp_max(total * among)
 
-    return Layout(
-        prefix,
-        len(lengths),
-        width,
-        torch.tensor(gather, device=device),
-        torch.tensor(valid, device=device),
-        torch.tensor(pads, dtype=torch.long, device=device),
-        causal(prefix, 0),
-        causal(width, prefix),
-    )
+    parts = []
+    for asking_RL, asked_RT in ([(first[None], first[None])] if prefix else []) + [(own, seen)]:
+        queries, answers = (
+            places(asking_RL, 0, heads.queries, among).unflatten(-1, (heads.keys, -1)).permute(0, 2, 3, 1)
+            for among in (heads.all, heads.queries)
+        )
+        keys, values = (
+            places(asked_RT, start, heads.keys, heads.all).transpose(1, 2) for start in (heads.queries, heads.turned)
+        )
+        (rows, width), all_keys = asking_RL.shape, asked_RT.shape[1]
+        mask = torch.full((width, all_keys), -math.inf, dtype=dtype).triu_(all_keys - width + 1)
+        queries, answers, keys, values = (x.flatten().to(device) for x in (queries, answers, keys, values))
+        parts.append(Part(rows * heads.keys, width, queries, answers, keys, values, mask.to(device)))
+    stands = torch.cat([*(part.queries for part in parts), *(x for part in parts for x in (part.keys, part.values))])
+    order = torch.arange(len(stands), device=device)
+    back = stands.new_full((total * heads.all + 1,), len(stands)).scatter_reduce_(0, stands, order, "amin")[:-1]
+    answered = back.view(total, heads.all)[:, : heads.queries].flatten()
+    return Layout(prefix, len(lengths), heads, tuple(parts), answered, back)
+
+
+def turn(x: Tensor, cos: Tensor, sin: Tensor, heads: Heads, direction: int = 1) -> Tensor:
+    """The heads of x [N, H + 2K, D] with their rotary positions; without them again where direction is -1.
+
+    cos, sin: [N, D]; the first half of the sines is negative.
+    """
+    if fast := kernels.of(x, cos, sin):
+        return fast.turn(x, cos, sin, heads.turned, direction)
+    both, values = x.split([heads.turned, heads.keys], 1)
+    half = x.shape[-1] // 2
+    turned = torch.addcmul(both * cos[:, None], both.roll(half, -1), sin[:, None], value=direction)
+    return torch.cat([turned, values], 1)
+
+
+def attention(
+    x: Tensor, cos: Tensor, sin: Tensor, layout: Layout, kept: list[tuple[Tensor, Tensor]] | None = None
+) -> Tensor:
+    """Causal attention of the prefix to itself and of each row to prefix and itself.
+
+    x: [N, H + 2K, D], not turned yet; gives [N, H, D]. kept: takes the turned keys and the values, [N, K, D] each.
+    """
+    if kept is None:
+        y: Tensor = _Attention.apply(x, cos, sin, layout)  # type: ignore[no-untyped-call]
+        return y
+    y, turned, _ = _forward(x, cos, sin, layout)
+    _, keys, values = turned.split([layout.heads.queries, layout.heads.keys, layout.heads.keys], 1)
+    kept.append((keys, values))
+    return y
 
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-        p, heads, scale = layout.prefix, k.shape[1], q.shape[-1] ** -0.5
-        parts: list[Tensor] = []
-        saved: list[Tensor] = []
-        for queries, keys, values, mask in _two(q, k, v, layout):
-            weights = _softmax(queries, keys, mask, scale)
-            out = torch.bmm(weights, values)
-            if parts or not p:
-                parts.append(layout.flat(_from_kv_head(out, layout.rows, heads, layout.width)))
-            else:
-                parts.append(_from_kv_head(out, 1, heads, p)[0])
-            saved += [queries, keys, values, weights]
-        ctx.layout, ctx.heads, ctx.scale = layout, heads, scale
-        ctx.save_for_backward(*saved)
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> Tensor:
+        y, _, saved = _forward(x, cos, sin, layout)
+        ctx.layout = layout
+        ctx.save_for_backward(cos, sin, *saved)
+        return y
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None, None]:
         layout: Layout = ctx.layout
-        p, heads = layout.prefix, ctx.heads
+        heads, p = layout.heads, layout.prefix
+        cos, sin, *saved = ctx.saved_tensors
         (dy,) = grad_outputs
-        dy_rows = layout.padded(dy[p:])
-        dy_rows.view(-1, *dy.shape[1:]).index_fill_(0, layout.pads, 0)
-        *prefix_saved, q, k, v, w = ctx.saved_tensors
-        dq, dk, dv = _backward(_by_kv_head(dy_rows, heads), q, k, v, w, ctx.scale)
-        rows, size = layout.rows, q.shape[-1]
-        dq = layout.flat(_from_kv_head(dq, rows, heads, layout.width))
-        dk, dv = (x.view(rows, heads, -1, size) for x in (dk, dv))
-        own = [layout.flat(x[:, :, p:].transpose(1, 2)) for x in (dk, dv)]
-        if not p:
-            return dq, own[0], own[1], None
-        shared = [x[:, :, :p].float().sum(0).to(x.dtype).transpose(0, 1) for x in (dk, dv)]
-        p_q, p_k, p_v, p_weights = prefix_saved
-        pq, pk, pv = _backward(_by_kv_head(dy[None, :p], heads), p_q, p_k, p_v, p_weights, ctx.scale)
-        pq = _from_kv_head(pq, 1, heads, p)[0]
-        return (
-            torch.cat([pq, dq]),
-            torch.cat([pk.transpose(0, 1) + shared[0], own[0]]),
-            torch.cat([pv.transpose(0, 1) + shared[1], own[1]]),
-            None,
+        size = dy.shape[-1]
+        asked = [len(part.queries) for part in layout.parts]
+        sizes = [*asked, *(len(x) for part in layout.parts for x in (part.keys, part.values))]
+        joint = dy.new_empty(sum(sizes), size)
+        found = joint.split(sizes)
+        for index, part in enumerate(layout.parts):
+            q, k, v, weights = saved[4 * index : 4 * index + 4]
+            at = len(layout.parts) + 2 * index
+            dq, dk, dv = (x.view(part.batch, -1, size) for x in (found[index], found[at], found[at + 1]))
+            dy_part = _gather(dy.reshape(-1, size), part.answers).view(q.shape)
+            torch.bmm(weights.transpose(1, 2), dy_part, out=dv)
+            d_scores = _softmax_backward(torch.bmm(dy_part, v.transpose(1, 2)), weights, part, size**-0.5)
+            torch.bmm(d_scores, k, out=dq)
+            torch.bmm(d_scores.transpose(1, 2), q, out=dk)
+        dx = _gather(joint, layout.back).view(-1, heads.all, size)
+        if p:  # each row's queries ask the prefix, too
+            shares = (x.view(layout.rows, heads.keys, -1, size)[:, :, :p].float().sum(0) for x in found[-2:])
+            dx[:p, heads.queries :] += torch.cat([x.transpose(0, 1) for x in shares], 1)
+        return turn(dx, cos, sin, heads, -1), None, None, None
+
+
+def _forward(x: Tensor, cos: Tensor, sin: Tensor, layout: Layout) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """The answers [N, H, D], the turned heads, and of each part its queries, keys, values and weights."""
+    turned = turn(x, cos, sin, layout.heads)
+    flat = turned.view(-1, x.shape[-1])
+    joint = flat.new_empty(sum(len(part.queries) for part in layout.parts), x.shape[-1])
+    saved: list[Tensor] = []
+    start = 0
+    for part in layout.parts:
+        q, k, v = (
+            _gather(flat, which).view(part.batch, -1, x.shape[-1]) for which in (part.queries, part.keys, part.values)
         )
+        weights = _softmax(torch.bmm(q, k.transpose(1, 2)), part, x.shape[-1] ** -0.5)
+        torch.bmm(weights, v, out=joint[start : start + len(part.queries)].view(q.shape))
+        start += len(part.queries)
+        saved += [q, k, v, weights]
+    return _gather(joint, layout.answered).view(len(x), -1, x.shape[-1]), turned, saved
 
 
-def attention(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Tensor:
-    """Causal attention of the prefix to itself and of each row to prefix and itself: q [N, H, D], k and v [N, K, D]."""
-    y: Tensor = _Attention.apply(q, k, v, layout)  # type: ignore[no-untyped-call]
-    return y
+def _gather(x: Tensor, which: Tensor) -> Tensor:
+    """The rows of x [N, D] that `which` names, zeros where it names N."""
+    if fast := kernels.of(x):
+        return fast.gather(x, which)
+    return functional.pad(x, (0, 0, 0, 1)).index_select(0, which)
 
 
-def _two(q: Tensor, k: Tensor, v: Tensor, layout: Layout) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-    """Batched queries, keys, values and mask of the prefix (if there is one) and of the rows."""
-    p, heads = layout.prefix, k.shape[1]
-    if p:
-        yield (
-            _by_kv_head(q[None, :p], heads),
-            k[:p].transpose(0, 1).contiguous(),
-            v[:p].transpose(0, 1).contiguous(),
-            layout.prefix_mask,
-        )
-    yield (
-        _by_kv_head(layout.padded(q[p:]), heads),
-        _keys(k[:p], layout.padded(k[p:])),
-        _keys(v[:p], layout.padded(v[p:])),
-        layout.rows_mask,
-    )
-
-
-def _by_kv_head(x: Tensor, heads: int) -> Tensor:
-    """Queries [R, L, H, D] to [R·K, G·L, D]: the G query heads of a key-value head share its products."""
-    rows, width, all_heads, size = x.shape
-    split = x.view(rows, width, heads, all_heads // heads, size).permute(0, 2, 3, 1, 4)
-    return split.reshape(rows * heads, -1, size)
-
-
-def _from_kv_head(x: Tensor, rows: int, heads: int, width: int) -> Tensor:
-    """The reverse: [R, L, H, D]."""
-    size = x.shape[-1]
-    return x.view(rows, heads, -1, width, size).permute(0, 3, 1, 2, 4).reshape(rows, width, -1, size)
-
-
-def _keys(before: Tensor, own: Tensor) -> Tensor:
-    """The prefix's [P, K, D] before each row's own [R, L, K, D]: [R·K, P + L, D]."""
-    rows, width, heads, size = own.shape
-    joint = own.new_empty(rows, heads, len(before) + width, size)
-    joint[:, :, : len(before)] = before.transpose(0, 1)
-    joint[:, :, len(before) :] = own.transpose(1, 2)
-    return joint.view(rows * heads, -1, size)
-
-
-def _softmax(q: Tensor, k: Tensor, mask: Tensor, scale: float) -> Tensor:
-    """Attention's weights, [B, G·L, T] in the type of q; the mask [L, T] repeats for the G heads.
+def _softmax(scores: Tensor, part: Part, scale: float) -> Tensor:
+    """Attention's weights from the products of queries and keys, [B, G·L, T], in place.
 
     torch's bmm and softmax sum in float32, whatever the type; its baddbmm does not where the matrices are tiny.
     """
-    scores = torch.bmm(q, k.transpose(1, 2)).mul_(scale)
-    scores.view(-1, *mask.shape).add_(mask)
+    if fast := kernels.of(scores):
+        return fast.causal_softmax(scores, part.width, scale)
+    scores.mul_(scale).view(-1, *part.mask.shape).add_(part.mask)
     return scores.softmax(-1)
 
 
-def _backward(
-    dy: Tensor, q: Tensor, k: Tensor, v: Tensor, weights: Tensor, scale: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    dv = torch.bmm(weights.transpose(1, 2), dy)
-    d_weights = torch.bmm(dy, v.transpose(1, 2))
-    d_scores = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype).mul_(scale)
-    return torch.bmm(d_scores, k), torch.bmm(d_scores.transpose(1, 2), q), dv
+def _softmax_backward(d_weights: Tensor, weights: Tensor, part: Part, scale: float) -> Tensor:
+    """The gradient of those products, in place."""
+    if fast := kernels.of(d_weights, weights):
+        return fast.causal_softmax_backward(d_weights, weights, part.width, scale)
+    d_scores: Tensor = torch.ops.aten._softmax_backward_data(d_weights, weights, -1, weights.dtype)
+    return d_scores.mul_(scale)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:

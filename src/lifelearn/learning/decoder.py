@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from lifelearn.learning.attention import Layout, attend, attention, lay_out
+from lifelearn.learning.attention import Heads, Layout, attend, attention, lay_out, turn
 from lifelearn.learning.layers import Dense, LowRank, norm, swiglu
 from lifelearn.learning.packing import chunks
 
@@ -87,7 +87,7 @@ class Decoder:
         trunk: Any = model.model
         self.eps = float(config.rms_norm_eps)
         self.head_size = int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
-        self.heads, self.kv_heads = int(config.num_attention_heads), int(config.num_key_value_heads)
+        self.heads = Heads(int(config.num_attention_heads), int(config.num_key_value_heads))
         self.embedding: Tensor = trunk.embed_tokens.weight.data
         self.final_norm: Tensor = trunk.norm.weight.data
         self.head = Dense(("lm_head",), (model.lm_head,))
@@ -193,17 +193,18 @@ class Decoder:
         at, total, count = cache.width, cache.room(), len(token_B)
         cos, sin = self._rope(at + 1)
         position_B = at - cache.pad_B
-        cos_B, sin_B = cos[position_B][:, None], sin[position_B][:, None]
+        cos_BD, sin_BD = cos[position_B], sin[position_B]
         places = torch.arange(total, device=self.device)
         mask = torch.zeros(count, 1, 1, total, dtype=self.dtype, device=self.device)
         mask.masked_fill_(((places < cache.pad_B[:, None]) | (places > at))[:, None, None], -math.inf)
         x = self.embedding[token_B]
         for index, (block, low) in enumerate(self._adapted(layers)):
-            q, k, v = self._heads(block, block.qkv(norm(x, block.attention_norm, self.eps), low[0]), cos_B, sin_B)
+            turned = turn(self._heads(block, x, low), cos_BD, sin_BD, self.heads)
+            q, k, v = turned.split([self.heads.queries, self.heads.keys, self.heads.keys], 1)
             keys, values = cache.keys[index], cache.values[index]
             keys[:, :, at], values[:, :, at] = k, v
             # The query heads of a key-value head stand where positions would: one small product instead of several.
-            queries = q.reshape(count, self.kv_heads, -1, self.head_size)
+            queries = q.reshape(count, self.heads.keys, -1, self.head_size)
             y = attend(queries, keys, values, mask)
             x = self._after_attention(block, x, y.reshape(count, -1), low)
         cache.width += 1
@@ -235,12 +236,9 @@ class Decoder:
     ) -> Tensor:
         """Hidden states [N, E] after blocks `first` to `last` of x [N, E]; their keys, values [N, K, D] to `kept`."""
         cos, sin = self._rope(int(positions.max()) + 1)
-        cos, sin = cos[positions][:, None], sin[positions][:, None]
+        cos, sin = cos[positions], sin[positions]
         for block, low in list(self._adapted(layers))[first:last]:
-            q, k, v = self._heads(block, block.qkv(norm(x, block.attention_norm, self.eps), low[0]), cos, sin)
-            if kept is not None:
-                kept.append((k, v))
-            y = attention(q, k, v, layout)
+            y = attention(self._heads(block, x, low), cos, sin, layout, kept)
             x = self._after_attention(block, x, y.reshape(len(x), -1), low)
         return x
 
@@ -253,15 +251,13 @@ class Decoder:
         x = x + block.out(y, low[1])
         return x + block.down(swiglu(block.gate_up(norm(x, block.mlp_norm, self.eps), low[2])), low[3])
 
-    def _heads(self, block: Block, qkv: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries [N, H, D], keys and values [N, K, D], with their positions in them."""
-        split = qkv.view(len(qkv), -1, self.head_size)
-        both, v = split[:, : self.heads + self.kv_heads], split[:, self.heads + self.kv_heads :]
-        if block.q_norm is not None and block.k_norm is not None:
-            q, k = both[:, : self.heads], both[:, self.heads :]
-            both = torch.cat([norm(q, block.q_norm, self.eps), norm(k, block.k_norm, self.eps)], 1)
-        turned = torch.addcmul(both * cos, both.roll(self.head_size // 2, -1), sin)
-        return turned[:, : self.heads], turned[:, self.heads :], v
+    def _heads(self, block: Block, x: Tensor, low: tuple[LowRank | None, ...]) -> Tensor:
+        """Queries, keys and values of x [N, E]: [N, H + 2K, D], without their positions."""
+        found = block.qkv(norm(x, block.attention_norm, self.eps), low[0]).view(len(x), -1, self.head_size)
+        if block.q_norm is None or block.k_norm is None:
+            return found
+        q, k, v = found.split([self.heads.queries, self.heads.keys, self.heads.keys], 1)
+        return torch.cat([norm(q, block.q_norm, self.eps), norm(k, block.k_norm, self.eps), v], 1)
 
     def _rope(self, count: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines [T, D] for at least `count` positions; the first half of the sines is negative."""
@@ -280,7 +276,7 @@ class Decoder:
         for row in rows:
             ids += row[prefix:]
             positions += range(prefix, len(row))
-        layout = lay_out([len(row) - prefix for row in rows], prefix, self.device, self.dtype)
+        layout = lay_out([len(row) - prefix for row in rows], prefix, self.heads, self.device, self.dtype)
         return layout, torch.tensor(ids, device=self.device), torch.tensor(positions, device=self.device)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import Linear, Parameter, functional
 
+from lifelearn.learning import kernels
 from lifelearn.learning.four_bit import ROWS, FourBit
 
 FEW = 8  # rows up to which a processor is faster with LoRA's thin products in float32: bfloat16's take longer to begin
@@ -152,16 +153,23 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.float()
-        inverse = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+        if fast := kernels.of(x, weight):
+            y, inverse = fast.norm(x, weight, eps)
+        else:
+            wide = x.float()
+            inverse = torch.rsqrt(wide.square().mean(-1, keepdim=True) + eps)
+            y = (wide * inverse).to(x.dtype) * weight
         ctx.save_for_backward(x, weight, inverse)
-        return (wide * inverse).to(x.dtype) * weight
+        return y
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
+        (dy,) = grad_outputs
         x, weight, inverse = ctx.saved_tensors
+        if fast := kernels.of(dy, x, weight):
+            return fast.norm_backward(dy, x, weight, inverse), None, None
         unit = x * inverse
-        d_unit = grad_outputs[0] * weight.float()
+        d_unit = dy * weight.float()
         along = torch.linalg.vecdot(d_unit, unit)[..., None].div_(-x.shape[-1])
         return d_unit.addcmul_(unit, along).mul_(inverse).to(x.dtype), None, None
 
@@ -170,6 +178,8 @@ def norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     if torch.is_grad_enabled() and x.requires_grad:
         y: Tensor = _Norm.apply(x, weight, eps)  # type: ignore[no-untyped-call]
         return y
+    if fast := kernels.of(x, weight):
+        return fast.norm(x, weight, eps)[0]
     return functional.rms_norm(x, (x.shape[-1],), weight, eps)
 
 
@@ -179,21 +189,28 @@ class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.save_for_backward(x)
-        gate, up = x.chunk(2, -1)
-        return functional.silu(gate) * up
+        return _swiglu(x)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Tensor:
         (x,) = ctx.saved_tensors
         (dy,) = grad_outputs
+        if fast := kernels.of(dy, x):
+            return fast.swiglu_backward(dy, x)
         gate, up = x.chunk(2, -1)
         d_gate: Tensor = torch.ops.aten.silu_backward(dy * up, gate)
         return torch.cat([d_gate, functional.silu(gate).mul_(dy)], -1)
+
+
+def _swiglu(x: Tensor) -> Tensor:
+    if fast := kernels.of(x):
+        return fast.swiglu(x)
+    gate, up = x.chunk(2, -1)
+    return functional.silu(gate) * up
 
 
 def swiglu(x: Tensor) -> Tensor:
     if torch.is_grad_enabled() and x.requires_grad:
         y: Tensor = _SwiGLU.apply(x)  # type: ignore[no-untyped-call]
         return y
-    gate, up = x.chunk(2, -1)
-    return functional.silu(gate) * up
+    return _swiglu(x)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from lifelearn.learning import kernels
 from lifelearn.learning.recipe import Divergence
 
 LEAST = -1e4  # nats; stands for minus infinity, whose product with a probability of zero would be no number
@@ -68,6 +69,10 @@ class _ForwardKL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits_NV: Tensor, teacher_NV: Tensor) -> Tensor:
+        if fast := kernels.of(logits_NV, teacher_NV):
+            divergence_N, gradient_NV = fast.forward_kl(logits_NV, teacher_NV, ctx.needs_input_grad[0])
+            ctx.save_for_backward(gradient_NV)
+            return divergence_N
         divergence_N = torch.empty(len(logits_NV), device=logits_NV.device)
         gradient_NV = torch.empty_like(logits_NV) if ctx.needs_input_grad[0] else None
         size = chunk(logits_NV.device)
@@ -85,7 +90,7 @@ class _ForwardKL(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None]:
         (gradient_NV,) = ctx.saved_tensors
-        return gradient_NV * grad_outputs[0][:, None].to(gradient_NV.dtype), None
+        return gradient_NV.mul_(grad_outputs[0][:, None].to(gradient_NV.dtype)), None
 
 
 def sampled_token_loss(student_logits_NV: Tensor, teacher_logprobs_NV: Tensor, tokens_N: Tensor) -> Tensor:

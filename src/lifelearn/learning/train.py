@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lifelearn.learning import kernels
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.loss import chunk, row_means, token_divergence
 from lifelearn.learning.network import Network
@@ -297,6 +298,9 @@ def targets(
     found: list[Tensor] = []
     for group in grouped(rows, teacher_side=True):
         logits_NV, lengths = row_logits(teacher, group, teacher_side=True)
+        if temperature == 1 and dtype == torch.bfloat16 and (fast := kernels.of(logits_NV)):
+            found += fast.log_softmax(logits_NV).split(lengths)
+            continue
         # Half the memory; float32 is used while normalising, a chunk at a time.
         parts = (logits_NV if temperature == 1 else logits_NV / temperature).split(chunk(logits_NV.device))
         logprobs = [part.log_softmax(-1, dtype=torch.float32).to(dtype) for part in parts]

@@ -1,0 +1,204 @@
+/* What a layer does besides its matrix products, on bfloat16 in memory and float32 in between, each in one pass.
+ *
+ * kernels.py compiles and calls this; its torch counterparts stand in layers.py, attention.py and loss.py. Tensors are
+ * dense, rows first. Loops over rows are spread over torch's own OpenMP threads.
+ */
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef uint16_t bf16;
+typedef int64_t i64;
+#define ROWS _Pragma("omp parallel for schedule(static)")
+#define LEAST -1e4f /* nats; stands for minus infinity, as in loss.py */
+
+static inline float wide(bf16 x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &bits, 4);
+    return f;
+}
+
+static inline bf16 narrow(float f) /* to the nearest, ties to even */
+{
+    uint32_t bits;
+    memcpy(&bits, &f, 4);
+    bits = (bits & 0x7fffffff) > 0x7f800000 ? 0x7fc00000 : bits + 0x7fff + ((bits >> 16) & 1);
+    return (bf16)(bits >> 16);
+}
+
+static inline float rounded(float f) { return wide(narrow(f)); }
+
+/* e^x to float32's precision, as in Cephes' expf; written out so that compilers make vectors of it. */
+static inline float expo(float x)
+{
+    x = x < -87.f ? -87.f : x > 88.f ? 88.f : x;
+    float n = nearbyintf(x * 1.44269504f);
+    float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+    float p = 1.9875691500e-4f;
+    p = p * r + 1.3981999507e-3f;
+    p = p * r + 8.3334519073e-3f;
+    p = p * r + 4.1665795894e-2f;
+    p = p * r + 1.6666665459e-1f;
+    p = p * r + 5.0000001201e-1f;
+    p = p * r * r + r + 1.f;
+    int32_t bits = ((int32_t)n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, 4);
+    return p * power;
+}
+
+/* RMSNorm of x [n, m]; inverse [n]: 1 / root mean square. */
+void norm(const bf16 *restrict x, const bf16 *restrict weight, bf16 *restrict y, float *restrict inverse, i64 n, i64 m,
+          float eps)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        const bf16 *a = x + i * m;
+        bf16 *b = y + i * m;
+        float sum = 0;
+        for (i64 j = 0; j < m; j++) sum += wide(a[j]) * wide(a[j]);
+        float inv = inverse[i] = 1.f / sqrtf(sum / m + eps);
+        for (i64 j = 0; j < m; j++) b[j] = narrow(rounded(wide(a[j]) * inv) * wide(weight[j]));
+    }
+}
+
+void norm_backward(const bf16 *restrict dy, const bf16 *restrict x, const bf16 *restrict weight,
+                   const float *restrict inverse, bf16 *restrict dx, i64 n, i64 m)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        const bf16 *a = x + i * m, *d = dy + i * m;
+        bf16 *b = dx + i * m;
+        float along = 0, inv = inverse[i];
+        for (i64 j = 0; j < m; j++) along += wide(d[j]) * wide(weight[j]) * wide(a[j]);
+        along *= inv * inv / m;
+        for (i64 j = 0; j < m; j++) b[j] = narrow((wide(d[j]) * wide(weight[j]) - wide(a[j]) * along) * inv);
+    }
+}
+
+/* silu(gate) * up of x = [gate, up], [n, 2m]; y [n, m]. */
+void swiglu(const bf16 *restrict x, bf16 *restrict y, i64 n, i64 m)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        const bf16 *gate = x + 2 * i * m, *up = gate + m;
+        bf16 *b = y + i * m;
+        for (i64 j = 0; j < m; j++) {
+            float g = wide(gate[j]);
+            b[j] = narrow(rounded(g / (1.f + expo(-g))) * wide(up[j]));
+        }
+    }
+}
+
+void swiglu_backward(const bf16 *restrict dy, const bf16 *restrict x, bf16 *restrict dx, i64 n, i64 m)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        const bf16 *gate = x + 2 * i * m, *up = gate + m, *d = dy + i * m;
+        bf16 *d_gate = dx + 2 * i * m, *d_up = d_gate + m;
+        for (i64 j = 0; j < m; j++) {
+            float g = wide(gate[j]), s = 1.f / (1.f + expo(-g)), e = wide(d[j]);
+            d_gate[j] = narrow(e * wide(up[j]) * s * (1.f + g * (1.f - s)));
+            d_up[j] = narrow(e * g * s);
+        }
+    }
+}
+
+/* Rotary positions on the first `turned` of the heads of x [n, heads, 2 half]; direction -1 takes them off again.
+ * cosine, sine [n, 2 half]; the first half of the sines is negative and not read. y may be x. */
+void turn(const bf16 *x, const bf16 *restrict cosine, const bf16 *restrict sine, bf16 *y, i64 n, i64 heads, i64 turned,
+          i64 half, float direction)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        const bf16 *c = cosine + 2 * i * half, *s = sine + (2 * i + 1) * half;
+        for (i64 h = 0; h < heads; h++) {
+            const bf16 *a = x + 2 * (i * heads + h) * half;
+            bf16 *b = y + 2 * (i * heads + h) * half;
+            if (h >= turned) {
+                if (a != b) memcpy(b, a, 2 * half * sizeof(bf16));
+                continue;
+            }
+#pragma omp simd
+            for (i64 j = 0; j < half; j++) {
+                float p = wide(a[j]), q = wide(a[j + half]), cos = wide(c[j]), sin = direction * wide(s[j]);
+                b[j] = narrow(p * cos - q * sin);
+                b[j + half] = narrow(q * cos + p * sin);
+            }
+        }
+    }
+}
+
+/* y [n, m]: the rows of x [count, m] that `which` [n] names; zeros for one past the end. */
+void gather(const bf16 *restrict x, const i64 *restrict which, bf16 *restrict y, i64 n, i64 count, i64 m)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        if (which[i] < count) memcpy(y + i * m, x + which[i] * m, m * sizeof(bf16));
+        else memset(y + i * m, 0, m * sizeof(bf16));
+    }
+}
+
+/* Softmax of scale * x, in place: x [n, total], queries of `width` places, one after another; the last of them sees all
+ * `total` keys, each earlier one a key less. */
+void causal_softmax(bf16 *restrict x, i64 n, i64 width, i64 total, float scale)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        bf16 *a = x + i * total;
+        i64 seen = total - width + i % width + 1;
+        float top = -FLT_MAX, sum = 0, row[seen];
+        for (i64 j = 0; j < seen; j++) top = wide(a[j]) > top ? wide(a[j]) : top;
+        for (i64 j = 0; j < seen; j++) sum += row[j] = expo((wide(a[j]) - top) * scale);
+        float share = 1.f / sum;
+        for (i64 j = 0; j < seen; j++) a[j] = narrow(row[j] * share);
+        memset(a + seen, 0, (total - seen) * sizeof(bf16));
+    }
+}
+
+/* The scores' gradient from that of the weights, dx [n, total], in place. */
+void causal_softmax_backward(bf16 *restrict dx, const bf16 *restrict weights, i64 n, i64 width, i64 total, float scale)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        bf16 *d = dx + i * total;
+        const bf16 *w = weights + i * total;
+        i64 seen = total - width + i % width + 1;
+        float along = 0;
+        for (i64 j = 0; j < seen; j++) along += wide(d[j]) * wide(w[j]);
+        for (i64 j = 0; j < seen; j++) d[j] = narrow((wide(d[j]) - along) * wide(w[j]) * scale);
+        memset(d + seen, 0, (total - seen) * sizeof(bf16));
+    }
+}
+
+static float log_sum_exp(const bf16 *x, i64 m)
+{
+    float top = -FLT_MAX, sum = 0;
+    for (i64 j = 0; j < m; j++) top = wide(x[j]) > top ? wide(x[j]) : top;
+    for (i64 j = 0; j < m; j++) sum += expo(wide(x[j]) - top);
+    return top + logf(sum);
+}
+
+void log_softmax(const bf16 *restrict x, bf16 *restrict y, i64 n, i64 m)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        float all = log_sum_exp(x + i * m, m);
+        for (i64 j = i * m; j < (i + 1) * m; j++) y[j] = narrow(wide(x[j]) - all);
+    }
+}
+
+/* KL(teacher || student) of n tokens over m, from the student's logits and the teacher's log-probabilities; and its
+ * gradient for the logits, unless that is null. */
+void forward_kl(const bf16 *restrict logits, const bf16 *restrict teacher, float *restrict kl, bf16 *restrict gradient,
+                i64 n, i64 m)
+{
+    ROWS for (i64 i = 0; i < n; i++) {
+        const bf16 *a = logits + i * m, *t = teacher + i * m;
+        bf16 *g = gradient ? gradient + i * m : 0;
+        float all = log_sum_exp(a, m), sum = 0;
+        for (i64 j = 0; j < m; j++) {
+            float student = wide(a[j]) - all, wanted = wide(t[j]);
+            student = student < LEAST ? LEAST : student;
+            wanted = wanted < LEAST ? LEAST : wanted;
+            float p = expo(wanted);
+            sum += p * (wanted - student);
+            if (g) g[j] = narrow(expo(student) - p);
+        }
+        kl[i] = sum;
+    }
+}

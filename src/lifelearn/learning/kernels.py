@@ -1,0 +1,168 @@
+"""The passes of kernels.c from Python: compiled once for this machine, then called on tensors.
+
+Only for bfloat16 on a processor, where torch makes several passes of each (docs/decisions/0015). `of` gives None for
+any other tensor, and without a C compiler; callers then say the same in torch. Knows nothing of layers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+# Sums may be taken in any order; infinities and NaN stay what they are.
+FLAGS = (
+    "-O3", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
+    "-fassociative-math", "-freciprocal-math",
+)  # fmt: skip
+SOURCE = Path(__file__).with_name("kernels.c")
+
+
+class Kernels:
+    """The compiled library. Tensors are bfloat16 on a processor; what is not dense is copied first."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    def norm(self, x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+        """RMSNorm over the last of x's dimensions; and 1 / root mean square, float32 [rows, 1]."""
+        x = x.contiguous()
+        y, inverse = torch.empty_like(x), x.new_empty(*x.shape[:-1], 1, dtype=torch.float32)
+        self._call("norm", x, weight, y, inverse, inverse.numel(), x.shape[-1], eps)
+        return y, inverse
+
+    def norm_backward(self, dy: Tensor, x: Tensor, weight: Tensor, inverse: Tensor) -> Tensor:
+        dy, x = dy.contiguous(), x.contiguous()
+        dx = torch.empty_like(x)
+        self._call("norm_backward", dy, x, weight, inverse, dx, inverse.numel(), x.shape[-1])
+        return dx
+
+    def swiglu(self, x: Tensor) -> Tensor:
+        """silu(gate) · up of x = [gate, up], [N, 2·M]: [N, M]."""
+        x = x.contiguous()
+        y = x.new_empty(len(x), x.shape[1] // 2)
+        self._call("swiglu", x, y, *y.shape)
+        return y
+
+    def swiglu_backward(self, dy: Tensor, x: Tensor) -> Tensor:
+        dy, x = dy.contiguous(), x.contiguous()
+        dx = torch.empty_like(x)
+        self._call("swiglu_backward", dy, x, dx, *dy.shape)
+        return dx
+
+    def turn(self, x: Tensor, cos: Tensor, sin: Tensor, turned: int, direction: int) -> Tensor:
+        """Rotary positions on the first `turned` heads of x [N, A, D]; taken off again where direction is -1."""
+        x = x.contiguous()
+        y = torch.empty_like(x)
+        count, heads, size = x.shape
+        self._call("turn", x, cos.contiguous(), sin.contiguous(), y, count, heads, turned, size // 2, float(direction))
+        return y
+
+    def gather(self, x: Tensor, which: Tensor) -> Tensor:
+        """The rows of x [N, D] that `which`, int64 [M], names, zeros where it names N: [M, D]."""
+        x = x.contiguous()
+        y = x.new_empty(len(which), x.shape[1])
+        self._call("gather", x, which, y, len(which), *x.shape)
+        return y
+
+    def causal_softmax(self, x: Tensor, width: int, scale: float) -> Tensor:
+        """Attention's weights from scores x [B, G·L, T], in place; see attention.py. width: L."""
+        self._call("causal_softmax", x, x.shape[0] * x.shape[1], width, x.shape[2], scale)
+        return x
+
+    def causal_softmax_backward(self, dx: Tensor, weights: Tensor, width: int, scale: float) -> Tensor:
+        """The scores' gradient from that of the weights, in place."""
+        self._call("causal_softmax_backward", dx, weights, dx.shape[0] * dx.shape[1], width, dx.shape[2], scale)
+        return dx
+
+    def log_softmax(self, x: Tensor) -> Tensor:
+        """Of x [N, V], rounded to bfloat16."""
+        x = x.contiguous()
+        y = torch.empty_like(x)
+        self._call("log_softmax", x, y, *x.shape)
+        return y
+
+    def forward_kl(self, logits_NV: Tensor, teacher_NV: Tensor, gradient: bool) -> tuple[Tensor, Tensor | None]:
+        """KL(teacher ‖ student), float32 [N], and its gradient for the logits, if that is wanted."""
+        logits_NV, teacher_NV = logits_NV.contiguous(), teacher_NV.contiguous()
+        kl_N = torch.empty(len(logits_NV))
+        gradient_NV = torch.empty_like(logits_NV) if gradient else None
+        self._call("forward_kl", logits_NV, teacher_NV, kl_N, gradient_NV, *logits_NV.shape)
+        return kl_N, gradient_NV
+
+    def _call(self, name: str, *arguments: Tensor | int | float | None) -> None:
+        getattr(self._library, name)(*map(_plain, arguments))
+
+
+_kernels: Kernels | None = None
+
+
+def of(*tensors: Tensor) -> Kernels | None:
+    """The kernels, if they are loaded and all of these tensors are theirs to compute with."""
+    if _kernels is None or any(x.dtype != torch.bfloat16 or x.device.type != "cpu" for x in tensors):
+        return None
+    return _kernels
+
+
+def load(folder: Path) -> str | None:
+    """Compiles the kernels into `folder`, unless they are there, and uses them in this process from now on.
+
+    Gives None, or why there are none.
+    """
+    global _kernels  # noqa: PLW0603  a library is the process's, like torch's own kernels
+    if _kernels is None:
+        try:
+            _kernels = Kernels(ctypes.CDLL(str(_compiled(folder)), mode=os.RTLD_NOW))
+        except OSError as error:
+            return str(error)
+        except subprocess.CalledProcessError as error:
+            return f"the C compiler failed: {error.stderr.strip()[:300]}"
+    return None
+
+
+def _compiled(folder: Path) -> Path:
+    """The library for this source, these flags and this processor. Raises OSError, CalledProcessError."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    parts = (SOURCE.read_text("utf-8"), *FLAGS, torch.__version__, str(compiler), _processor())
+    path = folder / f"kernels-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}.so"
+    if path.exists():
+        return path
+    if compiler is None:
+        raise OSError("there is no C compiler")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as work:
+        made, library = Path(work) / "kernels.o", Path(work) / "kernels.so"
+        # OpenMP is left to be found in torch, which has it loaded: a second one would have threads of its own.
+        for command in ((*FLAGS, "-c", SOURCE, "-o", made), ("-shared", made, "-o", library, "-lm")):
+            subprocess.run([compiler, *map(str, command)], check=True, capture_output=True, text=True)  # noqa: S603
+        library.replace(path)
+    return path
+
+
+def _processor() -> str:
+    """What -march=native depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return "".join(sorted({line for line in lines if line.startswith(("flags", "model name", "Features"))}))
+
+
+def _plain(argument: Tensor | int | float | None) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_float:
+    match argument:
+        case Tensor():
+            return ctypes.c_void_p(argument.data_ptr())
+        case None:
+            return ctypes.c_void_p()
+        case int():
+            return ctypes.c_int64(argument)
+        case _:
+            return ctypes.c_float(argument)

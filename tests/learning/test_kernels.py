@@ -1,0 +1,202 @@
+"""The compiled kernels against what they stand for in torch, computed in float32."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+
+from lifelearn.learning import kernels
+from lifelearn.learning.adapter import Adapter
+from lifelearn.learning.attention import Heads, turn
+from lifelearn.learning.decoder import Decoder
+from lifelearn.learning.kernels import Kernels
+from lifelearn.learning.layers import norm, swiglu
+from lifelearn.learning.loss import LEAST, token_divergence
+
+ROUNDING = 2.0**-8  # of bfloat16, relative
+
+
+@pytest.fixture(scope="module")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
+    assert kernels.load(tmp_path_factory.mktemp("kernels")) is None
+    found = kernels.of(torch.empty(1, dtype=torch.bfloat16))
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def without(fast: Kernels, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """For tests that switch the kernels off."""
+    return monkeypatch
+
+
+def random(*shape: int, scale: float = 1.0) -> Tensor:
+    return (scale * torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))).bfloat16()
+
+
+def close(found: Tensor, wanted: Tensor, roundings: float = 2) -> None:
+    torch.testing.assert_close(found.float(), wanted.float(), rtol=roundings * ROUNDING, atol=roundings * ROUNDING / 4)
+
+
+def gradients(function: Any, x: Tensor, dy: Tensor) -> tuple[Tensor, Tensor]:
+    leaf = x.detach().clone().requires_grad_()
+    y = function(leaf)
+    y.backward(dy.to(y.dtype))
+    assert leaf.grad is not None
+    return y.detach(), leaf.grad
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("size", [16, 33, 576])  # 33: no vector's multiple
+def test_norm_and_its_gradient(size: int) -> None:
+    x, weight, dy = random(7, size, scale=3), random(size), random(7, size)
+    found = gradients(lambda each: norm(each, weight, 1e-5), x, dy)
+    wanted = gradients(lambda each: functional.rms_norm(each, (size,), weight.float(), 1e-5), x.float(), dy)
+    close(found[0], wanted[0])
+    close(found[1], wanted[1])
+    assert torch.equal(norm(x, weight, 1e-5), found[0]), "serving computes what training does"
+
+
+@pytest.mark.usefixtures("fast")
+def test_swiglu_and_its_gradient() -> None:
+    x, dy = random(5, 2 * 51, scale=4), random(5, 51)
+    x[0, 0], x[1, 0] = 60000.0, -60000.0
+
+    def formula(each: Tensor) -> Tensor:
+        gate, up = each.chunk(2, -1)
+        return functional.silu(gate) * up
+
+    found, wanted = gradients(swiglu, x, dy), gradients(formula, x.float(), dy)
+    close(found[0], wanted[0])
+    close(found[1], wanted[1])
+
+
+@pytest.mark.usefixtures("fast")
+def test_positions_are_put_on_and_taken_off(without: pytest.MonkeyPatch) -> None:
+    heads, x = Heads(4, 2), random(6, 8, 16)
+    angles = torch.randn(6, 8).repeat(1, 2)
+    sign = torch.tensor([-1.0] * 8 + [1.0] * 8)
+    cos, sin = angles.cos().bfloat16(), (sign * angles.sin()).bfloat16()
+    found = turn(x, cos, sin, heads)
+    close(turn(found, cos, sin, heads, -1), x, 4)
+    assert torch.equal(found[:, 6:], x[:, 6:]), "values have no positions"
+    without.setattr(kernels, "_kernels", None)
+    close(found, turn(x.float(), cos.float(), sin.float(), heads))
+
+
+def test_gather_gives_zeros_past_the_end(fast: Kernels) -> None:
+    x = random(4, 8)
+    found = fast.gather(x, torch.tensor([3, 0, 4, 3]))
+    assert torch.equal(found, torch.cat([x, torch.zeros(1, 8).bfloat16()])[[3, 0, 4, 3]])
+
+
+@pytest.mark.parametrize(("width", "total"), [(5, 5), (5, 9), (1, 3)])
+def test_attention_weights_see_what_was_before_and_their_gradient(fast: Kernels, width: int, total: int) -> None:
+    scores, d_weights = random(3, 2 * width, total, scale=5), random(3, 2 * width, total)
+    mask = torch.full((width, total), -math.inf).triu(total - width + 1).repeat(2, 1)
+    wide = scores.float().requires_grad_()
+    wanted = (0.5 * wide + mask).softmax(-1)
+    wanted.backward(d_weights)
+    found = fast.causal_softmax(scores.clone(), width, 0.5)
+    close(found, wanted.detach())
+    assert wide.grad is not None
+    close(fast.causal_softmax_backward(d_weights.clone(), found, width, 0.5), wide.grad, 4)
+
+
+@pytest.mark.usefixtures("fast")
+def test_divergence_its_gradient_and_log_softmax(fast: Kernels) -> None:
+    logits, teacher = random(6, 1001, scale=6), random(6, 1001, scale=4)
+    teacher[0, 5:] = -math.inf
+    teacher = teacher.float().log_softmax(-1).bfloat16()
+    found = gradients(lambda each: token_divergence(each, teacher), logits, torch.arange(1.0, 7))
+    wide = teacher.float().clamp_min(LEAST)
+    wanted = gradients(
+        lambda each: (wide.exp() * (wide - each.log_softmax(-1))).sum(-1), logits.float(), torch.arange(1.0, 7)
+    )
+    torch.testing.assert_close(found[0], wanted[0], rtol=1e-4, atol=1e-4)
+    close(found[1], wanted[1], 4)
+    close(fast.log_softmax(logits), logits.float().log_softmax(-1))
+
+
+@pytest.mark.usefixtures("fast")
+def test_what_is_no_number_stays_none() -> None:
+    x = random(3, 64)
+    x[1, 7] = math.nan
+    assert norm(x, random(64), 1e-5).isnan().any(-1).tolist() == [False, True, False]
+    assert swiglu(x).isnan().any(-1).tolist() == [False, True, False]
+    assert token_divergence(x, random(3, 64).float().log_softmax(-1).bfloat16()).isnan().tolist() == [
+        False,
+        True,
+        False,
+    ]
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("kind", ["llama", "qwen3"])
+def test_a_decoder_with_them_is_as_near_to_float32_as_without(kind: str, without: pytest.MonkeyPatch) -> None:
+    sizes: dict[str, Any] = {
+        "vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
+    }  # fmt: skip
+    torch.manual_seed(0)
+    made = LlamaForCausalLM(LlamaConfig(**sizes)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**sizes))
+    model: Any = made.bfloat16().eval().requires_grad_(False)
+    rows = [[5, 6, 7, 8, 9], [5, 6, 10], [5, 6, 7, 11, 12, 13, 14]]
+
+    def computed(model: Any) -> tuple[Tensor, Tensor, list[Tensor]]:
+        decoder = Decoder(model)
+        adapter = Adapter(decoder, 4, 8, seed=0)
+        generator = torch.Generator().manual_seed(1)
+        for low in (low for layer in adapter.layers for low in layer if low is not None):
+            low.b.data.normal_(std=0.05, generator=generator)
+        adapter.refresh()
+        logits = decoder.logits(rows, [2, 1, 3], adapter.layers)
+        gradient = torch.autograd.grad(logits.float().square().sum(), adapter.parameters)
+        prompt, cache = decoder.prefill(rows, adapter.layers)
+        stepped = [prompt, decoder.step(torch.tensor([1, 2, 3]), cache, adapter.layers)]
+        return logits.detach().float(), torch.cat(stepped).float(), [each.flatten() for each in gradient]
+
+    with_them = computed(model)
+    without.setattr(kernels, "_kernels", None)
+    plain, exact = computed(model), computed(model.float())
+
+    def error(found: tuple[Tensor, Tensor, list[Tensor]]) -> list[float]:
+        pairs = zip((*found[:2], torch.cat(found[2])), (*exact[:2], torch.cat(exact[2])), strict=True)
+        return [float((ours - right).norm() / right.norm()) for ours, right in pairs]
+
+    for ours, theirs in zip(error(with_them), error(plain), strict=True):
+        assert ours < 1.5 * theirs < 0.1
+
+
+def test_they_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = kernels._compiled(tmp_path)
+    monkeypatch.setattr(subprocess, "run", None)
+    assert kernels._compiled(tmp_path) == made
+    assert [path.name for path in tmp_path.iterdir()] == [made.name], "nothing is left over"
+
+
+def test_without_a_compiler_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_kernels", None)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert kernels.load(tmp_path) == "there is no C compiler"
+    assert kernels.of(torch.empty(1, dtype=torch.bfloat16)) is None
+
+
+def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernels, "_kernels", None)
+    broken = tmp_path / "kernels.c"
+    broken.write_text("int broken(", "utf-8")
+    monkeypatch.setattr(kernels, "SOURCE", broken)
+    why = kernels.load(tmp_path)
+    assert why is not None
+    assert why.startswith("the C compiler failed: ")
+    assert [path.name for path in tmp_path.iterdir()] == ["kernels.c"]
