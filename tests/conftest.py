@@ -49,6 +49,20 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(scope="session")
+def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The kernels, loaded."""
+    import torch
+
+    from lifelearn.learning import kernels
+    from lifelearn.learning.student import has_bfloat16
+
+    if not has_bfloat16("cpu"):
+        pytest.skip("this processor computes in float32, without kernels of ours")
+    assert kernels.load(tmp_path_factory.mktemp("kernels")) is None
+    return kernels.of(torch.empty(1, dtype=torch.bfloat16))
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Sums in one order."""

@@ -10,27 +10,25 @@ from typing import Any
 
 import pytest
 import torch
+from test_levels import on_eight_bits, on_sixteen_steps
 from torch import Tensor
 from torch.nn import functional
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen3Config, Qwen3ForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from lifelearn.learning import kernels
+from lifelearn.learning import decoding, kernels
 from lifelearn.learning.adapter import Adapter
 from lifelearn.learning.attention import Heads, turn
 from lifelearn.learning.decoder import Decoder
+from lifelearn.learning.decoding import Decoding
 from lifelearn.learning.kernels import Kernels
 from lifelearn.learning.layers import norm, swiglu
 from lifelearn.learning.loss import LEAST, token_divergence
 
 ROUNDING = 2.0**-8  # of bfloat16, relative
-
-
-@pytest.fixture(scope="module")
-def fast(tmp_path_factory: pytest.TempPathFactory) -> Kernels:
-    assert kernels.load(tmp_path_factory.mktemp("kernels")) is None
-    found = kernels.of(torch.empty(1, dtype=torch.bfloat16))
-    assert found is not None
-    return found
+SIZES: dict[str, Any] = {
+    "vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
+    "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 512,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -143,13 +141,7 @@ def test_what_is_no_number_stays_none() -> None:
 @pytest.mark.usefixtures("fast")
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
 def test_a_decoder_with_them_is_as_near_to_float32_as_without(kind: str, without: pytest.MonkeyPatch) -> None:
-    sizes: dict[str, Any] = {
-        "vocab_size": 512, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 3,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16,
-    }  # fmt: skip
-    torch.manual_seed(0)
-    made = LlamaForCausalLM(LlamaConfig(**sizes)) if kind == "llama" else Qwen3ForCausalLM(Qwen3Config(**sizes))
-    model: Any = made.bfloat16().eval().requires_grad_(False)
+    model = decoders(kind)
     rows = [[5, 6, 7, 8, 9], [5, 6, 10], [5, 6, 7, 11, 12, 13, 14]]
 
     def computed(model: Any) -> tuple[Tensor, Tensor, list[Tensor]]:
@@ -177,6 +169,75 @@ def test_a_decoder_with_them_is_as_near_to_float32_as_without(kind: str, without
         assert ours < 1.5 * theirs < 0.1
 
 
+def decoders(kind: str) -> Any:
+    """A small model whose weights are in bfloat16, on four or on eight bits."""
+    torch.manual_seed(0)
+    if kind == "qwen2":
+        model: Any = Qwen2ForCausalLM(Qwen2Config(**{k: v for k, v in SIZES.items() if k != "head_dim"}))
+    else:
+        model = Qwen3ForCausalLM(Qwen3Config(**SIZES)) if kind == "qwen3" else LlamaForCausalLM(LlamaConfig(**SIZES))
+    for name, parameter in model.named_parameters():
+        if "bias" in name or "norm" in name:
+            parameter.data += 0.1 * torch.randn_like(parameter)
+        elif kind in {"4 bits", "8 bits"}:
+            parameter.data = (on_sixteen_steps if kind == "4 bits" else on_eight_bits)(*parameter.shape).float() / 8
+    return model.bfloat16().eval().requires_grad_(False)
+
+
+@pytest.mark.usefixtures("fast")
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "4 bits", "8 bits"])
+@pytest.mark.parametrize("rows", [1, 2, 3, 5, 8, 15, 16, 17, 35])
+def test_a_step_of_decoding_is_what_torch_computes(kind: str, rows: int, without: pytest.MonkeyPatch) -> None:
+    model = decoders(kind)
+    decoder = Decoder(model)
+    if "bits" in kind:
+        assert all(dense.levels is not None for block in decoder.blocks for dense in block.denses())
+    adapter = Adapter(decoder, 4, 8, seed=0, first=1)
+    for low in (low for layer in adapter.layers for low in layer if low is not None):
+        low.b.data.normal_(std=0.05)
+    adapter.refresh()
+    prompts = [[3 + row, *range(7, 8 + row % 4)] for row in range(rows)]
+    without.setattr(decoding, "ROWS", 64)
+    without.setattr(decoding, "ROWS_IN_TILES", 64)
+
+    def stepped(decoder: Decoder, adapter: Adapter, prompts: list[list[int]], times: int) -> list[Tensor]:
+        _, cache = decoder.prefill(prompts, adapter.layers)
+        found = []
+        for time in range(times):  # beyond what is read of a cache at first
+            if time == 3 and len(prompts) > 2:
+                kept = torch.tensor([0, len(prompts) - 1])
+                cache.keep(kept)
+                prompts = [prompts[0], prompts[-1]]
+            token_B = torch.tensor([(11 * time + 5 * prompt[0]) % 512 for prompt in prompts])
+            found.append(decoder.step(token_B, cache, adapter.layers).float())
+        assert (cache.decoding is None) == (kernels._kernels is None)
+        return found
+
+    with_them = stepped(decoder, adapter, prompts, 36)
+    without.setattr(kernels, "_kernels", None)
+    plain = stepped(decoder, adapter, prompts, 36)
+    wide = Decoder(model.float())
+    exact_adapter = Adapter(wide, 4, 8, first=1)
+    exact_adapter.fill(adapter.state())
+    exact = stepped(wide, exact_adapter, prompts, 36)
+    joined = [torch.cat([each.flatten() for each in found]) for found in (with_them, plain, exact)]
+    ours, theirs = ((found - joined[2]).norm() / joined[2].norm() for found in joined[:2])
+    assert ours < 1.5 * theirs < 0.05
+
+
+@pytest.mark.usefixtures("fast")
+def test_what_the_kernel_cannot_take_torch_computes(without: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    odd: Any = LlamaForCausalLM(LlamaConfig(**{**SIZES, "vocab_size": 211})).bfloat16().eval().requires_grad_(False)
+    _, cache = (decoder := Decoder(odd)).prefill([[1, 2]], None)
+    assert decoder.step(torch.tensor([3]), cache, None).isfinite().all()
+    assert cache.decoding is None
+    assert Decoding.of(Decoder(decoders("llama")), None, 1) is not None
+    assert Decoding.of(Decoder(decoders("llama")), None, 1000) is None
+    without.setattr(kernels, "_kernels", None)
+    assert Decoding.of(Decoder(decoders("llama")), None, 1) is None
+
+
 def test_they_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = kernels._compiled(tmp_path)
     monkeypatch.setattr(subprocess, "run", None)
@@ -193,10 +254,9 @@ def test_without_a_compiler_it_is_said(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_compiler_that_fails_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kernels, "_kernels", None)
-    broken = tmp_path / "kernels.c"
-    broken.write_text("int broken(", "utf-8")
-    monkeypatch.setattr(kernels, "SOURCE", broken)
-    why = kernels.load(tmp_path)
+    (tmp_path / "kernels.c").write_text("int broken(", "utf-8")
+    monkeypatch.setattr(kernels, "NATIVE", tmp_path)
+    why = kernels.load(tmp_path / "made")
     assert why is not None
     assert why.startswith("the C compiler failed: ")
-    assert [path.name for path in tmp_path.iterdir()] == ["kernels.c"]
+    assert not [*(tmp_path / "made").iterdir()]

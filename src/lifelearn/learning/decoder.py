@@ -20,6 +20,7 @@ from torch.nn import functional
 from transformers import PreTrainedModel
 
 from lifelearn.learning.attention import Heads, Layout, attend, attention, lay_out, turn
+from lifelearn.learning.decoding import Decoding
 from lifelearn.learning.layers import Dense, LowRank, norm, swiglu
 from lifelearn.learning.packing import chunks
 
@@ -62,6 +63,7 @@ class Cache:
 
     def __init__(self, keys: list[Tensor], values: list[Tensor], width: int, pad_B: Tensor) -> None:
         self.keys, self.values, self.width, self.pad_B = keys, values, width, pad_B
+        self.decoding: Decoding | None = None  # made when a few rows first take a step
 
     def keep(self, rows: Tensor) -> None:
         """Leaves only these rows."""
@@ -194,6 +196,11 @@ class Decoder:
         cos, sin = self._rope(at + 1)
         position_B = at - cache.pad_B
         cos_BD, sin_BD = cos[position_B], sin[position_B]
+        cache.decoding = cache.decoding or Decoding.of(self, layers, count)
+        if cache.decoding is not None:
+            logits_BV = cache.decoding.step(token_B, cos_BD, sin_BD, cache, total)
+            cache.width += 1
+            return logits_BV
         places = torch.arange(total, device=self.device)
         mask = torch.zeros(count, 1, 1, total, dtype=self.dtype, device=self.device)
         mask.masked_fill_(((places < cache.pad_B[:, None]) | (places > at))[:, None, None], -math.inf)

@@ -1,4 +1,4 @@
-"""The passes of kernels.c from Python: compiled once for this machine, then called on tensors.
+"""What is in native/, from Python: compiled once for this machine, then called on tensors.
 
 Only for bfloat16 on a processor, where torch makes several passes of each (docs/decisions/0015). `of` gives None for
 any other tensor, and without a C compiler; callers then say the same in torch. Knows nothing of layers.
@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ FLAGS = (
     "-O3", "-march=native", "-fopenmp", "-fPIC", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros",
     "-fassociative-math", "-freciprocal-math",
 )  # fmt: skip
-SOURCE = Path(__file__).with_name("kernels.c")
+NATIVE = Path(__file__).with_name("native")
 
 
 class Kernels:
@@ -98,8 +99,18 @@ class Kernels:
         self._call("forward_kl", logits_NV, teacher_NV, kl_N, gradient_NV, *logits_NV.shape)
         return kl_N, gradient_NV
 
-    def _call(self, name: str, *arguments: Tensor | int | float | None) -> None:
-        getattr(self._library, name)(*map(_plain, arguments))
+    def fill_levels(self, weight: Tensor, levels: Tensor, scales: Tensor, bits: int) -> bool:
+        """See levels.py; whether the weight has no more bits."""
+        return bool(self._call("fill_levels", weight.contiguous(), levels, scales, *weight.shape, bits))
+
+    def decode(self, layers: Any, head: Any, shape: Any, final_norm: Tensor, *tensors: Tensor) -> None:
+        """See decoding.py. Raises MemoryError."""
+        if self._call("decode", layers, head, final_norm, shape, *tensors):
+            raise MemoryError("no memory for a step of decoding")
+
+    def _call(self, name: str, *arguments: Any) -> int:
+        found: int = getattr(self._library, name)(*map(_plain, arguments))
+        return found
 
 
 _kernels: Kernels | None = None
@@ -129,9 +140,10 @@ def load(folder: Path) -> str | None:
 
 
 def _compiled(folder: Path) -> Path:
-    """The library for this source, these flags and this processor. Raises OSError, CalledProcessError."""
+    """The library for these sources, these flags and this processor. Raises OSError, CalledProcessError."""
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    parts = (SOURCE.read_text("utf-8"), *FLAGS, torch.__version__, str(compiler), _processor())
+    sources = [path.read_text("utf-8") for path in sorted(NATIVE.iterdir())]
+    parts = (*sources, *FLAGS, torch.__version__, str(compiler), _processor())
     path = folder / f"kernels-{hashlib.sha256('|'.join(parts).encode()).hexdigest()[:16]}.so"
     if path.exists():
         return path
@@ -139,10 +151,14 @@ def _compiled(folder: Path) -> Path:
         raise OSError("there is no C compiler")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as work:
-        made, library = Path(work) / "kernels.o", Path(work) / "kernels.so"
-        # OpenMP is left to be found in torch, which has it loaded: a second one would have threads of its own.
-        for command in ((*FLAGS, "-c", SOURCE, "-o", made), ("-shared", made, "-o", library, "-lm")):
-            subprocess.run([compiler, *map(str, command)], check=True, capture_output=True, text=True)  # noqa: S603
+        # OpenMP is left to be found in torch, which has it loaded: a second one would have threads of its own. And
+        # FLAGS are not the linker's, who would have the processor round tiny numbers to zero everywhere.
+        made = {source: Path(work) / f"{source.stem}.o" for source in NATIVE.glob("*.c")}
+        library = Path(work) / "kernels.so"
+        commands = [[*FLAGS, "-c", str(source), "-o", str(path)] for source, path in made.items()]
+        commands.append(["-shared", *map(str, made.values()), "-o", str(library), "-lm"])
+        for command in commands:
+            subprocess.run([compiler, *command], check=True, capture_output=True, text=True)  # noqa: S603
         library.replace(path)
     return path
 
@@ -156,7 +172,8 @@ def _processor() -> str:
     return "".join(sorted({line for line in lines if line.startswith(("flags", "model name", "Features"))}))
 
 
-def _plain(argument: Tensor | int | float | None) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_float:
+def _plain(argument: Any) -> Any:
+    """As C takes it."""
     match argument:
         case Tensor():
             return ctypes.c_void_p(argument.data_ptr())
@@ -164,5 +181,7 @@ def _plain(argument: Tensor | int | float | None) -> ctypes.c_void_p | ctypes.c_
             return ctypes.c_void_p()
         case int():
             return ctypes.c_int64(argument)
-        case _:
+        case float():
             return ctypes.c_float(argument)
+        case _:
+            return argument

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import Linear, Parameter, functional
 
 from lifelearn.learning import kernels
-from lifelearn.learning.four_bit import ROWS, FourBit
+from lifelearn.learning.levels import Levels
 
 FEW = 8  # rows up to which a processor is faster with LoRA's thin products in float32: bfloat16's take longer to begin
 
@@ -56,19 +56,16 @@ class Dense:
 
     def forward(self, x: Tensor) -> Tensor:
         """Without a gradient."""
-        if len(x) <= ROWS and (four_bit := self.four_bit) is not None:
-            y = four_bit(x)
-            return y if self.bias is None else y.add_(self.bias)
         if self._packed is None:
             return functional.linear(x, self.weight, self.bias)
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self.bias, "none", [], "")
         return product
 
     @cached_property
-    def four_bit(self) -> FourBit | None:
-        """The weight in four bits where it loses nothing by that; made when a few rows first ask for it."""
+    def levels(self) -> Levels | None:
+        """The weight in few bits where it loses nothing by that; made when decoding first asks for it."""
         with torch.inference_mode(False):
-            return FourBit.of(self.weight)
+            return Levels.of(self.weight)
 
 
 def _packed(weight: Tensor) -> Tensor | None:
