@@ -38,8 +38,8 @@ def unpacked(levels: Levels) -> Tensor:
         packed = torch.stack([packed & 15, packed >> 4], 2).flatten(1, 2)
     level = packed.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # [O, I]
     scales = levels.scales.float().permute(0, 3, 1, 2).flatten(0, 1).repeat_interleave(GROUP, 1)  # [O, I, 2 or 1]
-    middle = scales[..., 1] if levels.bits == 4 else 0
-    return scales[..., 0] * (level - (8 if levels.bits == 4 else 128)) + middle
+    least = scales[..., 1] if levels.bits == 4 else -128 * scales[..., 0]
+    return scales[..., 0] * level + least
 
 
 @pytest.mark.parametrize(("weight", "bits"), [(on_sixteen_steps(), 4), (on_eight_bits(), 8)])

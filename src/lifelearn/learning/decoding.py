@@ -20,7 +20,7 @@ from lifelearn.learning.levels import BLOCK
 if TYPE_CHECKING:
     from lifelearn.learning.decoder import Cache, Decoder
 
-ROWS_IN_TILES, ROWS = 48, 8  # up to which one call is faster than torch's products, with AMX and without
+ROWS_IN_TILES, ROWS = 48, 16  # up to which one call is faster than torch's products, with AMX and without
 
 
 class _Linear(Structure):

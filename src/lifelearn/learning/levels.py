@@ -25,7 +25,7 @@ class Levels:
 
     levels: uint8, of each two neighbouring inputs and all outputs of a block, [O / BLOCK, I / 2, BLOCK, 2]; in four
         bits two such pairs share bytes, [O / BLOCK, I / 4, BLOCK, 2], the first in the lower halves.
-    scales: float16 [O / BLOCK, I / GROUP, 2 or 1, BLOCK]: the steps and, in four bits, the values of level 8; in eight
+    scales: float16 [O / BLOCK, I / GROUP, 2 or 1, BLOCK]: the steps and, in four bits, the values of level 0; in eight
         bits level 128 is zero.
     """
 

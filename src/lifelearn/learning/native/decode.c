@@ -14,6 +14,7 @@
 
 #define GROUP 32 /* inputs that share a step and a middle, as in levels.py */
 #define BLOCK 16 /* outputs at a time, a lane each */
+#define AHEAD 4096 /* bytes of weights that are asked for before their time */
 #define CHUNK 8  /* rows at a time, whose sums stay in registers */
 
 /* outputs: a multiple of BLOCK. bits: 4 or 8, weight and scales as in levels.py; or 16, bfloat16 [outputs, inputs].
@@ -36,10 +37,12 @@ typedef struct {
     float eps;
 } Shape;
 
-/* What a linear layer needs besides its input: sums of its groups, its product with LoRA's a, and whether the thread
- * has tiles. */
+/* What a linear layer needs besides its input x: of each group of it the sum and, for products of whole numbers, steps
+ * of `scale` in two bytes: 256 high + low, both signed; x's product with LoRA's a; and whether the thread has tiles,
+ * which take x as it is. */
 typedef struct {
-    float *sums, *inner;
+    float *sums, *scale, *inner;
+    int8_t *high, *low;
     int tiles;
 } Prepared;
 
@@ -54,17 +57,34 @@ static inline float dot(const bf16 *restrict x, const bf16 *restrict y, i64 n)
     return _mm512_reduce_add_ps(sum);
 }
 
+/* Where input j of a group has its byte, for lanes of four bytes: in four bits those of the lower and upper halves that
+ * `levels` reads together. */
+static inline int place(int j, int bits) { return bits == 4 ? j / 8 * 8 + j / 2 % 2 * 4 + j / 4 % 2 * 2 + j % 2 : j; }
+
 static void prepare(const Linear *l, const bf16 *restrict x, i64 rows, Prepared *to)
 {
     i64 groups = l->inputs / GROUP;
     for (i64 r = 0; r < rows; r++) {
         const bf16 *a = x + r * l->inputs;
-        for (i64 g = 0; l->bits == 4 && g < groups; g++) {
-            float sum = 0;
-            for (i64 j = g * GROUP; j < (g + 1) * GROUP; j++) sum += wide(a[j]);
-            to->sums[r * groups + g] = sum;
-        }
         for (i64 k = 0; k < l->rank; k++) to->inner[r * l->rank + k] = rounded(dot(l->a + k * l->inputs, a, l->inputs));
+        for (i64 g = 0; l->bits < 16 && g < groups; g++, a += GROUP) {
+            float sum = 0, most = 0, own[GROUP];
+            for (int j = 0; j < GROUP; j++) {
+                own[j] = wide(a[j]);
+                sum += own[j];
+                most = fabsf(own[j]) > most ? fabsf(own[j]) : most;
+            }
+            to->sums[r * groups + g] = sum;
+            if (to->tiles) continue;
+            int8_t *high = to->high + (r * groups + g) * GROUP, *low = to->low + (r * groups + g) * GROUP;
+            float steps = most > 0 ? 32512 / most : 0; /* 127 * 256 */
+            to->scale[r * groups + g] = most / 32512;
+            for (int j = 0; j < GROUP; j++) {
+                int step = (int)nearbyintf(own[j] * steps), upper = (step + 128) >> 8, at = place(j, (int)l->bits);
+                high[at] = (int8_t)upper;
+                low[at] = (int8_t)(step - 256 * upper);
+            }
+        }
     }
 }
 
@@ -74,11 +94,11 @@ static inline __m512 widened(const bf16 *x) /* BLOCK of them */
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
 
-static inline __m512bh pair(const bf16 *x) /* of neighbours, in each lane */
+static inline __m512i quad(const int8_t *x) /* four of them, in each lane */
 {
-    int both;
-    memcpy(&both, x, sizeof both);
-    return (__m512bh)_mm512_set1_epi32(both);
+    int all;
+    memcpy(&all, x, sizeof all);
+    return _mm512_set1_epi32(all);
 }
 
 static inline __m512 scale(const uint16_t *x) /* BLOCK of them, float16 */
@@ -89,74 +109,55 @@ static inline __m512 scale(const uint16_t *x) /* BLOCK of them, float16 */
 #define TABLE(...) _mm512_broadcast_i64x4(_mm256_setr_epi16(__VA_ARGS__)) /* twice: see below */
 #define B(x) (short)(0x##x) /* bfloat16 by its bits */
 
-/* What the four bits of a level mean, as bfloat16, for a lookup in each lane. It reads five bits, of which the fifth is
- * not its own; so each table is there twice. */
-typedef struct {
-    __m512i low, high;
-} Tables;
-
-static inline Tables tables(int bits)
-{
-    const __m512i four = TABLE(B(c100), B(c0e0), B(c0c0), B(c0a0), B(c080), B(c040), B(c000), B(bf80), 0, B(3f80), B(4000),
-                               B(4040), B(4080), B(40a0), B(40c0), B(40e0)); /* -8 … 7 */
-    const __m512i low = TABLE(0, B(3f80), B(4000), B(4040), B(4080), B(40a0), B(40c0), B(40e0), B(4100), B(4110), B(4120),
-                              B(4130), B(4140), B(4150), B(4160), B(4170)); /* 0 … 15 */
-    const __m512i high = TABLE(B(c300), B(c2e0), B(c2c0), B(c2a0), B(c280), B(c240), B(c200), B(c180), 0, B(4180), B(4200),
-                               B(4240), B(4280), B(42a0), B(42c0), B(42e0)); /* 16 times -8 … 7 */
-    return bits == 4 ? (Tables){four, four} : (Tables){low, high};
-}
-
-/* 2 * BLOCK bytes of a block's levels: what their lower halves say, and what their upper ones do. In four bits these
- * are of two pairs of inputs, in eight bits parts of one. */
-static inline void looked_up(const uint8_t *w, const Tables *t, __m512i *lower, __m512i *upper)
-{
-    __m512i both = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)w));
-    *lower = _mm512_permutexvar_epi16(both, t->low);
-    *upper = _mm512_permutexvar_epi16(_mm512_srli_epi16(both, 4), t->high);
-}
-
-/* y += the products `dots` of a group's levels, scaled. */
+/* y += a group's share: its levels' products with x, and x's sum times what level 0 stands for. */
 static inline __m512 scaled(const uint16_t *scales, int bits, __m512 dots, float sum, __m512 y)
 {
-    y = _mm512_fmadd_ps(dots, scale(scales), y);
-    return bits == 4 ? _mm512_fmadd_ps(scale(scales + BLOCK), _mm512_set1_ps(sum), y) : y;
+    __m512 step = scale(scales), least = bits == 4 ? scale(scales + BLOCK) : _mm512_mul_ps(step, _mm512_set1_ps(-128));
+    return _mm512_fmadd_ps(least, _mm512_set1_ps(sum), _mm512_fmadd_ps(dots, step, y));
 }
 
-/* A block of outputs of `count` rows, by four or eight bits. Each row sums in `chains` registers, so that none waits
- * for the last. All three numbers are known when this is compiled. */
-static inline __attribute__((always_inline)) void levels(const Linear *l, const bf16 *x, const float *sums, i64 block,
-                                                         const int bits, const int count, const int chains, __m512 *y)
+/* A block of outputs of `count` rows, by four or eight bits, in whole numbers. bits and count are known when this is
+ * compiled. */
+static inline __attribute__((always_inline)) void levels(const Linear *l, const Prepared *with, i64 from, i64 block,
+                                                         const int bits, const int count, __m512 *y)
 {
-    const Tables t = tables(bits);
+    /* Of two pairs of inputs, [pair, output, 2], four inputs an output. */
+    const __m512i together = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                              5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i lower = _mm512_set1_epi8(15);
     const i64 groups = l->inputs / GROUP, size = BLOCK * GROUP * bits / 8;
     const int kinds = bits == 4 ? 2 : 1;
     const uint8_t *w = (const uint8_t *)l->weight + block * groups * size;
     const uint16_t *scales = (const uint16_t *)l->scales + block * groups * kinds * BLOCK;
     for (int r = 0; r < count; r++) y[r] = _mm512_setzero_ps();
     for (i64 g = 0; g < groups; g++, w += size, scales += kinds * BLOCK) {
-        __m512 dots[CHUNK];
-        for (int c = 0; c < count * chains; c++) dots[c] = _mm512_setzero_ps();
-#pragma GCC unroll 16
-        for (int at = 0; at < size / (2 * BLOCK); at++) {
-            __m512i first, second;
-            looked_up(w + 2 * BLOCK * at, &t, &first, &second);
-            for (int r = 0; r < count; r++) {
-                const bf16 *a = x + r * l->inputs + g * GROUP + (bits == 4 ? 4 : 2) * at;
-                __m512 *one = dots + r * chains + 2 * at % chains, *other = dots + r * chains + (2 * at + 1) % chains;
-                *one = _mm512_dpbf16_ps(*one, (__m512bh)first, pair(a));
-                *other = _mm512_dpbf16_ps(*other, (__m512bh)second, pair(bits == 4 ? a + 2 : a));
+        __m512i high[CHUNK], low[CHUNK];
+        for (int r = 0; r < count; r++) high[r] = low[r] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+        for (int at = 0; at < size / 64; at++) {
+            _mm_prefetch((const char *)w + 64 * at + AHEAD, _MM_HINT_T0);
+            __m512i own = _mm512_permutexvar_epi16(together, _mm512_loadu_si512(w + 64 * at));
+#pragma GCC unroll 2
+            for (int half = 0; half < 8 / bits; half++) {
+                __m512i four = bits == 8 ? own : _mm512_and_si512(half ? _mm512_srli_epi16(own, 4) : own, lower);
+                for (int r = 0; r < count; r++) {
+                    i64 place = ((from + r) * groups + g) * GROUP + 4 * (at * 8 / bits + half);
+                    high[r] = _mm512_dpbusd_epi32(high[r], four, quad(with->high + place));
+                    low[r] = _mm512_dpbusd_epi32(low[r], four, quad(with->low + place));
+                }
             }
         }
         for (int r = 0; r < count; r++) {
-            __m512 *own = dots + r * chains;
-            for (int c = 1; c < chains; c++) *own = _mm512_add_ps(*own, own[c]);
-            y[r] = scaled(scales, bits, *own, bits == 4 ? sums[r * groups + g] : 0, y[r]);
+            i64 place = (from + r) * groups + g;
+            __m512i both = _mm512_add_epi32(_mm512_slli_epi32(high[r], 8), low[r]);
+            __m512 dots = _mm512_mul_ps(_mm512_cvtepi32_ps(both), _mm512_set1_ps(with->scale[place]));
+            y[r] = scaled(scales, bits, dots, with->sums[place], y[r]);
         }
     }
 }
 
 #ifdef __AMX_BF16__
-#define TILED 3 /* rows from which tiles are faster */
+#define TILED 9 /* rows from which tiles are faster */
 #define TILE 16 /* rows of a tile; more take turns, and those beyond the last row are zero */
 
 typedef struct {
@@ -190,11 +191,24 @@ static int tiles_allowed(void)
     return allowed;
 }
 
+/* 2 * BLOCK bytes of a block's levels as bfloat16: what their lower halves say, and what their upper ones do. In four
+ * bits these are of two pairs of inputs, in eight bits parts of one. */
+static inline void looked_up(const uint8_t *w, int bits, __m512i *lower, __m512i *upper)
+{
+    /* A lookup reads five bits, of which the fifth is not its own; so each table is there twice. */
+    const __m512i ones = TABLE(0, B(3f80), B(4000), B(4040), B(4080), B(40a0), B(40c0), B(40e0), B(4100), B(4110), B(4120),
+                               B(4130), B(4140), B(4150), B(4160), B(4170)); /* 0 … 15 */
+    const __m512i sixteens = TABLE(0, B(4180), B(4200), B(4240), B(4280), B(42a0), B(42c0), B(42e0), B(4300), B(4310),
+                                   B(4320), B(4330), B(4340), B(4350), B(4360), B(4370)); /* 16 times that */
+    __m512i both = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)w));
+    *lower = _mm512_permutexvar_epi16(both, ones);
+    *upper = _mm512_permutexvar_epi16(_mm512_srli_epi16(both, 4), bits == 4 ? ones : sixteens);
+}
+
 /* The same as `levels` for any number of rows, a group at a time in a tile. */
 static inline __attribute__((always_inline)) void tiled(const Linear *l, const bf16 *x, const float *sums, i64 block,
                                                         const int bits, i64 rows, __m512 *y)
 {
-    const Tables t = tables(bits);
     const i64 groups = l->inputs / GROUP, size = BLOCK * GROUP * bits / 8;
     const int kinds = bits == 4 ? 2 : 1;
     const uint8_t *w = (const uint8_t *)l->weight + block * groups * size;
@@ -206,8 +220,8 @@ static inline __attribute__((always_inline)) void tiled(const Linear *l, const b
         __m512i *own = weights[g % 2], *upper = own + GROUP / 2;
 #pragma GCC unroll 16
         for (int at = 0; at < size / (2 * BLOCK); at++) {
-            if (bits == 4) looked_up(w + 2 * BLOCK * at, &t, own + 2 * at, own + 2 * at + 1);
-            else looked_up(w + 2 * BLOCK * at, &t, own + at, upper + at);
+            if (bits == 4) looked_up(w + 2 * BLOCK * at, bits, own + 2 * at, own + 2 * at + 1);
+            else looked_up(w + 2 * BLOCK * at, bits, own + at, upper + at);
         }
         _tile_loadd(2, own, 64);
         if (bits == 8) _tile_loadd(3, upper, 64);
@@ -219,7 +233,7 @@ static inline __attribute__((always_inline)) void tiled(const Linear *l, const b
             if (bits == 8) _tile_dpbf16ps(0, 1, 3);
             _tile_stored(0, found, 64);
             for (i64 r = first; r < rows && r < first + TILE; r++)
-                y[r] = scaled(scales, bits, found[r - first], bits == 4 ? sums[r * groups + g] : 0, y[r]);
+                y[r] = scaled(scales, bits, found[r - first], sums[r * groups + g], y[r]);
         }
     }
 }
@@ -235,14 +249,13 @@ static void linear(const Linear *l, const bf16 *x, const Prepared *with, i64 row
     } else
 #endif
     if (l->bits < 16) {
-        i64 r = 0, groups = l->inputs / GROUP;
-#define SOME(bits, count, chains) \
-    levels(l, x + r * l->inputs, with->sums + r * groups, block, bits, count, chains, y + r), r += count
-#define ALL(bits)                                   \
-    while (r + CHUNK <= rows) SOME(bits, CHUNK, 1); \
-    if (r + 4 <= rows) SOME(bits, 4, 2);            \
-    if (r + 2 <= rows) SOME(bits, 2, 4);            \
-    if (r < rows) SOME(bits, 1, 4)
+        i64 r = 0;
+#define SOME(bits, count) levels(l, with, r, block, bits, count, y + r), r += count
+#define ALL(bits)                                \
+    while (r + CHUNK <= rows) SOME(bits, CHUNK); \
+    if (r + 4 <= rows) SOME(bits, 4);            \
+    if (r + 2 <= rows) SOME(bits, 2);            \
+    if (r < rows) SOME(bits, 1)
         if (l->bits == 4) {
             ALL(4);
         } else {
@@ -333,11 +346,17 @@ int decode(const Layer *layers, const Linear *head, const bf16 *final_norm, cons
 #endif
 #pragma omp parallel
     {
-        Prepared with = {malloc(rows * (most / GROUP + 1) * sizeof(float)), malloc((rows * rank + 1) * sizeof(float)), 0};
+        Prepared with = {
+            .sums = malloc(rows * (most / GROUP + 1) * sizeof(float)),
+            .scale = malloc(rows * (most / GROUP + 1) * sizeof(float)),
+            .inner = malloc((rows * rank + 1) * sizeof(float)),
+            .high = malloc(rows * most),
+            .low = malloc(rows * most),
+        };
         float *scores = malloc(s->places * sizeof(float));
         bf16 *unit = calloc(room * width, sizeof(bf16));
         __m512 y[rows], up[rows];
-        if (!with.sums || !with.inner || !scores || !unit) {
+        if (!with.sums || !with.scale || !with.inner || !with.high || !with.low || !scores || !unit) {
 #pragma omp atomic write
             failed = 1;
         }
@@ -396,7 +415,7 @@ int decode(const Layer *layers, const Linear *head, const bf16 *final_norm, cons
 #ifdef __AMX_BF16__
         if (tiles) give_tiles_back(&before);
 #endif
-        free(with.sums), free(with.inner), free(scores), free(unit);
+        free(with.sums), free(with.scale), free(with.inner), free(with.high), free(with.low), free(scores), free(unit);
     }
     free(qkv);
     return failed;

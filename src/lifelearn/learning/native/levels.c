@@ -13,9 +13,9 @@ static inline float half(float x, uint16_t *bits) /* to float16 and back */
     return _cvtsh_ss(*bits);
 }
 
-/* Levels 0 … 15 of a group that lies on even steps, its step and its value at level 8; or 0 where it does not. What
+/* Levels 0 … 15 of a group that lies on even steps, its step and its value at level 0; or 0 where it does not. What
  * lies on steps was rounded, the ends as well: the line that fits all best is nearer than one through the ends. */
-static int four(const float *w, uint8_t *level, uint16_t *step_bits, uint16_t *middle_bits)
+static int four(const float *w, uint8_t *level, uint16_t *step_bits, uint16_t *least_bits)
 {
     float least = w[0], most = w[0], levels = 0, weights = 0, both = 0, squares = 0, largest, worst = 0;
     for (int j = 0; j < GROUP; j++) {
@@ -34,9 +34,9 @@ static int four(const float *w, uint8_t *level, uint16_t *step_bits, uint16_t *m
     }
     float spread = squares - levels * levels / GROUP;
     float step = half(spread > 0 ? (both - levels * weights / GROUP) / spread : 0, step_bits);
-    float middle = half(weights / GROUP + (8 - levels / GROUP) * step, middle_bits);
+    float first = half(weights / GROUP - levels / GROUP * step, least_bits);
     for (int j = 0; j < GROUP; j++) {
-        float off = fabsf(middle + ((float)level[j] - 8) * step - w[j]);
+        float off = fabsf(first + (float)level[j] * step - w[j]);
         worst = off > worst ? off : worst;
     }
     return worst <= EXACT * largest;
