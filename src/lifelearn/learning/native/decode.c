@@ -1,4 +1,4 @@
-/* One more token for a few rows: all layers in one call, weights read once, in four bits where they have no more.
+/* One more token for a few rows: all layers in one call, weights read once, in the bits that they have.
  *
  * decoding.py calls this. What it computes is what decoder.py says in torch; here nothing waits for Python, and threads
  * meet only where a layer needs all of what was before.
@@ -10,12 +10,12 @@
 #include <unistd.h>
 #endif
 
-#include "bfloat16.h"
+#include "common.h"
 
-#define GROUP 32 /* inputs that share a step and a middle, as in levels.py */
-#define BLOCK 16 /* outputs at a time, a lane each */
+#define GROUP 32   /* inputs that share a step, as in levels.py */
+#define BLOCK 16   /* outputs at a time, a lane each */
 #define AHEAD 4096 /* bytes of weights that are asked for before their time */
-#define CHUNK 8  /* rows at a time, whose sums stay in registers */
+#define CHUNK 8    /* rows at a time, whose sums stay in registers */
 
 /* outputs: a multiple of BLOCK. bits: 4 or 8, weight and scales as in levels.py; or 16, bfloat16 [outputs, inputs].
  * LoRA: a [rank, inputs], b [rank, outputs]; rank 0 is none. bias may be null. */
@@ -106,9 +106,6 @@ static inline __m512 scale(const uint16_t *x) /* BLOCK of them, float16 */
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)x));
 }
 
-#define TABLE(...) _mm512_broadcast_i64x4(_mm256_setr_epi16(__VA_ARGS__)) /* twice: see below */
-#define B(x) (short)(0x##x) /* bfloat16 by its bits */
-
 /* y += a group's share: its levels' products with x, and x's sum times what level 0 stands for. */
 static inline __m512 scaled(const uint16_t *scales, int bits, __m512 dots, float sum, __m512 y)
 {
@@ -190,6 +187,9 @@ static int tiles_allowed(void)
     if (allowed < 0) allowed = !syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA);
     return allowed;
 }
+
+#define TABLE(...) _mm512_broadcast_i64x4(_mm256_setr_epi16(__VA_ARGS__)) /* twice: see there */
+#define B(x) (short)(0x##x) /* bfloat16 by its bits */
 
 /* 2 * BLOCK bytes of a block's levels as bfloat16: what their lower halves say, and what their upper ones do. In four
  * bits these are of two pairs of inputs, in eight bits parts of one. */
@@ -274,24 +274,12 @@ static void linear(const Linear *l, const bf16 *x, const Prepared *with, i64 row
     }
 }
 
-static void norm_row(const bf16 *x, const bf16 *weight, bf16 *y, i64 n, float eps)
-{
-    float sum = 0;
-    for (i64 j = 0; j < n; j++) sum += wide(x[j]) * wide(x[j]);
-    float inverse = 1.f / sqrtf(sum / n + eps);
-    for (i64 j = 0; j < n; j++) y[j] = narrow(rounded(wide(x[j]) * inverse) * wide(weight[j]));
-}
-
+/* A head with its norm, where it has one, and its position. */
 static void turned(const bf16 *x, const bf16 *norm, const bf16 *cosine, const bf16 *sine, bf16 *y, i64 size, float eps)
 {
     bf16 unit[size];
     if (norm) norm_row(x, norm, unit, size, eps);
-    else memcpy(unit, x, size * sizeof(bf16));
-    for (i64 j = 0, half = size / 2; j < half; j++) {
-        float p = wide(unit[j]), q = wide(unit[j + half]), c = wide(cosine[j]), s = wide(sine[j + half]);
-        y[j] = narrow(p * c - q * s);
-        y[j + half] = narrow(q * c + p * s);
-    }
+    turn_head(norm ? unit : x, cosine, sine, y, size / 2, 1);
 }
 
 /* The new token of row r as the key-value head k sees it: its key and value join the cache, y gets what its query heads
@@ -330,11 +318,14 @@ int decode(const Layer *layers, const Linear *head, const bf16 *final_norm, cons
            const bf16 *sine, const i64 *first, bf16 *logits)
 {
     const i64 rows = s->rows, width = head->inputs, middle = layers->down.inputs, asked = s->queries * s->size;
-    const i64 heads = layers->qkv.outputs, most = middle > width ? (middle > asked ? middle : asked) : width > asked ? width : asked;
-    i64 rank = head->rank;
+    const i64 heads = layers->qkv.outputs;
+    i64 rank = 0, most = width; /* of any linear layer's LoRA, and of its inputs */
     for (i64 i = 0; i < s->layers; i++) {
         const Linear *each[] = {&layers[i].qkv, &layers[i].out, &layers[i].gate_up, &layers[i].down};
-        for (int j = 0; j < 4; j++) rank = each[j]->rank > rank ? each[j]->rank : rank;
+        for (int j = 0; j < 4; j++) {
+            rank = each[j]->rank > rank ? each[j]->rank : rank;
+            most = each[j]->inputs > most ? each[j]->inputs : most;
+        }
     }
     const i64 room = (rows + 15) / 16 * 16; /* rows that tiles may read */
     bf16 *qkv = calloc(rows * heads + room * (asked + middle), sizeof(bf16));
@@ -391,10 +382,7 @@ int decode(const Layer *layers, const Linear *head, const bf16 *final_norm, cons
             for (i64 block = 0; block < middle / BLOCK; block++) {
                 linear(&l->gate_up, unit, &with, rows, block, y);
                 linear(&l->gate_up, unit, &with, rows, middle / BLOCK + block, up);
-                EACH {
-                    float gate = rounded(Y(y));
-                    active[r * middle + o] = narrow(rounded(gate / (1.f + expo(-gate))) * rounded(Y(up)));
-                }
+                EACH active[r * middle + o] = swiglu_one(rounded(Y(y)), rounded(Y(up)));
             }
             prepare(&l->down, active, rows, &with);
 #pragma omp for schedule(static)

@@ -1,7 +1,7 @@
 /* Which weights have four or eight bits, and these bits: see levels.py. */
 #include <immintrin.h>
 
-#include "bfloat16.h"
+#include "common.h"
 
 #define GROUP 32
 #define BLOCK 16

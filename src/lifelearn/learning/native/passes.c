@@ -3,7 +3,7 @@
  * kernels.py compiles and calls this; its torch counterparts stand in layers.py, attention.py and loss.py. Tensors are
  * dense, rows first. Loops over rows are spread over torch's own OpenMP threads.
  */
-#include "bfloat16.h"
+#include "common.h"
 
 #define ROWS _Pragma("omp parallel for schedule(static)")
 #define LEAST -1e4f /* nats; stands for minus infinity, as in loss.py */
@@ -12,14 +12,7 @@
 void norm(const bf16 *restrict x, const bf16 *restrict weight, bf16 *restrict y, float *restrict inverse, i64 n, i64 m,
           float eps)
 {
-    ROWS for (i64 i = 0; i < n; i++) {
-        const bf16 *a = x + i * m;
-        bf16 *b = y + i * m;
-        float sum = 0;
-        for (i64 j = 0; j < m; j++) sum += wide(a[j]) * wide(a[j]);
-        float inv = inverse[i] = 1.f / sqrtf(sum / m + eps);
-        for (i64 j = 0; j < m; j++) b[j] = narrow(rounded(wide(a[j]) * inv) * wide(weight[j]));
-    }
+    ROWS for (i64 i = 0; i < n; i++) inverse[i] = norm_row(x + i * m, weight, y + i * m, m, eps);
 }
 
 void norm_backward(const bf16 *restrict dy, const bf16 *restrict x, const bf16 *restrict weight,
@@ -40,11 +33,7 @@ void swiglu(const bf16 *restrict x, bf16 *restrict y, i64 n, i64 m)
 {
     ROWS for (i64 i = 0; i < n; i++) {
         const bf16 *gate = x + 2 * i * m, *up = gate + m;
-        bf16 *b = y + i * m;
-        for (i64 j = 0; j < m; j++) {
-            float g = wide(gate[j]);
-            b[j] = narrow(rounded(g / (1.f + expo(-g))) * wide(up[j]));
-        }
+        for (i64 j = 0; j < m; j++) y[i * m + j] = swiglu_one(wide(gate[j]), wide(up[j]));
     }
 }
 
@@ -61,26 +50,16 @@ void swiglu_backward(const bf16 *restrict dy, const bf16 *restrict x, bf16 *rest
     }
 }
 
-/* Rotary positions on the first `turned` of the heads of x [n, heads, 2 half]; direction -1 takes them off again.
- * cosine, sine [n, 2 half]; the first half of the sines is negative and not read. y may be x. */
+/* Rotary positions on the first `turned` of the heads of x [n, heads, 2 half]; cosine, sine [n, 2 half]. */
 void turn(const bf16 *x, const bf16 *restrict cosine, const bf16 *restrict sine, bf16 *y, i64 n, i64 heads, i64 turned,
           i64 half, float direction)
 {
     ROWS for (i64 i = 0; i < n; i++) {
-        const bf16 *c = cosine + 2 * i * half, *s = sine + (2 * i + 1) * half;
-        for (i64 h = 0; h < heads; h++) {
-            const bf16 *a = x + 2 * (i * heads + h) * half;
-            bf16 *b = y + 2 * (i * heads + h) * half;
-            if (h >= turned) {
-                if (a != b) memcpy(b, a, 2 * half * sizeof(bf16));
-                continue;
-            }
-#pragma omp simd
-            for (i64 j = 0; j < half; j++) {
-                float p = wide(a[j]), q = wide(a[j + half]), cos = wide(c[j]), sin = direction * wide(s[j]);
-                b[j] = narrow(p * cos - q * sin);
-                b[j + half] = narrow(q * cos + p * sin);
-            }
+        for (i64 h = i * heads; h < (i + 1) * heads; h++) {
+            const bf16 *a = x + 2 * h * half;
+            bf16 *b = y + 2 * h * half;
+            if (h - i * heads < turned) turn_head(a, cosine + 2 * i * half, sine + 2 * i * half, b, half, direction);
+            else memcpy(b, a, 2 * half * sizeof(bf16));
         }
     }
 }
