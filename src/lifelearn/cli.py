@@ -115,7 +115,7 @@ def chat(
 
 @app.command()
 def demo(
-    seed: Annotated[int | None, typer.Option("--seed", min=0, help="Seed of rollouts and row order.")] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of rollouts and row order.")] = 1,
     fact: Annotated[
         str, typer.Option("--fact", metavar="leave|hotline|price|procedure", help="What is taught.")
     ] = "leave",
