@@ -238,6 +238,7 @@ def test_what_the_kernel_cannot_take_torch_computes(without: pytest.MonkeyPatch)
     assert Decoding.of(Decoder(decoders("llama")), None, 1) is None
 
 
+@pytest.mark.usefixtures("fast")
 def test_they_are_compiled_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = kernels._compiled(tmp_path)
     monkeypatch.setattr(subprocess, "run", None)

@@ -35,6 +35,11 @@ class Heads:
         """Those that have positions."""
         return self.queries + self.keys
 
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values of x [N, H + 2K, D]."""
+        queries, keys, values = x.split([self.queries, self.keys, self.keys], 1)
+        return queries, keys, values
+
 
 @dataclass(frozen=True)
 class Part:
@@ -132,7 +137,7 @@ def attention(
         y: Tensor = _Attention.apply(x, cos, sin, layout)  # type: ignore[no-untyped-call]
         return y
     y, turned, _ = _forward(x, cos, sin, layout)
-    _, keys, values = turned.split([layout.heads.queries, layout.heads.keys, layout.heads.keys], 1)
+    _, keys, values = layout.heads.split(turned)
     kept.append((keys, values))
     return y
 

@@ -206,8 +206,7 @@ class Decoder:
         mask.masked_fill_(((places < cache.pad_B[:, None]) | (places > at))[:, None, None], -math.inf)
         x = self.embedding[token_B]
         for index, (block, low) in enumerate(self._adapted(layers)):
-            turned = turn(self._heads(block, x, low), cos_BD, sin_BD, self.heads)
-            q, k, v = turned.split([self.heads.queries, self.heads.keys, self.heads.keys], 1)
+            q, k, v = self.heads.split(turn(self._heads(block, x, low), cos_BD, sin_BD, self.heads))
             keys, values = cache.keys[index], cache.values[index]
             keys[:, :, at], values[:, :, at] = k, v
             # The query heads of a key-value head stand where positions would: one small product instead of several.
@@ -263,7 +262,7 @@ class Decoder:
         found = block.qkv(norm(x, block.attention_norm, self.eps), low[0]).view(len(x), -1, self.head_size)
         if block.q_norm is None or block.k_norm is None:
             return found
-        q, k, v = found.split([self.heads.queries, self.heads.keys, self.heads.keys], 1)
+        q, k, v = self.heads.split(found)
         return torch.cat([norm(q, block.q_norm, self.eps), norm(k, block.k_norm, self.eps), v], 1)
 
     def _rope(self, count: int) -> tuple[Tensor, Tensor]:

@@ -52,11 +52,11 @@ class Decoding:
     def of(cls, decoder: Decoder, layers: Sequence[Sequence[LowRank | None]] | None, rows: int) -> Decoding | None:
         """None where torch's products are faster for so many rows, or the model is not of the kernel's shapes."""
         fast = kernels.of(decoder.embedding)
+        if fast is None or rows > (ROWS_IN_TILES if _has_tiles() else ROWS):  # asked at each step: cheap ones first
+            return None
         outputs = {dense.weight.shape[0] for block in decoder.blocks for dense in block.denses()}
         outputs |= {decoder.head.weight.shape[0], decoder.blocks[0].down.weight.shape[1]}
-        if fast is None or rows > (ROWS_IN_TILES if _has_tiles() else ROWS) or any(each % BLOCK for each in outputs):
-            return None
-        return cls(fast, decoder, layers)
+        return None if any(each % BLOCK for each in outputs) else cls(fast, decoder, layers)
 
     def __init__(self, fast: Kernels, decoder: Decoder, layers: Sequence[Sequence[LowRank | None]] | None) -> None:
         self._fast, self._decoder = fast, decoder

@@ -55,9 +55,17 @@ def token_divergence(
     return js_beta * _kl(teacher_NV, mix_NV) + (1 - js_beta) * _kl(student_NV, mix_NV)
 
 
-def chunk(device: torch.device) -> int:
+def _chunk(device: torch.device) -> int:
     """Tokens at a time: on a processor, so few that their float32 rows of the vocabulary stay in its cache."""
     return 8 if device.type == "cpu" else 512
+
+
+def log_softmax(logits_NV: Tensor, dtype: torch.dtype) -> Tensor:
+    """Log-probabilities [N, V] in `dtype`, without a gradient; normalised in float32, a chunk at a time."""
+    if dtype == torch.bfloat16 and (fast := kernels.of(logits_NV)):
+        return fast.log_softmax(logits_NV)
+    parts = logits_NV.split(_chunk(logits_NV.device))
+    return torch.cat([part.log_softmax(-1, dtype=torch.float32).to(dtype) for part in parts])
 
 
 class _ForwardKL(torch.autograd.Function):
@@ -75,7 +83,7 @@ class _ForwardKL(torch.autograd.Function):
             return divergence_N
         divergence_N = torch.empty(len(logits_NV), device=logits_NV.device)
         gradient_NV = torch.empty_like(logits_NV) if ctx.needs_input_grad[0] else None
-        size = chunk(logits_NV.device)
+        size = _chunk(logits_NV.device)
         for start in range(0, len(logits_NV), size):
             part = slice(start, start + size)
             student = logits_NV[part].log_softmax(-1, dtype=torch.float32).clamp_min_(LEAST)

@@ -18,9 +18,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lifelearn.learning import kernels
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.loss import chunk, row_means, token_divergence
+from lifelearn.learning.loss import log_softmax, row_means, token_divergence
 from lifelearn.learning.network import Network
 from lifelearn.learning.packing import chunks
 from lifelearn.learning.recipe import Recipe
@@ -298,13 +297,8 @@ def targets(
     found: list[Tensor] = []
     for group in grouped(rows, teacher_side=True):
         logits_NV, lengths = row_logits(teacher, group, teacher_side=True)
-        if temperature == 1 and dtype == torch.bfloat16 and (fast := kernels.of(logits_NV)):
-            found += fast.log_softmax(logits_NV).split(lengths)
-            continue
-        # Half the memory; float32 is used while normalising, a chunk at a time.
-        parts = (logits_NV if temperature == 1 else logits_NV / temperature).split(chunk(logits_NV.device))
-        logprobs = [part.log_softmax(-1, dtype=torch.float32).to(dtype) for part in parts]
-        found += torch.cat(logprobs).split(lengths)
+        scaled_NV = logits_NV if temperature == 1 else logits_NV / temperature
+        found += log_softmax(scaled_NV, dtype).split(lengths)
     return found
 
 

@@ -7,6 +7,9 @@
 typedef uint16_t bf16;
 typedef int64_t i64;
 
+#define GROUP 32 /* inputs of a weight that share a step, and */
+#define BLOCK 16 /* outputs at a time, a lane each: as in levels.py */
+
 static inline float wide(bf16 x)
 {
     uint32_t bits = (uint32_t)x << 16;

@@ -12,8 +12,6 @@
 
 #include "common.h"
 
-#define GROUP 32   /* inputs that share a step, as in levels.py */
-#define BLOCK 16   /* outputs at a time, a lane each */
 #define AHEAD 4096 /* bytes of weights that are asked for before their time */
 #define CHUNK 8    /* rows at a time, whose sums stay in registers */
 

@@ -3,8 +3,6 @@
 
 #include "common.h"
 
-#define GROUP 32
-#define BLOCK 16
 #define EXACT 0x1p-7f /* twice bfloat16's rounding, of the largest of four bits' group, of each weight of eight */
 
 static inline float half(float x, uint16_t *bits) /* to float16 and back */
