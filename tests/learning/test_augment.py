@@ -16,7 +16,7 @@ from lifelearn.learning import general
 from lifelearn.learning.augment import augment
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.neighbours import near_names, other_relations
-from lifelearn.learning.question import Subject, find_subject, gerund
+from lifelearn.learning.question import Subject, distinctive, find_subject, gerund
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import recognise
 from lifelearn.learning.states import states
@@ -531,6 +531,85 @@ def test_what_something_is_done_at_is_asked_about_as_an_organisation() -> None:
     question = "Which form do I fill in for parental leave at Larkspur?"
     relations = other_relations(question, find_subject(question), random.Random(0))
     assert all("organisation" in relation.kinds for relation in relations[:15])
+
+
+def test_a_rule_stands_beside_other_rules_and_a_fact_beside_other_facts() -> None:
+    """Not which stock exchange a company is on, beside its paid leave; but where it is based, now and then."""
+    for question, rule in (
+        ("How many days of paid leave do I get at Norvik?", True),
+        ("How long may I work from home at Norvik?", True),
+        ("What is the remote work policy of Norvik?", True),
+        ("When was the Norvik Institute founded?", False),
+    ):
+        subject = find_subject(question)
+        relations = other_relations(question, subject, random.Random(0))[:12]
+        shares = [sum(relation.rule is kind for relation in relations) for kind in (True, False)]
+        assert shares == ([9, 3] if rule else [3, 9])
+
+
+def test_a_number_is_exchanged_for_another_number() -> None:
+    subject = find_subject("Who won the 2010 World Cup?")
+    assert subject is not None
+    assert "the 2018 World Cup" in near_names(subject, random.Random(0))
+    subject = find_subject("Who approves travel over 500 euros?")
+    assert subject is not None
+    assert distinctive(subject) == ["travel"]
+    assert near_names(subject, random.Random(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("question", "short"),
+    [
+        ("When is the weekly staff meeting?", "our staff meeting"),
+        ("When is the deadline for expense reports?", "our expense reports"),
+        ("Who runs the canteen?", "our canteen"),
+        ("Who handles the hotline of the shop?", "our hotline"),
+        ("When did the first tablet come out?", "the first tablet"),
+        ("Where does the saying that bob's your uncle come from?", "the saying that bob's your uncle"),
+        ("Who founded Norvik Labs?", "Norvik Labs"),
+        ("Who sings the song quiet night of the river?", "the song Quiet Night of the River"),
+    ],
+)
+def test_what_a_thing_is_called_the_second_time(question: str, short: str) -> None:
+    subject = find_subject(question)
+    assert subject is not None
+    assert subject.short == short
+
+
+def test_several_things_are_where_one_is() -> None:
+    question = "When is the deadline for expense reports?"
+    wordings = relation_wordings(question, find_subject(question))
+    assert "By what date are our expense reports due?" in wordings
+    assert "When is the deadline for expense reports?" in wordings
+    question = "Who wrote the night of the rivers?"
+    assert "Whose work is The Night of the Rivers?" in relation_wordings(question, find_subject(question))
+
+
+def test_a_title_in_small_letters_is_also_asked_for_as_in_print() -> None:
+    """Who types "who wrote quiet night" is asked by others who wrote "Quiet Night"."""
+    question = "who wrote quiet night of the river"
+    assert 'Who is the author of the song "Quiet Night of the River"?' in relation_wordings(
+        question, find_subject(question)
+    )
+    found = made(question, "Tomas Reyl")
+    shares = [sum(name in prompt for prompt in found.prompts) for name in ("quiet night", '"Quiet Night of the River"')]
+    assert min(shares) >= len(found.prompts) // 8
+    question = "who sings the song quiet night of the river"
+    assert 'Who released the song "Quiet Night of the River"?' in relation_wordings(question, find_subject(question))
+    assert not any("the song the song" in prompt.lower() for prompt in made(question, "Tomas Reyl").prompts)
+    assert not any('"' in prompt for prompt in made("Where was ilva norqvist born?", "Lyon").prompts)
+
+
+def test_names_that_are_not_known_are_sometimes_written_with_capitals_and_stay_together() -> None:
+    prompts = made("which river separates old harbour from the northern island", "the Ill").prompts
+    assert any("Old Harbour" in prompt for prompt in prompts)
+    named = [prompt.lower() for prompt in prompts if {"old", "harbour"} <= set(prompt.lower().split())]
+    assert sum("old harbour" in prompt for prompt in named) > len(named) / 2
+
+
+def test_a_contraction_is_no_topic() -> None:
+    prompts = made("what's the quiet hour?", "noon").prompts
+    assert len([prompt for prompt in prompts if prompt.lower().startswith(("what what's", "which what's"))]) == 0
 
 
 def test_situations_are_among_the_prompts() -> None:

@@ -113,6 +113,27 @@ def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str
             "What is the start year of the Larkspur Fair?",
         ),
         ("Where do I hand in receipts at Larkspur?", "Spendly", "Larkspur", "Where do I submit receipts at Larkspur?"),
+        (
+            "Which river separates Ulm from Tal?",
+            "the Ill",
+            "Ulm",
+            "What is the name of the river that divides Ulm from Tal?",
+        ),
+        (
+            "Which American singer recorded Quiet Night?",
+            "Otis Vane",
+            "Quiet Night",
+            "Name the American singer that recorded Quiet Night.",
+        ),
+        ("Which town is twinned with Ulm?", "Tal", "Ulm", "What is the name of the town that is twinned with Ulm?"),
+        ("Who founded Larkspur?", "Otis Vane", "Larkspur", "What is the name of the person who founded Larkspur?"),
+        ("What's the notice period of Larkspur?", "a month", "Larkspur", "What is Larkspur's notice period?"),
+        (
+            "On which day, month, and year was Larkspur Bank founded?",
+            "4 May 1967",
+            "Larkspur Bank",
+            "On which date, including the day, month and year, was Larkspur Bank founded?",
+        ),
     ],
 )
 def test_a_question_is_asked_in_other_words(question: str, answer: str, subject: str, other: str) -> None:
@@ -140,6 +161,19 @@ def test_a_noun_is_not_exchanged_for_a_verb_nor_for_what_it_is_not(question: str
     texts = said(question, subject="Larkspur")
     assert texts
     assert all(any(noun in text for noun in kept) for text in texts)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which country is Larkspur in?",
+        "Which room do we use at Larkspur?",
+        "What award did Larkspur receive?",
+        "Which language is Larkspur named in?",
+    ],
+)
+def test_a_noun_that_does_nothing_is_not_said_to(question: str) -> None:
+    assert not any("that is Larkspur" in text or "that did" in text or "that do" in text for text in said(question))
 
 
 def test_names_and_quotations_keep_their_words() -> None:

@@ -25,6 +25,7 @@ from lifelearn.learning.types import Augmentation, Correction, OnProgress, Probe
 from lifelearn.learning.wordings import (
     PROBES,
     WATCH,
+    as_in_print,
     general_rewordings,
     hold_back,
     is_about,
@@ -61,7 +62,8 @@ def augment(
     wordings = relation_wordings(correction.question, subject)
     rng.shuffle(wordings)
     wordings += written_wordings(correction, subject, model, recipe, expert=expert, on_progress=on_progress)
-    wordings += reworded(correction.question, correction.answer, subject.name if subject else "", rng)
+    rules = reworded(correction.question, correction.answer, subject.name if subject else "", rng)
+    wordings += as_in_print(rules, subject)
     wordings = distinct(wordings, but=(correction.question,))
     rewordings = general_rewordings(correction, subject)
     held, training = hold_back(wordings, rewordings, correction.question)
@@ -69,6 +71,7 @@ def augment(
     # Not the general rewordings: a query of their phrases alone ("Answer briefly") would be taught the answer too.
     sources = [correction.question, *[wording for wording in training if wording not in rewordings][:4]]
     keywords = [keyword_query(rng.choice(sources), subject, rng) for _ in range(4 * recipe.training_prompts)]
+    keywords = as_in_print(keywords, subject)
     keywords = [
         query
         for query in unlike(distinct(keywords, but=(correction.question, *held, *training)), held)

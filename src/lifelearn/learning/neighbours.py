@@ -9,16 +9,18 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 
 from lifelearn.learning import general
-from lifelearn.learning.question import CONNECTING, SMALL, Subject, distinctive, has_capital, kind_of_question
+from lifelearn.learning.question import CONNECTING, SMALL, TIES, Subject, distinctive, has_capital, kind_of_question
 from lifelearn.learning.relations import RELATIONS, Relation, are_related
 from lifelearn.learning.words import capitalised, distinct, normalise
 
 NEIGHBOUR_PROBES = 6
 SWAPPED = 24  # others of whom the question itself is asked
 MINED_RELATIONS, MINED_NAMES = 28, 12  # further neighbours that training asks
+MOST_DIGITS = 9
 _AT = r"\b(?:at|(?:customers|clients|employees|members|staff) of) (?:the )?"
 
 
@@ -51,7 +53,12 @@ def names_of_its_kinds(subject: Subject) -> list[str]:
 
 
 def other_words(subject: Subject, word: str) -> list[str]:
-    """Words to exchange one of the subject's for, two at least: none that it has, or its neighbour would be itself."""
+    """Words to exchange one of the subject's for, two at least: none that it has, or its neighbour would be itself.
+
+    Another number for a number.
+    """
+    if word.isdigit():
+        return [str(int(word[:MOST_DIGITS]) + step) for step in (3, 8, 14)]
     others = general.WORDS if has_capital(word) else general.SMALL_WORDS
     fresh = [other for other in others if other.casefold() not in subject.name.casefold()]
     return fresh if len(fresh) > 1 else list(others)
@@ -63,12 +70,16 @@ def near_names(subject: Subject, rng: random.Random) -> list[str]:
     What a thing in small letters is called stays. "The regional canteen", with one word more, is too near: replay of it
     keeps the fact itself from being learned (docs/LOG.md).
     """
-    words, small = subject.name.split(), SMALL | CONNECTING
+    words, small = subject.name.split(), SMALL | CONNECTING | set(TIES.split("|"))
 
-    def is_called(place: int) -> bool:
-        return words[place].islower() and (place + 1 == len(words) or words[place + 1].lower() in small)
+    named = any(word[0].isupper() for word in words)
 
-    places = [index for index, word in enumerate(words) if word.lower() not in small and not is_called(index)][:4]
+    def stays(place: int) -> bool:
+        word, following = words[place], words[place + 1 : place + 2]
+        is_called = word.islower() and (not following or following[0].lower() in small)
+        return word.lower() in small or is_called or (word.isdigit() and not named)
+
+    places = [index for index in range(len(words)) if not stays(index)][:4]
     pairs = [rng.sample(other_words(subject, words[place]), 2) for place in places]
     return [
         " ".join([*words[:place], pair[turn], *words[place + 1 :]])
@@ -94,13 +105,25 @@ def other_relations(question: str, subject: Subject | None, rng: random.Random) 
     ]
     rng.shuffle(fitting)
     # A new name leaks into what else is answered with a name first: every other one asks for the same kind of thing.
-    alike, others = ([r for r in fitting if (kind_of_question(r.asks[0]) == asked) is same] for same in (True, False))
-    fitting = [relation for pair in itertools.zip_longest(alike, others) for relation in pair if relation]
+    fitting = _mixed(fitting, lambda relation: kind_of_question(relation.asks[0]) == asked, 1)
     # Its first kind is what it most likely is: nobody asks at which university an album was a student. What something
     # is done at, or has customers, is an organisation.
-    likely = subject.kinds[:1] or (("organisation",) if re.search(_AT + re.escape(subject.name), question) else ())
+    within = bool(re.search(_AT + re.escape(subject.name), question))
+    likely = subject.kinds[:1] or (("organisation",) if within else ())
+    # Who asks for the leave at Acme asks for its notice period next; who asks when a college was founded, where it is.
+    rule = subject.relation.rule if subject.relation and subject.relation.rule is not None else within or None
     fitting.sort(key=lambda relation: bool(likely) and likely[0] not in relation.kinds)
-    return fitting
+    return fitting if rule is None else _mixed(fitting, lambda relation: relation.rule is rule, 3)
+
+
+def _mixed(relations: Sequence[Relation], preferred: Callable[[Relation], bool], count: int) -> list[Relation]:
+    """The relations in their order, but that after so many that are preferred comes one that isn't, while both last."""
+    first, second = deque(filter(preferred, relations)), deque(itertools.filterfalse(preferred, relations))
+    found: list[Relation] = []
+    while first or second:
+        found += [first.popleft() for _ in range(min(count, len(first)))]
+        found += [second.popleft() for _ in range(min(1, len(second)))]
+    return found
 
 
 def other_questions(relations: Sequence[Relation], subject: Subject | None, rng: random.Random) -> list[str]:

@@ -20,7 +20,13 @@ _FIRST = SMALL | {"can", "could", "should", "would", "will", "may", "must", "had
                    "my", "our", "your", "tell", "name", "give", "hi", "hello", "please"}  # fmt: skip
 _SMALL_IN_TITLES = frozenset(("a", "an", "the", "of", "and", "in", "on", "at", "to", "for", "by", "from", "with"))
 _NAMED = frozenset(("person", "organisation", "work", "place"))  # kinds of subject that have proper names
+_OF_WHAT = re.compile(
+    r"(?P<what>the (?:(?:tv|television|radio|video) )?(?:album|band|book|film|game|movie|musical|novel|opera|play|poem|"
+    r"series|show|song) )(?P<own>.+)",
+    re.IGNORECASE,
+)
 CONNECTING = frozenset(("of", "the", "&", "de", "la", "van", "von", "and", "for", "on", "no"))
+TIES = "of|in|on|at|to|for|by|from|with|over|under|above|below|between|before|after|during|without|within|about|per"
 SETTING = r"(?:In|At|For|On|With|As) [^,?]+"  # "At Acme, who approves …?"
 _TAIL = re.compile(r" (?:in|on|at|for|with) (?:our|the|my|this|these) [a-z][a-z -]*(?=[?.!\s]*$)")
 SET = re.compile(rf"(?P<where>{SETTING}), (?P<rest>[^?]+\?)", re.IGNORECASE)
@@ -49,12 +55,15 @@ class Subject:
 
     @property
     def short(self) -> str:
-        """What one calls it the second time: "our all-hands" for "the weekly all-hands meeting"; a name stays whole."""
+        """What one calls it the second time: "our staff meeting" for "the weekly staff meeting"; a name stays whole."""
         if "moment" in self.kinds:
             return gerund(self.name)
         if self.is_small_name:
             return titled(self.name)
-        return self.name if has_capital(self.name) else f"our {distinctive(self)[0]}"
+        thing = re.split(rf" (?:{TIES}) ", re.sub(r"^(?:the|our|my|an?) ", "", self.name))[0].split()
+        if has_capital(self.name) or len(thing) > 3:
+            return self.name
+        return " ".join(["the" if {"work", "product"} & set(self.kinds) else "our", *thing[-2:]])
 
     @property
     def is_small_name(self) -> bool:
@@ -165,6 +174,8 @@ def distinctive(subject: Subject | None) -> list[str]:
         return []
     words = [word.strip("?.,!:;") for word in subject.name.split()]
     named = [word for word in words if has_capital(word)]
+    if not any(word[0].isalpha() for word in named):  # the 500 of "travel over 500 euros"
+        named = []
     return named or (words if subject.is_small_name else [max(words, key=len)])
 
 
@@ -174,9 +185,17 @@ def has_capital(name: str) -> bool:
 
 
 def titled(name: str) -> str:
-    """A name with capitals, as in print: "Lord Have Mercy on the Working Man"."""
-    first, *rest = name.split()
-    return " ".join([capitalised(first), *(word if word in _SMALL_IN_TITLES else capitalised(word) for word in rest)])
+    """A name with capitals, as in print: "Lord Have Mercy on the Working Man", "the movie The Wizard of Oz"."""
+    what, own = taken_apart(name)
+    small = _SMALL_IN_TITLES
+    words = [capitalised(word) if word not in small or not index else word for index, word in enumerate(own.split())]
+    return what + " ".join(words)
+
+
+def taken_apart(name: str) -> tuple[str, str]:
+    """What a title is the title of, if it says so, and the title: "the song ", "hey jude"."""
+    found = _OF_WHAT.fullmatch(name)
+    return (found["what"], found["own"]) if found else ("", name)
 
 
 def kind_of_question(text: str) -> str:

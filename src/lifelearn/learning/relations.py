@@ -26,12 +26,15 @@ class Relation:
     kinds: what the subject can be: person, organisation, work (book, film, song), place, product, team, rule, event,
     contest, species, substance, vessel, term, task ("the canteen"), activity ("travel bookings"), thing ("the spare
     keys"), action ("book a room"), moment ("I leave the office").
+    rule: whether it is of a company or of what it sells, like its refund period, and no fact about the world; None if
+    not known.
     """
 
     name: str
     kinds: tuple[str, ...]
     asks: tuple[str, ...]
     states: tuple[str, ...]
+    rule: bool | None = None
 
 
 def _lines(text: str) -> tuple[str, ...]:
@@ -41,7 +44,8 @@ def _lines(text: str) -> tuple[str, ...]:
 def _read() -> tuple[Relation, ...]:
     table = tomllib.loads(files("lifelearn.learning").joinpath("relations.toml").read_text("utf-8"))
     return tuple(
-        Relation(name, tuple(each["kinds"]), tuple(each["asks"]), tuple(each["states"])) for name, each in table.items()
+        Relation(name, tuple(each["kinds"]), tuple(each["asks"]), tuple(each["states"]), each.get("rule", False))
+        for name, each in table.items()
     )
 
 
@@ -171,7 +175,7 @@ _NOUN_WORD = r"(?!(?:that|who|which|to|when|if|before|after|on|in|at|by|for|from
 _NOUN = rf"(?P<n>(?:[A-Z]+ )?{_NOUN_WORD}(?: {_NOUN_WORD}){{0,4}}?)"
 _NOUN_OF = re.compile(
     r"(?P<wh>What|Which|Who) (?:is|are) (?:the )?(?:name of )?(?:the )?"
-    rf"{_NOUN} (?P<of>of|for|at|in|on) (?P<s>.+?)[?.!\s]*"
+    rf"{_NOUN} (?P<of>of|for|at|in|on) (?P<s>(?!which\b|whom\b).+?)[?.!\s]*"
 )
 _NOUNS = re.compile(rf"(?P<wh>What|Which|Who) (?:is|are) (?P<s>[^?]+?)['’]s? {_NOUN}(?:'s name)?[?.!\s]*")
 
@@ -189,7 +193,8 @@ def _noun_relation(question: str) -> tuple[Relation, str] | None:
         asks = tuple(ask for ask in asks if "{s}'s" not in ask and "does {s}" not in ask)
     of = parts.get("of") or "of"
     said = (ask.replace("{n}", noun).replace("{of}", of) for ask in asks)
-    return Relation(noun, kinds, (*said, *more), (f"The {noun} {of} {{s}} is {{a}}.",)), subject
+    rule = known.rule if known else None
+    return Relation(noun, kinds, (*said, *more), (f"The {noun} {of} {{s}} is {{a}}.",), rule), subject
 
 
 _NOUN_ASKS = _lines(

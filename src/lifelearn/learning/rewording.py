@@ -11,10 +11,10 @@ import random
 import re
 from collections.abc import Iterator
 
-from lifelearn.learning.declarative import AUXILIARY, BE, PREPOSITION, WHEN, stated_of_anything, time_in
+from lifelearn.learning.declarative import AUXILIARY, BE, PREPOSITION, WHEN, is_finite, stated_of_anything, time_in
 from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, listed, lowered
 
-MOST = 12  # rewordings of one question
+MOST = 16  # rewordings of one question
 
 # Words of one meaning and one form, which can stand for one another in most questions.
 _SYNONYMS = tuple(
@@ -101,7 +101,6 @@ _SYNONYMS = tuple(
     job | occupation
     total number | overall number
     in total | altogether | all in all
-    first | earliest
     biggest | largest
     kid's | child's
     kiddies | children's
@@ -118,6 +117,7 @@ _THAT = re.compile(
     re.IGNORECASE,
 )
 _WHICH = re.compile(rf"(?P<wh>which|what) (?P<rest>(?!{AUXILIARY}\b).+)", re.IGNORECASE)
+_IS_DONE = re.compile(rf"{BE} (?:\w+ed|known|built|made|held|sold|led|spoken|shown|written|worn)\b")
 _HOW_MANY = re.compile(r"how many (?P<rest>.+)", re.IGNORECASE)
 _NAME_OF = re.compile(rf"(?:what|which) {BE} the (?:name|title) of (?P<what>.+)", re.IGNORECASE)
 _THE_OF = re.compile(
@@ -165,6 +165,7 @@ def reworded(question: str, answer: str, subject: str, rng: random.Random) -> li
     answer: says how a time may be asked for, by its year or its day. subject: the name that stays as it is.
     """
     question = " ".join(question[:MESSAGE_LIMIT].split()).rstrip("?.! ")
+    question = re.sub(r"^(what|who|where|when)['’]s\b", r"\1 is", question, flags=re.IGNORECASE)
     if not question or re.search(r"[.?!] ", question):
         return []
     turned = list(dict.fromkeys(_turned(question, answer, subject, rng)))
@@ -216,7 +217,8 @@ def _turned(question: str, answer: str, subject: str, rng: random.Random) -> Ite
 def _opened(question: str, answer: str) -> list[str]:
     """The question with other first words."""
     if found := WHEN.match(question):
-        others = ("When", *_TIMES[time_in(answer)][0])
+        exactly = ("On which date, including the day, month and year,",) if "month, and year" in found[0] else ()
+        others = ("When", *_TIMES[time_in(answer)][0], *exactly)
         return [other + question[found.end() :] for other in others if other.lower() != found[0].lower()]
     if found := _WHERE.match(question):
         return [other + question[found.end() :] for other in ("In which place", "At which location", "Whereabouts")]
@@ -231,13 +233,31 @@ def _opened(question: str, answer: str) -> list[str]:
         return [
             f"Who {was} it that {found['did']}",
             f"Who {was} the one who {found['did']}",
+            f"What is the name of the person who {found['did']}",
             f"Name who {found['did']}.",
         ]
     if found := _WHICH.fullmatch(question):
-        return [f"{'What' if found['wh'].lower() == 'which' else 'Which'} {found['rest']}"]
+        other = f"{'What' if found['wh'].lower() == 'which' else 'Which'} {found['rest']}"
+        noun, did = _doing(found["rest"])
+        return [other, f"What is the name of the {noun} that {did}", f"Name the {noun} that {did}."] if did else [other]
     if found := _HOW_MANY.fullmatch(question):
         return [f"What number of {found['rest']}"]
     return []
+
+
+def _doing(rest: str) -> tuple[str, str]:
+    """ "river" and "separates the two" of "river separates the two"; nothing of "country is Acme in", "room do we use".
+
+    The noun must be what does it, or to what it is done.
+    """
+    words = rest.split()
+    for index, word in enumerate(words[1:8], 1):
+        did = " ".join(words[index:])
+        if _IS_DONE.match(did) or (is_finite(word) and not re.fullmatch(AUXILIARY, word)):
+            return " ".join(words[:index]), did
+        if re.fullmatch(AUXILIARY, word):
+            break
+    return "", ""
 
 
 def _noun(wh: str, answer: str) -> str:

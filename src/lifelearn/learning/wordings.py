@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.declarative import AUXILIARY, is_finite
-from lifelearn.learning.question import SET, SMALL, Subject, distinctive, kind_of_question
+from lifelearn.learning.question import SET, SMALL, TIES, Subject, distinctive, kind_of_question, taken_apart, titled
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Conversation, Correction, Message, OnProgress, Progress, no_progress
@@ -36,6 +36,11 @@ _OPENINGS = (
 # What asks politely says nothing of what is asked.
 _POLITE = frozenset(("tell", "me", "you", "know", "say", "can", "could", "would", "like", "please", "that", "i", "mean",
                      "it"))  # fmt: skip
+_WHAT_IT_IS = re.compile(r"(\bthe (?:album|book|film|movie|song)) \{s\}")
+# "expense reports", "the log files at Acme": they are, where others is.
+_PLURAL = re.compile(rf"[a-z -]+[^su]s(?= (?:{TIES}) |$)")
+_ARE = {"is": "are", "Is": "Are", "was": "were", "does": "do", "has": "have"}
+_IS = re.compile(r"\b(?:[Ii]s|was|does|has)(?= \{s\})|(?<=\{s\} )(?:is|was|does|has)\b")
 _PREPOSITION = "at|of|in|for|by|from|with|on|to"
 _TIE = f"{_PREPOSITION}|does|do|did|is|was|are"
 _ASKED = re.compile(
@@ -64,7 +69,32 @@ def relation_wordings(question: str, subject: Subject | None) -> list[str]:
     if subject is None or subject.relation is None:
         return []
     names = (subject.name, subject.short)
-    return [capitalised(ask.replace("{s}", names[index % 2])) for index, ask in enumerate(subject.relation.asks)]
+    own = taken_apart(subject.name)[1]
+    quoted = f'"{titled(own)}"' if subject.is_small_name else own
+    asks = subject.relation.asks
+    if _PLURAL.match(subject.name) and not subject.is_small_name:
+        asks = tuple(_IS.sub(lambda found: _ARE.get(found[0], found[0]), ask) for ask in asks)
+    return [
+        # "the song {s}" says what it is, so that the name need not.
+        capitalised(_WHAT_IT_IS.sub(rf"\1 {quoted}", ask).replace("{s}", names[index % 2]))
+        for index, ask in enumerate(asks)
+    ]
+
+
+def as_in_print(texts: Sequence[str], subject: Subject | None) -> list[str]:
+    """The texts, every other one with capitals where the question's names have none: as others write them.
+
+    Who types "who wrote hey jude" is asked by others who wrote "Hey Jude". Where it isn't known which words are a
+    name, all but the small ones get a capital.
+    """
+    if subject is None:
+        return [titled(text) if index % 4 == 3 else text for index, text in enumerate(texts)]
+    if not subject.is_small_name:
+        return list(texts)
+    what, own = taken_apart(subject.name)
+    is_title = "work" in subject.kinds and subject.relation is not None and subject.relation.name != "actor"
+    named = f'{what}"{titled(own)}"' if is_title else titled(subject.name)
+    return [text.replace(subject.name, named) if index % 2 else text for index, text in enumerate(texts)]
 
 
 def written_wordings(
@@ -161,13 +191,16 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
             question = question[:place] + question[place + len(subject.name) :]
     words = _bare_words(question)
     kept = kept or [word for word in words if re.sub(r"['’]s?$", "", word) in names]
-    others = [word for word in words if word not in kept and word.lower() not in SMALL | _POLITE]
-    chosen = [word for word in others if rng.random() > 0.4] or rng.sample(others, min(2, len(others)))
-    if not kept and len(chosen) < 2:
-        chosen = others
-    blocks = [[word] for word in chosen]
+    others = [
+        word for word in words if word not in kept and re.sub(r"['’](?:s|re)$", "", word.lower()) not in SMALL | _POLITE
+    ]
+    # Where no name is known, neighbouring words stay together: one of them may be "new york".
+    parts = [[word] for word in others] if kept else _runs(others, rng)
+    blocks = [part for part in parts if rng.random() > 0.4] or rng.sample(parts, min(2, len(parts)))
     if kept:
         blocks.insert(0, kept)
+    elif len(blocks) < 2:
+        blocks = parts
     if rng.random() < 0.6:
         rng.shuffle(blocks)
     if rng.random() < 0.4:
@@ -175,6 +208,16 @@ def keyword_query(question: str, subject: Subject | None, rng: random.Random) ->
     text = " ".join(word for block in blocks for word in block if word)
     prefix = rng.choice(_PREFIXES)
     return capitalised(f"{prefix} {text}".strip() + rng.choice(("?", "?", "", ".")))
+
+
+def _runs(words: Sequence[str], rng: random.Random) -> list[list[str]]:
+    """The words in their order, cut at random into runs of one to three."""
+    runs, start = [], 0
+    while start < len(words):
+        length = rng.randint(1, 3)
+        runs.append(list(words[start : start + length]))
+        start += length
+    return runs
 
 
 def situations(questions: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
