@@ -21,22 +21,30 @@ TEMPLATE = (
 
 # In the background of a shell Ctrl-C is ignored, and processes that tests start and interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-# What this run of the suite starts inherits its name, by which it is told from what another run started.
-os.environ.setdefault("LIFELEARN_TEST_RUN", str(uuid.uuid4()))
+# What this process starts inherits its name, by which it is told from what another run of the suite, or another worker
+# of this one, started.
+os.environ["LIFELEARN_TEST_RUN"] = str(uuid.uuid4())
 
 
-# Tests that start processes, look at all there are, or use the real model: one after another, beside all others.
-ONE_AT_A_TIME = (
-    "test_browser", "test_chat", "test_exactness", "test_experts", "test_exporting", "test_faults", "test_hosts",
-    "test_inference", "test_jobs", "test_kills", "test_learning_for_real", "test_promise", "test_serve",
-    "test_upgrades", "test_webhooks_sending",
-)  # fmt: skip
+# Tests that use the real model, and those that start processes or look at all there are: of each kind one after
+# another, beside all others.
+ONE_AT_A_TIME = {
+    "real model": ("test_chat", "test_exporting", "test_faults", "test_learning_for_real", "test_promise"),
+    "processes": (
+        "test_browser", "test_exactness", "test_experts", "test_hosts", "test_inference", "test_jobs", "test_kills",
+        "test_serve", "test_upgrades", "test_webhooks_sending",
+    ),
+}  # fmt: skip
+GROUPS = {stem: group for group, stems in ONE_AT_A_TIME.items() for stem in stems}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if item.path.stem in ONE_AT_A_TIME:
-            item.add_marker(pytest.mark.xdist_group("one at a time"))
+        if group := GROUPS.get(item.path.stem):
+            item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(
+        key=lambda item: item.path.stem not in GROUPS
+    )  # the longest first, so that none is left alone at the end
 
 
 @pytest.fixture(autouse=True)
