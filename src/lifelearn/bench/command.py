@@ -20,7 +20,6 @@ bench = typer.Typer(
     name="bench", help="Measure what is claimed: corrections, detection, speed, skills.", no_args_is_help=True
 )
 
-Rows = Annotated[Path, typer.Option("--rows", metavar="FILE.jsonl", help="Evaluation rows, JSON Lines.")]
 Out = Annotated[Path, typer.Option("--out", metavar="REPORT.json", help="Where the report goes.")]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Hugging Face id, folder or `bundled`.")]
 Limit = Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many rows.")]
@@ -90,13 +89,20 @@ def corrections(
 
 
 @bench.command()
-def detection(rows: Rows, out: Out, model: Model = None) -> None:
+def detection(
+    out: Out,
+    rows: Annotated[
+        Path | None,
+        typer.Option("--rows", metavar="FILE.jsonl", help="Conversations; ours that are in no fit if not given."),
+    ] = None,
+    model: Model = None,
+) -> None:
     """Which conversations end in a correction, and what is right according to it."""
     from lifelearn.bench.corrections import write
     from lifelearn.bench.detection import detection as run
-    from lifelearn.bench.rows import Dialogue, read_rows
+    from lifelearn.bench.rows import Dialogue, held_out, read_rows
 
-    found = read_rows(rows, Dialogue)
+    found = held_out() if rows is None else read_rows(rows, Dialogue)
     settings, local, expert = _opened(model, None)
     structured = expert is not None and not settings.local_structured
     reader: ChatModel = expert if structured and expert is not None else local

@@ -38,6 +38,8 @@ Text = Annotated[str, BeforeValidator(str)]  # some answers are written as numbe
 
 
 COMPANY = Path(__file__).with_name("company.jsonl")  # rules of invented companies, written for this project
+CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")  # corrections and what is none, written for it, too
+HELD_OUT = "held out"  # the origin of those that no weight is fitted to (fitting.py)
 
 
 class RowsError(Exception):
@@ -124,3 +126,8 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
 def mixed(rows: Sequence[Row]) -> list[Row]:
     """The rows in an order that depends on their ids alone, so that a `--limit` takes some of every source."""
     return sorted(rows, key=lambda row: hashlib.sha256(row.id.encode()).hexdigest())
+
+
+def held_out() -> list[Dialogue]:
+    """Our own conversations that neither rules nor weights were made by."""
+    return [row for row in read_rows(CONVERSATIONS, Dialogue) if row.origin == HELD_OUT]

@@ -4,7 +4,7 @@ A correction denies or contradicts what the assistant said *and* gives what is r
 sentences. A sentence that is no statement (a question, a request, praise, a bare denial, talk about the user's own
 intent …) is set aside; each statement collects the weights of the cues that it shows (`CUES`: a contrast, a denial
 before it, a negation of the assistant's words, another value than the assistant's …). The best statement, together
-with what was set aside, decides. The weights were set by hand on conversations written for this project.
+with what was set aside, is a first reading, its weights set by hand; weighing.py has the last word.
 
 Pure text: it knows no model, no language but English (and the commonest denials of some others), and nothing of
 the world, so it cannot tell who is right. To see what it reads:
@@ -17,11 +17,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
-from lifelearn.learning.states import tokens_of
+from lifelearn.learning.states import NUMBER_WORDS, tokens_of
 from lifelearn.learning.words import STOPWORDS, clean, listed, normalise, stem, stems
 
 ASSISTANT_LIMIT = 20_000
+ALIKE = 0.8  # share of letters in common, from which a word is another spelling
 SENTENCE_LIMIT = 600
 
 # At or above it a message is a correction.
@@ -39,7 +41,22 @@ def _pattern(text: str) -> re.Pattern[str]:
 _OPENER = _pattern(
     r"""\W*(?:(?:ha)+h?|lol|hm+|um+|uh|oh|ah|oops|well|so|sorry|hey|hi|hold\s+on|wait|but|again|ok(?:ay)?|look|
         however|
-        i'm\s+afraid|i\s+am\s+sorry|(?:yeah|yes),?\s+(?=no\b|but\b)|afraid|umm)(?![\w'])[\s,.!;:–—-]*"""
+        i'm\s+afraid|i\s+am\s+sorry|(?:yeah|yes),?\s+(?=no\b|but\b)|afraid|umm|
+        (?:(?:i'm|i\s+am)\s+)?(?:pretty|quite|fairly|very|rather|absolutely|almost|100%)\s+(?:sure|certain)
+            (?:\s+that)?|
+        (?:just\s+)?(?:fyi|for\s+(?:your\s+information|(?:future\s+)?reference|the\s+record|next\s+time)|
+            so\s+(?:that\s+)?you\s+know|to\s+be\s+(?:clear|precise|exact))|
+        (?:i\s+think\s+)?you(?:'ll|\s+will)\s+find(?:\s+that)?|
+        (?:every|any)(?:\s?(?:body|one)|\s+\w+)\s+knows(?:\s+that(?=\s+(?:it|that|this|he|she|they)\b))?|
+        seriously|come\s+on|tried\s+(?:it|that),?\s+(?:nothing|no\s+luck|didn't\s+work)|
+        please\s+(?:note|be\s+aware|remember)(?:\s+that|[:,])|
+        now(?=\s+(?:it|that|they|he|she|we)\b))(?![\w'])[\s,.!;:–—-]*"""
+)
+# What people ask for after having said what is right.
+_CLOSER = _pattern(
+    r"""(?<![\s,.;:–—-])[\s,.;:–—-]+(?:(?:so|and)\s+)?(?:please\s+)?(?:remember|note|learn|save|keep\s+in\s+mind)
+        (?:\s+(?:that|this|it))?(?:\s+(?:please|for\s+(?:next\s+time|the\s+future)|from\s+now\s+on))?\W*$
+      | (?<![\s,.;:–—-])[\s,.;:–—-]+(?:fyi|for\s+(?:your\s+information|(?:future\s+)?reference|the\s+record))\W*$"""
 )
 
 # Faint praise before a correction, as teachers give it.
@@ -70,12 +87,24 @@ _DENIAL = _pattern(
       | you(?:\s+have|'ve)?\s+(?:got|have|made|had)\s+(?:it|that|this|the\s+\w+|a|an|some|
       one)?\s*(?:\w+\s+)?(?:wrong|mistakes?|errors?)
             (?:\s+(?:here|there|up))?
+      | (?:please\s+)?(?:check|look|think|count|read|calculate)(?:\s+(?:it|that))?\s+(?:it\s+)?again(?=\s*[,;:–—-])
+      | (?:that|this|it)\s+(?:can't|cannot|can\s+not|couldn't)\s+be(?:\s+(?:right|correct|true|it))?
+      | (?:that(?:'s|\s+is|\s+was)|it(?:'s|\s+is))\s+(?:way\s+|much\s+|far\s+|a\s+bit\s+)?too\s+\w+(?=\s*[,;:–—-])
+      | (?:that|it|this)\s+(?:was|used\s+to\s+be)\s+(?:true\s+|so\s+|the\s+case\s+)?(?:last\s+\w+|before|then|once|
+            years?\s+ago|previously|formerly|in\s+the\s+past|a\s+(?:while|year|long\s+time)\s+ago|
+            until\s+(?:\w+\s+)?\w+)(?=\s*[,.!;:–—-])
       | actually | in\s+fact | correction | (?:small|slight|minor|one|a)\s+correction | on\s+the\s+contrary |
       mistake | yes\s+(?:it|they|he|she|you|we|there)(?=\s+(?:is|are|do|does|did|was|were|can|has|have)\b)
       | nein | falsch | stimmt\s+nicht | non | c'est\s+faux | faux | incorrecto? | falso | sbagliato | errado |
       nee | fout
       | 不对 | 不是 | 错了 | いいえ | 違います | нет | неправильно
     )(?![\w'])[\s,.!;:–—、。，-]*"""
+)
+# "MIT is wrong, we use Apache": what it denies, and what it says.
+_IS_WRONG = _pattern(
+    r"""\W*(?P<what>\w[^,.;:!?]{0,60}?)\s+(?:is|was|are|were|isn't|wasn't)\s+(?:\w+\s+)?
+        (?:wrong|incorrect|false|outdated|out\s+of\s+date|obsolete|right|correct|history|gone|the\s+old\s+\w+)
+        \s*(?:[,;:–—-]+\s*(?P<right>\S.*)|[.!]*)$"""
 )
 # "actually" and "yes it does" oppose, but do not say by themselves that the assistant was wrong.
 _SOFT_DENIAL = _pattern(r"\W*(?:actually|in\s+fact|yes)\b")
@@ -95,7 +124,7 @@ def strip_denial(sentence: str) -> tuple[str, bool]:
         if not found or not found.end():
             break
         sentence = sentence[found.end() :]
-    return sentence.strip(), denied
+    return _CLOSER.sub("", sentence).strip(), denied
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -105,7 +134,7 @@ _AGREEMENT = _pattern(
     r"""\b(?:you(?:'re|\s+are|\s+were)\s+(?:absolutely\s+|totally\s+|completely\s+)?(?:right|correct)|
         i\s+was\s+wrong|i\s+stand\s+corrected|
         i\s+(?:didn't|did\s+not)\s+know|i\s+thought|i\s+knew|my\s+(?:mistake|bad|fault|typo)|correctly|
-        makes?\s+sense|works?\s+(?:fine|now|well|great|perfectly)|
+        (?:just\s+)?(?:kidding|joking)|makes?\s+sense|works?\s+(?:fine|now|well|great|perfectly)|
         (?:is|it's|that's)\s+(?:okay|ok|fine)|thanks?|thank\s+you|thx|good\s+to\s+know|well\s+done|congrat\w*)\b
       | ^\W*(?:(?:ah|oh|ok(?:ay)?|wow|cool|so|haha)[\s,!.]+)*(?:yes|yeah|yep|yup|exactly|correct|right|true|indeed|
       agreed|sure|perfect|ok(?:ay)?|
@@ -122,14 +151,14 @@ _PRAISE = _pattern(
 _INTENT = _pattern(
     r"""\b(?:i|we)\s*(?:'m|am|was|were|'d|would|had|have|'ve|'ll|will|only|just|actually|really|rather|don't|
         do\s+not|didn't|did\s+not|still|should|\s)*\b
-        (?:meant?|ask(?:ing)?|asked\s+(?:for|about|you\s+to)|talking|thinking|thought|look(?:ing)?\s+for|typed?|
+        (?:meant?|ask(?:ing)?|asked\s+(?:you\s+)?(?:for|about|to|what|who|where|when|which|how)|talking|thinking|thought|look(?:ing)?\s+for|typed?|
         wanna|wanted|referr(?:ing|ed)|refer|
            intend(?:ed)?|misspelled|mistyped|forgot|expected|wonder(?:ed|ing)?|curious|have\s+said|have\s+(?:asked|
            written)|want\s+to\s+know|hoping)\b
       | \b(?:what|which)\s+i\s+(?:mean|meant|want|need|asked|was)\b | \bmy\s+(?:question|request|point|intention)\b
       | \b(?:forget|ignore|never\s*mind)\s+(?:that|it|this|about|the)\b | \bit\s+would\s+be\s+(?:great|nice|good|
       better|cool)\b
-      | ^\W*(?:the\s+one|the\s+ones)\b"""
+      | ^\W*(?:not\s+\w+,\s+)?(?:the\s+one|the\s+ones|the\s+other)\b"""
 )
 _ATTITUDE = _pattern(
     r"""\b(?:i|we)\s*(?:'m|am|'d|would|do|don't|do\s+not|didn't|really|just|also|still|never|kinda|personally|
@@ -153,13 +182,14 @@ _REQUEST = _pattern(
         | draft | imagine | describe | compare | find | use | change | replace | order | sort | convert | select |
         group | generate | create | provide | count | return | rename | book | set | play
         )\b(?!\s+(?:is|are|was|must|should|needs?|has)\b) | \bplease\b | ^\W*(?:not\s+)?as\s+an?\s |
-        ^\W*something\s+(?:more|less|else)\b | ^\W*(?:any|an)other\b | ^\W*how\s+(?:to|do|can)\b"""
+        ^\W*something\s+(?:more|less|else|with|about|like|\w+er)\b | \bagain\W*$ |
+        ^\W*(?:any|an)other\b | ^\W*how\s+(?:to|do|can)\b"""
 )
 _STYLE = _pattern(
     r"""\b(?:formal|informal|short(?:er)?|long(?:er)?|simpl(?:e|er|y)|concise|detail(?:ed|s)?|friendl(?:y|ier)|
         polite|tone|style|emojis?|bullet\w*|numbered|rhymes?|
         chorus|verses?|paragraphs?|sentences?|exclamation|commas|words|cheerful|sad|funn(?:y|ier)|serious|creative|
-        personal|catchy|boring|brighter|vivid|wording|phrasing|conclusion|introduction)\b"""
+        technical|academic|jargon|personal|catchy|boring|brighter|vivid|wording|phrasing|conclusion|introduction)\b"""
 )
 _CREATIVE = _pattern(
     r"""^\W*(?:(?:please|can\s+you|could\s+you|now)\s+)*(?:write|draft|compose|suggest|recommend|rewrite|
@@ -167,6 +197,7 @@ _CREATIVE = _pattern(
         think\s+of|come\s+up|tell\s+me\s+a\s+(?:joke|story)|(?:give|list|name)\s+(?:me\s+)?(?:some|\w+\s+(?:ideas|
         names)))\b"""
 )
+_EXPLAIN = _pattern(r"^\W*(?:please\s+|(?:can|could)\s+you\s+)?(?:explain|describe)\b")
 _HYPOTHETICAL = _pattern(
     r"""^\W*(?:imagine|suppose|supposing|pretend)\b | \b(?:pretend|let's\s+say|what\s+if|hypothetically|fantasy|
         fictional\w*|
@@ -198,7 +229,7 @@ _THIRD_PARTY = _pattern(
         calculator|mum|mom|dad|son|daughter|doctor|professor)\b"""
 )
 _ADDITION = _pattern(
-    r"""^\W*(?:and|also|plus|besides|additionally|then|by\s+the\s+way|btw|fun\s+fact)\b|\b(?:as\s+well|too)\W*$|
+    r"""^\W*(?:now|next)\s+(?!it|that|they|we|he|she|the|you)|^\W*(?:and|also|plus|besides|additionally|then|by\s+the\s+way|btw|fun\s+fact)\b|\b(?:as\s+well|too)\W*$|
         ^\W*[\w'\s]{1,30}\balso\b"""
 )
 _SAID_BUT = _pattern(r"\byou\s+(?:\w+\s+)?(?:said|wrote|claimed|stated|told)\b.*\bbut\s+(?:then\s+)?(?:you|now)\b")
@@ -275,8 +306,8 @@ _YOU_MEAN = _pattern(
 )
 _PRESCRIBES = _pattern(
     r"""\b(?:should(?:n't)?\s+(?:\w+\s+)?(?:be|have|say|read|show|not|never|look)|should\s+\w+ |
-        (?<!that\s)(?<!it\s)(?<!i\s)would\s+(?:be|have\s+been|mean) | must\s+(?:be|not|never|always|have|
-        \w+\s+before) | (?:has|have|needs?|had)\s+to\s+\w+ | ought\s+to)\b"""
+        (?<!that\s)(?<!it\s)(?<!i\s)would\s+(?:be|have\s+been|mean) | must\s+\w+ |
+        (?:has|have|needs?|had)\s+to\s+\w+ | ought\s+to)\b"""
 )
 _YOUR_THING = _pattern(r"\byour\s+(?!answer|response|explanation|help)\w")
 _SHOULD_BE = _pattern(
@@ -302,6 +333,7 @@ _AUTHORITY = _pattern(
         handbook|policy|contract|article|exercise|task|rules?|law|
         encyclop\w+|dictionary|report|specification|spec|readme|wiki|intranet|
         calendar)\b\s+(?:\w+\s+){0,2}?(?:says?|said|states?|mentions?|shows?|lists?|reads?|gives?|requires?|told)\b
+      | \bthe\s+(?!one\b|other\b)\w+\s+(?:clearly\s+|also\s+)?(?:says|states|reads|shows|lists)\b
       | \baccording\s+to\b(?!\s+you)"""
 )
 _RECORD = _pattern(
@@ -311,21 +343,95 @@ _RECORD = _pattern(
       | \bmy\s+(?:\w+\s+)?(?:is|are|was)\b | \b(?:i\s+am|i'm|we\s+are|we're)\s+(?:not|no|a|an|the|from|in|playing|
       white|black|\d+)\b | \bi\s+live\b"""
 )
-_CORRECTS_NAME = _pattern(r"\b(?:stands?\s+for|is\s+(?:called|named|spelled|short\s+for)|are\s+called|means)\b")
+_CORRECTS_NAME = _pattern(
+    r"\b(?:stands?\s+for|is\s+(?:called|named|spelled|short\s+for)|are\s+called|means|calls?\s+(?:it|them))\b"
+)
 _REASON = _pattern(r"\b(?:because|since|due\s+to|so\s+(?:it|you|that|the))\b")
 _COPULA = _pattern(
     r"""\b(?:is|are|was|were|'s|'re|has|have|costs?|gets?|takes?|stars?|lies|lives?|starts?|closes?|opens?|use[sd]?|
-        runs?|equals|gives?|makes?|made|wrote|did|been|handle[sd]?|uses|say|says|print[sd]?)\b|="""
+        runs?|equals|means?|calls?|gives?|makes?|made|wrote|did|been|handle[sd]?|uses|say|says|print[sd]?)\b|="""
 )
 _IT_IS = _pattern(
-    r"""^\W*(?:(?:i\s+think|i\s+believe)\s+)?(?:it|that|they|he|she|this|these|those|the\s+(?:right\s+|correct\s+|
+    r"""^\W*(?P<before>(?!i\b|my\b|if\b|when\b)[^,.;:?]{1,40},\s+)?(?:(?:i\s+think|i\s+believe)\s+)?(?:now\s+)?
+        (?:it|ours|that|they|he|she|this|these|those|the\s+(?:right\s+|correct\s+|
         real\s+|actual\s+|true\s+)?(?:answer|result|one|total))(?:'s|\s+is|\s+was|'re|\s+are|\s+were|\s+must\s+be|
-            's\s+been|\s+has\s+been)\s+(?!not\b)"""
+            's\s+been|\s+has\s+been|'d\s+be|\s+would\s+be)\s+(?!not\b)"""
 )
+_I_THINK_IT_IS = _pattern(
+    r"^\W*i\s+(?:think|believe|guess)\s+(?:that\s+)?(?:it|they|he|she)(?:'s|\s+is|\s+was|\s+are|\s+were)\s+(?!not\b|a\b)\S"
+)
+_THAT_IS = _pattern(r"^\W*(?:that|this)(?:'s|\s+is|\s+was)\b")
 _NEW_STATE = _pattern(
-    r"""\b(?:old|former|previous|outdated|changed|has\s+moved|moved\s+to|left|now|nowadays|these\s+days|any\s*more|
+    r"""\b(?:old|former|previous|outdated|changed|stopped|stops|quit|ended|has\s+moved|moved\s+to|left|now|nowadays|these\s+days|any\s*more|
         no\s+longer|since)\b"""
 )
+_SWITCHED = _pattern(
+    r"""\b(?:switched|moved|migrated|changed|went|upgraded|renamed)\s+(?:\w+\s+){0,2}?from\s+(?P<old>.{1,60}?)\s+to\s+\S
+      | ^\W{0,5}(?P<replaced>\w.{0,60}?)\s+(?:was|were|has\s+been|have\s+been|got)\s+(?:replaced|succeeded|superseded|
+        renamed)\b
+      | \b(?:replaced|swapped|dropped|abandoned|retired)\s+(?P<dropped>.{1,60}?)\s+
+        (?:with|by|for|in\s+favou?r\s+of)\s+\S"""
+)
+_CHANGED_TO = _pattern(
+    r"^\W*(?:we|they)(?:'ve|\s+have)?\s+(?:\w+\s+)?\w{4,}ed\s+(?:it|them|that|this)\s+(?:\w+\s+)?(?:to|into)\s+\S"
+)
+_WITH_US = _pattern(
+    r"""^\W*(?:(?:at|in|for|with|within|on)\s+(?:our|this|my)\s+(?:company|firm|team|office|department|organi[sz]ation|school|
+        shop|group|place|project|case|plant|hospital|university)|with\s+us|over\s+here|around\s+here)\b"""
+)
+_IT_DOES = _pattern(r"^\W*(?:it|they|he|she|you|people)\s+(?:\w+ly\s+)?(?P<did>\w+)\s+\S")
+_MAY_I_SAY = _pattern(
+    r"""^\W*(?:(?:isn't|wasn't|aren't|weren't)\s+(?:it|that|this|he|she|they)|(?:is|was)\s+it\s+not)\s+(?P<value>[^?]{1,60})\?
+      | ^\W*(?P<surely>[^,.?!]{1,40}),?\s+surely\s*\?"""
+)
+_NAME_FIRST = re.compile(r"^\W*(?!I\b)[A-Z][\w'.-]+(?:\s+[A-Z][\w'.-]+){0,3},\s+(?!please\b|and\b|what\b|how\b)[a-z]")
+_CODE = re.compile(r"[A-Za-z]{0,4}[-.]?\d[\w.-]{0,8}[.!]?")
+_RIGHT_IS = _pattern(
+    r"""^\W*(?:the\s+)?(?:right|correct|real|actual|true|proper)\s+(?:answer|one|value|number|name|spelling|form|order|word|version)\s*
+        (?:is|was|:|would\s+be)"""
+)
+_WORKS = _pattern(
+    r"^\W*\S+(?:\s+\S+){0,4}\s+(?:does\s+(?:the\s+job|it|the\s+trick)|is\s+(?:the\s+right|correct)|works)\b"
+)
+_ONLY = _pattern(r"^\W*(?:only|except|but\s+not|unless|just)\b")
+_WENT_TO = _pattern(
+    r"\b(?:went|moved|switched|changed|migrated|passed|transferred|goes|go|handed\s+(?:it\s+)?over|gone)\s+(?:over\s+)?to\s+(?!the\s+(?:shop|doctor))\S"
+)
+_DOES_IT = re.compile(
+    r"^\W*(?:[A-Z][\w.'-]*(?:\s+(?:(?:and|of|de|van|von)\s+)?[A-Z][\w.'-]*){0,4}|(?:[Tt]he|[Oo]ur|[Aa]n?)(?:\s+\w+){1,4}?)"
+    r"\s+(?P<did>[a-z]+)\s+(?:it|that|this|them)\b"
+)
+_NO_VALUE = _pattern(
+    r"^\W*(?:it|that|they)(?:'s|\s+is|\s+was|'re|\s+are|\s+were)\s+(?:for|to|from|with|about)\s+(?:me|my|us)\b"
+)
+_NOBODY = _pattern(
+    r"""^\W*(?:it|that|they|he|she)(?:'s|\s+is|\s+was|'re|\s+are|\s+were)\s+(?:down|up|broken|over|for|in|on|off|out|too|very|
+        still|again|gone|so|at|away|ill|sick|back)\b"""
+)
+_PARTS = re.compile(r",\s|;\s|\s(?:since|because|as)\s", re.IGNORECASE)
+_NOT = _pattern(r"n't\b|\b(?:not|never|no)\b")
+_OF_YOU = _pattern(r"\b(?:are|were|do|did|have|can|would)\s+you\b(?!\s+(?:know|tell|say|think|remember))|\byour\b")
+_COMPUTES = _pattern(r"\b(?:ago|later|from\s+now|in\s+total|altogether)\b")
+_THAT_IS_SO = _pattern(
+    r"""^\W*(?:that|it|he|she|they)(?:'s|\s+is|\s+was|'re|\s+are|\s+were)\s+(?:so\s+|very\s+|quite\s+|really\s+|pretty\s+|
+        such\s+|rather\s+)?(?:long|early|late|far|a\s+lot|lots|much|little|few|cheap|expensive|fast|slow|big|small|high|low|
+        quick|soon|nice|kind|friendly|smart|clever|young|old|new|busy|strange|odd|sick|here|gone|close|near|hard|easy|
+        true|important|famous|dead|tall|short)\b(?:\s+(?:ago|time|way|too|then|now|indeed))?\W*$
+      | ^\W*(?:that|it)(?:'s|\s+is|\s+was)\s+(?:\w+\s+)?(?:\w+er|more\s+\w+|less\s+\w+|less|more)\s+than\b"""
+)
+_DECLINED = _pattern(
+    r"""\b(?:as\s+an\s+ai|(?:i|we)\s*(?:'m|\s+am)?\s*(?:do\s+not|don't|cannot|can't|couldn't|am\s+not|not|am\s+unable|unable)\s+
+        (?:\w+\s+)?(?:know|have|able|sure|aware|access|find|tell|see|provide|answer|familiar|certain)|
+        no\s+(?:information|data|access|record|idea|knowledge)|(?:not|isn't)\s+(?:publicly\s+)?(?:available|known|specified|
+        provided|mentioned))\b"""
+)
+_AT_THE_MOMENT = _pattern(
+    r"^\W*it(?:'s|\s+is)\b.*\bhere\W*$|\b(?:right\s+now|today|tonight|at\s+the\s+moment|outside|tomorrow|yesterday)\b"
+)
+_WE = _pattern(
+    r"^\W*(?:we|our|ours)\b(?!\s+(?:are|were|had|have(?!\s+(?:it|them))|want|need|will|would|should|could|might)\b|')"
+)
+_THERE_ARE = _pattern(r"^\W*there(?:'s|\s+is|\s+are|\s+was|\s+were)\s+(?!no\b)")
 _ELLIPSIS = _pattern(
     r"""^\W*(?:yes\s+)?(?:it|that|they|he|she|you|there|we|i|this)\s*(?:does|is|do|did|can|has|have|was|are|were|
         will|am|would|should|could)(?:\s*not|n't)?\W*$"""
@@ -334,11 +440,17 @@ _STAR = re.compile(r"^\s*\*\s?\w[^*\n]{0,60}$|^[^*\n]{1,60}\w\*\s*$")
 _WH = _pattern(
     r"\b(?:what|which|who|whose|whom|when|where|how\s+(?:many|much|long|old|far|tall|high|deep|big|often))\b"
 )
+_WHO = _pattern(r"^\W*who(?:m|se)?\b")
+_HOW = _pattern(r"^\W*(?:how\s+(?:do|does|did|can|should|must)|what\s+(?:do|should|must))\b")
 _YES_NO = _pattern(r"^\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|am)\b")
 _VALUE_TASK = _pattern(
     r"^\W*(?:please\s+)?(?:name|give|tell\s+me|state|calculate|compute|solve|translate|add|convert|try|how\s+do)\b"
 )
-_SUBJECT = _pattern(r"^\W*(?:the\s+)?(?P<subject>[\w-]+(?:\s[\w-]+)?)\s+(?:is|are|was|were|means)\b")
+# "and the minimum version?", "17 * 23?", "German for butterfly?"
+_ELLIPTIC = _pattern(
+    r"^\W*(?!(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|am|write|draft|please)\b)[^?]{2,60}\?\W*$"
+)
+_SUBJECT = _pattern(r"^\W*(?:the\s+|an?\s+)?(?P<subject>[\w-]+(?:\s[\w-]+)?)\s+(?:is|are|was|were|means)\b")
 _TASTE = _pattern(r"\b(?:you|your|favou?rite|recommend|suggest|best|nice|good)\b")
 _ASKS = _pattern(
     r"""\W*(?:(?:and|so|but|or|oh|cool|great|well|ok(?:ay)?)[\s,!]+)*(?:what|which|who|whose|when|where|why|how|
@@ -365,6 +477,26 @@ _VERB_BEFORE_NOT = _pattern(
     r"""\b(?:is|are|was|were|(?<!\d\s)am|be|do|does|did|has|have|had|can|could|will|would|should|may|might|must|but|
         's|'re|'m)$"""
 )
+
+_QUANTITY = _pattern(
+    r"""\b(?:when|how\s+(?:many|much|long|old|far|tall|high|deep|big|often|soon|fast))\b
+      | \d\s*(?:[-+*/×%]|plus|minus|times|divided)
+      | \b(?:what|which)\b.{0,40}?\b(?:time|date|day|year|month|number|speed|size|percentage|price|amount|port|floor|
+        limit|fee|cost|allowance|period|window|height|length|age|distance|temperature|point|rate|deadline|budget|score|total|room)\b"""
+)
+_AMOUNT = _pattern(
+    rf"""\b(?:\d+(?:[.,:]\d+)*(?=(?:st|nd|rd|th|am|pm|h|k|%)?\b)
+      | (?:{"|".join(NUMBER_WORDS)}|first|second|third|fourth|fifth|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|noon|
+        midnight|hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually|every\s+\w+|
+        january|february|march|april|june|july|august|september|october|november|december)\b)"""
+)
+
+
+def _amounts(text: str) -> frozenset[str]:
+    """Its numbers, days and months; number words as figures."""
+    found = (match[0].casefold() for match in _AMOUNT.finditer(text))
+    return frozenset(str(NUMBER_WORDS.get(word, word)) for word in found)
+
 
 _SQUARE = re.compile(r"(?<=[a-z])[a-h][1-8]\b")  # "Qd8" speaks of d8
 _NUMBER = re.compile(r"\d")
@@ -407,11 +539,15 @@ class Context:
     said: frozenset[str]
     wh: bool
     factual: bool  # the question asks for a value, in whatever form
+    how: bool  # it asks for a way to do something
     yes_no: bool
+    quantity: bool  # it asks for a number or a time
     board: bool  # a game of chess is on
     creative: bool
+    explains: bool
     asks_back: bool  # the assistant's turn ends in a question to the user
     only_asks: bool  # … and it states nothing else
+    declined: bool  # it says that it doesn't know
     wishes: bool
 
     @classmethod
@@ -426,12 +562,16 @@ class Context:
             asked=frozenset(stems(question)),
             said=frozenset(stems(assistant) | set(_SQUARE.findall(assistant.casefold()))),
             wh=bool(_WH.search(question[:400])),
-            factual=bool(_WH.search(question[:400]) or _VALUE_TASK.match(question)),
+            factual=bool(_WH.search(question[:400]) or _VALUE_TASK.match(question) or _ELLIPTIC.match(question)),
+            how=bool(_HOW.match(question)),
             yes_no=bool(_YES_NO.match(question)),
+            quantity=bool(_QUANTITY.search(question[:400])),
             board=bool(_CHESS.search(assistant) or _CHESS.search(question)),
             creative=bool(_CREATIVE.match(question)),
+            explains=bool(_EXPLAIN.match(question)),
             asks_back=asks,
             only_asks=asks and sum(not part.endswith(("?", "!")) for part in parts) == 0,
+            declined=bool(_DECLINED.search(assistant[:300])),
             wishes=bool(_WISH.search(assistant[:300])),
         )
 
@@ -444,6 +584,7 @@ class Statement:
     denied: bool  # a denial opens it
     softly: bool  # … but only "actually"
     after_denial: bool  # an earlier sentence was a denial
+    after_placing: bool  # an earlier one said what the assistant's answer is instead
     after_request: bool  # it explains a request or a question before it
     conceded: bool  # it follows faint praise: "Good guess, but …"
     stems: frozenset[str]
@@ -479,12 +620,14 @@ class Statement:
             not self.new
             or len(self.stems) > 14
             or not (self.has(_COPULA) or self.has(_SOMEONE_DID))
-            or (self.has(_NEGATION) and not self.contrast)
+            or (_NEGATION.search(_PARTS.split(self.text)[0]) and not self.contrast)
         ):
             return False
         if self.context.wh and self.has(_SOMEONE_DID):
             return True
         value = self.context.said - self.context.asked
+        if self.has(_NO_VALUE) or (self.has(_NOBODY) and _WHO.match(self.context.question)):
+            return False
         if self.has(_IT_IS):
             return self.context.factual or self.context.yes_no or self.text.casefold().startswith("that")
         return bool(self.shared) and self.context.factual and not (value and value <= self.stems)
@@ -495,8 +638,94 @@ class Statement:
         found = _SUBJECT.match(self.text)
         if not found or not self.new or len(self.stems) > 8 or self.has(_NEGATION):
             return False
-        claimed = rf"\b{re.escape(found['subject'])}\s+(?:is|are|was|were|means)\b"
+        claimed = rf"\b{re.escape(found['subject'].removesuffix('s'))}s?\s+(?:is|are|was|were|means)\b"
         return bool(re.search(claimed, self.context.assistant, re.IGNORECASE))
+
+    @property
+    def tells(self) -> bool:
+        """It says what the assistant did not know."""
+        context = self.context
+        if not (context.declined and context.factual and self.new) or context.asks_back or len(self.stems) > 14:
+            return False
+        if self.has(_OF_ONESELF) or self.has(_NEGATION) or self.has(_AT_THE_MOMENT):
+            return False
+        return self.has(_IT_IS) or len(self.text.split()) <= 6 or bool(self.stems & context.asked)
+
+    @property
+    def switched(self) -> bool:
+        """What the assistant named was given up for something else: "We moved from Toggl to Clockify." """
+        found = _SWITCHED.search(self.text)
+        old = next((part for part in found.groups() if part), "") if found else ""
+        return bool(stems(old) & self.context.said) and bool(self.new)
+
+    @property
+    def other_amount(self) -> bool:
+        """It has a number or a time where the assistant had another: "We get paid on the 25th." """
+        if not self.context.quantity or self.context.asks_back or len(self.stems) > 14 or self.has(_OF_ONESELF):
+            return False
+        clauses = [part for part in _PARTS.split(self.text) if self.contrast or not _NOT.search(part)]
+        own = _amounts(" ; ".join(clauses))
+        return bool(own) and not _amounts(self.text) & (
+            _amounts(self.context.assistant) | _amounts(self.context.question)
+        )
+
+    @property
+    def plain_amount(self) -> bool:
+        """It says little but such a number: "10 km/h.", "eight, since Pluto does not count", "There are only eight"."""
+        value = re.sub(r"^\W*(?:(?:on|at|in|only)\s+)?", "", _PARTS.split(self.text)[0])
+        bare = len(value.split()) <= 4 and bool(_AMOUNT.match(value)) and not re.search(r"\bnow\b", value)
+        return self.other_amount and (bare or self.has(_IT_IS) or self.has(_THERE_ARE)) and not self.has(_COMPUTES)
+
+    @property
+    def it_does(self) -> bool:
+        """It says of "it" what was asked: "It hangs in Amsterdam." """
+        found = _IT_DOES.match(self.text)
+        if found is None or stem(found["did"].casefold()) not in self.context.asked | self.context.said:
+            return False
+        return self.context.factual and bool(self.new) and not (self.has(_NEGATION) or self.context.asks_back)
+
+    @property
+    def respells(self) -> bool:
+        """A word of it is one of the assistant's with another letter or two: "Schmetterling" for "Schmetling"."""
+        own = [word for word in self.new if len(word) > 4]
+        said = [word for word in self.context.said - self.context.asked if len(word) > 4]
+        return any(
+            word[:2] == other[:2] and SequenceMatcher(None, word, other).ratio() >= ALIKE
+            for word in own
+            for other in said
+        )
+
+    @property
+    def places(self) -> bool:
+        """It says what the assistant's answer really is, then what is right: "T-7 is for phones, T-12 for these"."""
+        first, *rest = re.split(r"[,;]\s+", self.text, maxsplit=1)
+        begins = self.after_placing or (bool(rest) and self.has(_COPULA) and _is_of(first, self.context))
+        return begins and bool(stems(rest[0] if rest else self.text) - self.context.said - _META)
+
+    @property
+    def believes(self) -> bool:
+        """It says modestly what is right: "I think it was Lyon"."""
+        return self.has(_I_THINK_IT_IS) and self.context.wh and self.other_value
+
+    @property
+    def did_it(self) -> bool:
+        """It names who did what was asked: "Rembrandt painted it." """
+        found = _DOES_IT.match(self.text)
+        return found is not None and stem(found["did"]) in self.context.asked | self.context.said and bool(self.new)
+
+    @property
+    def answers_anew(self) -> bool:
+        """It says something new in the question's words, without what the assistant said: "Employees park there." """
+        context = self.context
+        value = context.said - context.asked
+        return (
+            (context.wh or context.how) and not context.asks_back and bool(self.new)
+            and len(self.stems & context.asked) >= len(context.asked) / 2 and len(self.text.split()) > 2
+            and not self.has(_COMPUTES)
+            and len(self.stems) <= 9 and not self.has(_COPULA) and not self.has(_NEGATION) and not self.has(_OF_ONESELF)
+            and not value <= self.stems and not self.contrast
+            and not re.match(r"\W*(?:he|she|his|her|their|in|on|when|if|so)\b", self.text, re.IGNORECASE)
+        )  # fmt: skip
 
     @property
     def ties_anew(self) -> bool:
@@ -523,18 +752,33 @@ class Statement:
     def bare_value(self) -> bool:
         """A bare value of the kind that the assistant gave: "56." or "Lyon!" after a factual question."""
         words = self.text.split()
-        if not self.new or len(words) > 3 or self.shared or not self.context.wh or self.context.asks_back:
+        if not self.new or not self.context.factual or self.context.asks_back:
+            return False
+        if self.context.wh and not self.shared and _NAME_FIRST.match(self.text):
+            return True
+        if len(words) > 3:
             return False
         if _TASTE.search(self.context.question) or self.text.endswith(("...", ",")):
+            return False
+        if self.shared and not self.text.endswith("!"):
             return False
         if all(_NUMBER.match(word.lstrip("$€£")) for word in words):
             return bool(_NUMBER.search(self.context.assistant)) and bool(
                 re.fullmatch(r"[$€£]?[\d.,:%/ ]+[.!]?", self.text)
             )
+        if len(words) == 1 and _CODE.fullmatch(self.text) and re.search(r"[A-Za-z][\w.-]*\d", self.text):
+            return bool(re.search(r"\b[A-Za-z]{1,4}[-.]?\d", self.context.assistant))
+        if self.text.endswith("!") and self.context.quantity and _amounts(self.text) - _amounts(self.context.assistant):
+            return True
         named = all(word[0].isupper() for word in words) and any(
             w[0].isupper() for w in self.context.assistant.split()[1:] or ["A"]
         )
         return named and self.text.endswith("!") and len(self.context.asked) >= 2
+
+
+def _is_of(text: str, context: Context) -> bool:
+    """Whether it begins with what the assistant answered: "T-7 is for phones." """
+    return bool(stems(" ".join(text.split()[:3])) & (context.said - context.asked))
 
 
 @dataclass(frozen=True)
@@ -563,6 +807,7 @@ CUES: tuple[Cue, ...] = (
     Cue("strong negation", 1.25, lambda s: s.has(_STRONG_NEGATION) and bool(s.stems)),
     Cue("false claim", 1.75, lambda s: s.has(_YOUR_FALSE_CLAIM) and bool(s.shared or s.new)),
     Cue("blame", 2.0, lambda s: s.has(_BLAME) and bool(s.stems)),
+    Cue("asks whether it is not", 2.0, lambda s: s.text.endswith("?") and s.has(_MAY_I_SAY)),
     Cue("you mean", 3.0, lambda s: s.has(_YOU_MEAN)),
     Cue("starred", 3.0, lambda s: bool(_STAR.match(s.text)) and bool(s.new)),
     Cue("sets the matter right", 2.0, lambda s: s.has(_CONTRARY) and bool(s.stems)),
@@ -586,6 +831,37 @@ CUES: tuple[Cue, ...] = (
     Cue("the assistant's subject", 1.25, lambda s: s.same_subject),
     Cue("same subject, new content", 0.75, lambda s: bool(s.shared) and bool(s.new)),
     Cue("a reason", 0.5, lambda s: s.has(_REASON) and bool(s.stems)),
+    Cue("what the assistant did not know", 2.0, lambda s: s.tells),
+    Cue("of the moment", -1.0, lambda s: s.has(_AT_THE_MOMENT) and not _AT_THE_MOMENT.search(s.context.question)),
+    Cue("computes on", -1.0, lambda s: s.has(_COMPUTES) and not s.denied),
+    Cue(
+        "tells of oneself as the assistant was asked to",
+        -2.0,
+        lambda s: s.has(_OF_ONESELF) and not s.denied and bool(_OF_YOU.search(s.context.question)),
+    ),
+    Cue("finds it so", -2.0, lambda s: s.has(_THAT_IS_SO) and not (s.denied or s.after_denial)),
+    Cue("given up for something else", 2.0, lambda s: s.switched),
+    Cue("changed it", 1.25, lambda s: s.has(_CHANGED_TO) and bool(s.new)),
+    Cue("with us", 1.25, lambda s: s.has(_WITH_US) and bool(s.new) and not s.context.asks_back),
+    Cue("it does", 2.0, lambda s: s.it_does),
+    Cue("another spelling", 2.0, lambda s: s.respells),
+    Cue("gives the answer another place", 1.25, lambda s: s.places),
+    Cue("the right one is", 2.0, lambda s: s.has(_RIGHT_IS) and bool(s.new or _amounts(s.text))),
+    Cue("does the job", 2.0, lambda s: s.has(_WORKS) and bool(s.new) and not s.has(_NEGATION) and s.context.factual),
+    Cue("only", 1.25, lambda s: s.has(_ONLY) and s.context.yes_no and bool(s.new)),
+    Cue("went to", 1.25, lambda s: s.has(_WENT_TO) and bool(s.new) and s.context.factual and not s.has(_OF_ONESELF)),
+    Cue("names who did it", 2.0, lambda s: s.did_it),
+    Cue("answers the question anew", 1.25, lambda s: s.answers_anew),
+    Cue("a plain amount", 0.75, lambda s: s.plain_amount),
+    Cue("another amount", 1.25, lambda s: s.other_amount),
+    Cue("what we do", 0.75, lambda s: s.has(_WE) and bool(s.new) and (s.context.factual or s.context.yes_no)),
+    Cue(
+        "a value, not another",
+        0.75,
+        lambda s: (
+            s.contrast is not None and s.context.wh and not s.context.asks_back and len(s.contrast.right.split()) <= 4
+        ),
+    ),
     Cue("changed state", 0.75, lambda s: s.has(_NEW_STATE) and bool(s.shared) and bool(s.new)),
     Cue(
         "about your things",
@@ -593,17 +869,20 @@ CUES: tuple[Cue, ...] = (
         lambda s: s.has(_YOUR_THING) and bool(s.shared),
     ),
     # It speaks of something else.
-    Cue("doubt", -1.0, lambda s: s.has(_DOUBT) and not s.has(_YOU_MEAN)),
+    Cue("doubt", -1.0, lambda s: s.has(_DOUBT) and not (s.has(_YOU_MEAN) or s.believes)),
     Cue("evaluation", -3.5, lambda s: s.has_in_prose(_EVALUATION) and not s.wrong_was_said),
     Cue(
         "speaks of oneself",
         -1.0,
-        lambda s: s.has(_OF_ONESELF) and not (s.has(_RECORD) or s.denies_of_oneself or s.has(_AUTHORITY) or s.contrast),
+        lambda s: (
+            s.has(_OF_ONESELF)
+            and not (s.believes or s.has(_RECORD) or s.denies_of_oneself or s.has(_AUTHORITY) or s.contrast)
+        ),
     ),
     Cue("addition", -1.5, lambda s: s.has(_ADDITION)),
     Cue("explains a request", -1.0, lambda s: s.after_request and not s.denied),
-    Cue("style", -2.5, lambda s: s.has_in_prose(_STYLE) and s.context.creative),
-    Cue("third party", -3.0, lambda s: s.has(_THIRD_PARTY)),
+    Cue("style", -2.5, lambda s: s.has_in_prose(_STYLE) and (s.context.creative or s.context.explains)),
+    Cue("third party", -3.0, lambda s: s.has(_THIRD_PARTY) and not s.other_amount),
     Cue(
         "answers the assistant's question",
         -3.0,
@@ -629,11 +908,13 @@ class Evidence:
     score: sum of the weights; at or above `THRESHOLD` it is a correction.
     statement: the sentences that say what is right, without the denial; "" if there are none.
     reasons: the names of the cues found, in the order of finding.
+    was_set_aside: whether a sentence of it was no statement about the answer at all.
     """
 
     score: float
     statement: str
     reasons: tuple[str, ...]
+    was_set_aside: bool = False
 
     @property
     def is_correction(self) -> bool:
@@ -680,6 +961,10 @@ def _set_aside(sentence: str, text: str, statement: Statement) -> tuple[str, flo
     """Why a sentence is no statement about the assistant's answer, and what that adds to the message's score."""
     context, contrast = statement.context, statement.contrast
     if sentence.rstrip(" )").endswith(("?", "？")):
+        asks = _MAY_I_SAY.match(text)
+        value = stems((asks["value"] or asks["surely"]) if asks else "")
+        if value - context.said - context.asked - _META and context.wh and not context.asks_back:
+            return None  # "Isn't it Lyon?" says what is right, politely
         return "question", -0.5
     if _HYPOTHETICAL.search(text):
         return "hypothetical or future", -2.0
@@ -732,9 +1017,11 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
     total, best = 0.0, 0.0
     reasons: list[str] = []
     kept: list[str] = []
-    after_denial = after_request = False
+    after_denial = after_request = after_placing = set_aside = False
     for sentence, after_but in sentences(masked):
         text, denied = strip_denial(sentence)
+        if (wrong := _IS_WRONG.match(text)) and stems(wrong["what"]) & (context.said - context.asked):
+            text, denied = wrong["right"] or "", True
         conceded = after_but or bool(_CLOSE.match(sentence))
         words = frozenset(stems(text))
         statement = Statement(
@@ -742,6 +1029,7 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
             denied=denied,
             softly=denied and bool(_SOFT_DENIAL.match(sentence)),
             after_denial=after_denial,
+            after_placing=after_placing,
             after_request=after_request,
             conceded=conceded,
             stems=words,
@@ -752,9 +1040,14 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
         if not normalise(text):
             reasons.append("denial without content")
             continue
+        if sentence.endswith("?") and len(text.split()) <= 3 and words and words <= context.said - context.asked:
+            reasons.append("echoes the answer")  # "30? It's been 45 since January."
+            after_denial = True
+            continue
         aside = _set_aside(sentence, text, statement)
         if aside:
             reasons.append(aside[0])
+            set_aside = True
             total += aside[1]
             after_denial = after_denial or aside[0] == "denial without content"
             if aside[0] in ("question", "request"):
@@ -765,12 +1058,19 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
         reasons += [cue.name for cue in found]
         if denied and not statement.softly:
             total = max(total, -1.0)  # "yeah, will watch it. No, his brother did it": the later word counts
+        after_placing = after_placing or (statement.has(_COPULA) and bool(statement.new) and _is_of(text, context))
         if score > 0:
-            kept.append(_unmasked(text, quotes))
+            before = _IT_IS.match(text)
+            lead = before["before"] if before else None
+            said = _unmasked(text[len(lead) :] if lead and not stems(lead) & context.asked else text, quotes)
+            # "That's water. Ethanol boils at 78 degrees": the former says what the assistant took it for.
+            if words & context.asked:
+                kept = [each for each in kept if not _THAT_IS.match(each)]
+            kept.append(said)
         best = max(best, score) if kept else min(best, score)
     if not kept:
-        return Evidence(min(total + best, 0.0), "", tuple(reasons))
-    return Evidence(total + best, " ".join(kept), tuple(reasons))
+        return Evidence(min(total + best, 0.0), "", tuple(reasons), set_aside)
+    return Evidence(total + best, " ".join(kept), tuple(reasons), set_aside)
 
 
 def is_retry(message: str) -> bool:

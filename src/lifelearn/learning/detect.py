@@ -1,14 +1,13 @@
 """A conversation -> the correction in its last message, or None.
 
-Without an expert the cues (cues.py) decide, and rules pick the short answer from the user's own words; the model
-only breaks ties between a few spans. With an expert one JSON object is asked for. Output that cannot be read raises
-`DetectionError`: it never means "no". This module knows nothing of what happens to a correction.
+Without an expert the cues (cues.py), weighed (weighing.py), decide, and rules pick the short answer from the user's own
+words; the model only breaks ties between a few spans. With an expert one JSON object is asked for. Output that cannot
+be read raises `DetectionError`: it never means "no". This module knows nothing of what happens to a correction.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import re
 import uuid
 from collections.abc import Iterable, Sequence
@@ -16,19 +15,11 @@ from collections.abc import Iterable, Sequence
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from lifelearn.learning.chat_model import ChatModel, Sampling
-from lifelearn.learning.cues import (
-    THRESHOLD,
-    Evidence,
-    contradicts_itself,
-    contrast_in,
-    is_retry,
-    read_cues,
-    sentences,
-    strip_denial,
-)
+from lifelearn.learning.cues import contradicts_itself, contrast_in, is_retry, read_cues, sentences, strip_denial
 from lifelearn.learning.declarative import is_finite
 from lifelearn.learning.states import NUMBER_WORDS, states
 from lifelearn.learning.types import Conversation, Correction, Message
+from lifelearn.learning.weighing import read
 from lifelearn.learning.words import MESSAGE_LIMIT, STOPWORDS, clean, content_words, normalise, stems
 
 # An expert's "yes" is not a probability; this is what it counts as.
@@ -65,10 +56,11 @@ def detect(conversation: Conversation, model: ChatModel, *, structured: bool) ->
     if structured:
         return _detect_with_expert(question, wrong, message, model)
     before = _before_last_answer(conversation)
-    evidence = read_cues(message, wrong, before)
-    if not evidence.is_correction:
+    reading = read(message, wrong, before)
+    if not reading.is_correction:
         return None
-    return _correction(question, wrong, message, evidence.statement, model, confidence=_probability(evidence))
+    statement = reading.statement or _without_denials(message)
+    return _correction(question, wrong, message, statement, model, confidence=round(reading.probability, 4))
 
 
 def correction_from(
@@ -105,7 +97,7 @@ def corrected_turn(conversation: Conversation) -> tuple[str, str] | None:
         if said is None:
             break
         asked = next((turn.content for turn in reversed(conversation[:i]) if turn.role == "user"), "")
-        if not is_retry(question) and not read_cues(question, said, asked).is_correction:
+        if not is_retry(question) and not read(question, said, asked).is_correction:
             break
     return question, wrong
 
@@ -118,11 +110,6 @@ def _before_last_answer(conversation: Conversation) -> str:
             return turn.content
         seen_answer = seen_answer or turn.role == "assistant"
     return ""
-
-
-def _probability(evidence: Evidence) -> float:
-    """The logistic of the score: one half at the threshold."""
-    return round(1.0 / (1.0 + math.exp(THRESHOLD - max(-20.0, min(20.0, evidence.score)))), 4)
 
 
 def _correction(
