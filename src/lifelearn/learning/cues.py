@@ -486,13 +486,14 @@ _QUANTITY = _pattern(
 )
 _AMOUNT = _pattern(
     rf"""\b(?:\d+(?:[.,:]\d+)*(?=(?:st|nd|rd|th|am|pm|h|k|%)?\b)
-      | (?:{"|".join(NUMBER_WORDS)}|first|second|third|fourth|fifth|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|noon|
-        midnight|hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually|every\s+\w+|
+      | (?:{"|".join(NUMBER_WORDS)}|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|
+        dozen|half|first|second|third|fourth|fifth|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|noon|midnight|
+        hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually|every\s+\w+|
         january|february|march|april|june|july|august|september|october|november|december)\b)"""
 )
 
 
-def _amounts(text: str) -> frozenset[str]:
+def amounts(text: str) -> frozenset[str]:
     """Its numbers, days and months; number words as figures."""
     found = (match[0].casefold() for match in _AMOUNT.finditer(text))
     return frozenset(str(NUMBER_WORDS.get(word, word)) for word in found)
@@ -664,10 +665,8 @@ class Statement:
         if not self.context.quantity or self.context.asks_back or len(self.stems) > 14 or self.has(_OF_ONESELF):
             return False
         clauses = [part for part in _PARTS.split(self.text) if self.contrast or not _NOT.search(part)]
-        own = _amounts(" ; ".join(clauses))
-        return bool(own) and not _amounts(self.text) & (
-            _amounts(self.context.assistant) | _amounts(self.context.question)
-        )
+        own = amounts(" ; ".join(clauses))
+        return bool(own) and not amounts(self.text) & (amounts(self.context.assistant) | amounts(self.context.question))
 
     @property
     def plain_amount(self) -> bool:
@@ -768,7 +767,7 @@ class Statement:
             )
         if len(words) == 1 and _CODE.fullmatch(self.text) and re.search(r"[A-Za-z][\w.-]*\d", self.text):
             return bool(re.search(r"\b[A-Za-z]{1,4}[-.]?\d", self.context.assistant))
-        if self.text.endswith("!") and self.context.quantity and _amounts(self.text) - _amounts(self.context.assistant):
+        if self.text.endswith("!") and self.context.quantity and amounts(self.text) - amounts(self.context.assistant):
             return True
         named = all(word[0].isupper() for word in words) and any(
             w[0].isupper() for w in self.context.assistant.split()[1:] or ["A"]
@@ -846,7 +845,7 @@ CUES: tuple[Cue, ...] = (
     Cue("it does", 2.0, lambda s: s.it_does),
     Cue("another spelling", 2.0, lambda s: s.respells),
     Cue("gives the answer another place", 1.25, lambda s: s.places),
-    Cue("the right one is", 2.0, lambda s: s.has(_RIGHT_IS) and bool(s.new or _amounts(s.text))),
+    Cue("the right one is", 2.0, lambda s: s.has(_RIGHT_IS) and bool(s.new or amounts(s.text))),
     Cue("does the job", 2.0, lambda s: s.has(_WORKS) and bool(s.new) and not s.has(_NEGATION) and s.context.factual),
     Cue("only", 1.25, lambda s: s.has(_ONLY) and s.context.yes_no and bool(s.new)),
     Cue("went to", 1.25, lambda s: s.has(_WENT_TO) and bool(s.new) and s.context.factual and not s.has(_OF_ONESELF)),

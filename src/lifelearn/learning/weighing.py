@@ -16,18 +16,17 @@ from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 
-from lifelearn.learning.cues import THRESHOLD, Context, Evidence, read_cues
+from lifelearn.learning.cues import THRESHOLD, Context, Evidence, amounts, read_cues
 from lifelearn.learning.words import clean, normalise, stems
 
 WEIGHTS = "weights.json"
 BIAS = "always"
-SURE = 4.0  # score of the cues from which they alone decide
+SURE = 3.0  # score of the cues from which they alone decide
 ALIKE = 0.75  # share of letters in common, from which a word is another spelling of one
 COMPARED = 40  # words of an answer, at most, that are compared so
 READ = 60  # words of a message whose words count
 
 _WORD = re.compile(r"[a-z']+")
-_DIGITS = re.compile(r"\d+")
 _NAME = re.compile(r"(?<!^)\b[A-Z][\w-]+")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _ASKED = re.compile(r"\b(who|whom|whose|when|where|which|what|why|how)\b")
@@ -114,7 +113,7 @@ def _of_values(message: str, context: Context) -> dict[str, float]:
     own, asked, value = stems(message), context.asked, context.said - context.asked
     new = own - context.said - asked
     before = f"{context.assistant} {context.question}"
-    number = bool(set(_DIGITS.findall(message)) - set(_DIGITS.findall(before)))
+    number = bool(amounts(message) - amounts(before))
     name = bool(set(_NAME.findall(message)) - set(_NAME.findall(before)))
     kind, short = _asked_for(context), len(message.split()) <= 4
     shown = {
@@ -123,7 +122,7 @@ def _of_values(message: str, context: Context) -> dict[str, float]:
         f"asked {kind}, new number": number,
         f"asked {kind}, new name": name,
         "asked for a number, new number": number and context.quantity,
-        "another number": number and bool(_DIGITS.search(context.assistant)),
+        "another number": number and bool(amounts(context.assistant)),
         "short, new number": short and number,
         "short, new name": short and name,
         "repeats the answer": bool(value) and value <= own,
