@@ -73,6 +73,7 @@ bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: report
 	@$(BIN)/python -c "$$BENCH" "$(FACTS)" "$(SEEDS)"
 	$(BIN)/lifelearn bench speed --out reports/speed.json
 	$(BIN)/lifelearn bench skills --out reports/skills
+	$(BIN)/lifelearn bench detection --out reports/detection_own.json
 	$(BIN)/lifelearn bench corrections --out reports/company_rules.json
 ifdef LL_EVAL_DATA
 	$(BIN)/lifelearn bench detection --rows $(LL_EVAL_DATA)/detection_dev.jsonl --out reports/detection.json

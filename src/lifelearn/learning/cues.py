@@ -92,7 +92,7 @@ _DENIAL = _pattern(
       | (?:that(?:'s|\s+is|\s+was)|it(?:'s|\s+is))\s+(?:way\s+|much\s+|far\s+|a\s+bit\s+)?too\s+\w+(?=\s*[,;:–—-])
       | (?:that|it|this)\s+(?:was|used\s+to\s+be)\s+(?:true\s+|so\s+|the\s+case\s+)?(?:last\s+\w+|before|then|once|
             years?\s+ago|previously|formerly|in\s+the\s+past|a\s+(?:while|year|long\s+time)\s+ago|
-            until\s+(?:\w+\s+)?\w+)(?=\s*[,.!;:–—-])
+            until\s+(?:\w+\s+)?\w+|the\s+(?:old|former|previous)\s+\w+)(?=\s*[,.!;:–—-])
       | actually | in\s+fact | correction | (?:small|slight|minor|one|a)\s+correction | on\s+the\s+contrary |
       mistake | yes\s+(?:it|they|he|she|you|we|there)(?=\s+(?:is|are|do|does|did|was|were|can|has|have)\b)
       | nein | falsch | stimmt\s+nicht | non | c'est\s+faux | faux | incorrecto? | falso | sbagliato | errado |
