@@ -12,7 +12,6 @@ import json
 import math
 import re
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import cache
 from importlib.resources import files
 
@@ -22,8 +21,6 @@ from lifelearn.learning.words import clean, normalise, stems
 WEIGHTS = "weights.json"
 BIAS = "always"
 SURE = 3.0  # score of the cues from which they alone decide
-ALIKE = 0.75  # share of letters in common, from which a word is another spelling of one
-COMPARED = 40  # words of an answer, at most, that are compared so
 READ = 60  # words of a message whose words count
 
 _WORD = re.compile(r"[a-z']+")
@@ -109,7 +106,7 @@ def _of_the_turns(context: Context) -> dict[str, float]:
 
 
 def _of_values(message: str, context: Context) -> dict[str, float]:
-    """What is new in the message, and of which kind: a number, a name, another spelling."""
+    """What is new in the message, and of which kind: a number or a name."""
     own, asked, value = stems(message), context.asked, context.said - context.asked
     new = own - context.said - asked
     before = f"{context.assistant} {context.question}"
@@ -131,7 +128,6 @@ def _of_values(message: str, context: Context) -> dict[str, float]:
         "some of the question, and new": bool(asked & own) and bool(new),
         "some of the question, new instead of the answer": bool(asked & own) and bool(new) and not value & own,
         "not known, new": context.declined and bool(new),
-        "another spelling": _respelled(new, value),
     }
     return {
         **{name: float(each) for name, each in shown.items()},
@@ -140,13 +136,6 @@ def _of_values(message: str, context: Context) -> dict[str, float]:
         "words of the question": min(4, len(own & asked)) / 2,
         "words of the answer": min(4, len(own & context.said)) / 2,
     }
-
-
-def _respelled(new: frozenset[str] | set[str], value: frozenset[str]) -> bool:
-    mine, said = ([word for word in sorted(words) if len(word) > 4][:COMPARED] for words in (new, value))
-    return any(
-        one[:2] == other[:2] and SequenceMatcher(None, one, other).ratio() >= ALIKE for one in mine for other in said
-    )
 
 
 def _of_form(message: str) -> dict[str, float]:
