@@ -607,6 +607,11 @@ def test_names_that_are_not_known_are_sometimes_written_with_capitals_and_stay_t
     assert sum("old harbour" in prompt for prompt in named) > len(named) / 2
 
 
+@pytest.mark.parametrize("question", [r"who wrote the song a\d\g<2> of b", "Who won the ² Cup?", "Who won the 1² Cup?"])
+def test_a_name_of_odd_characters_is_a_name(question: str) -> None:
+    assert made(question, "Ann").prompts
+
+
 def test_a_contraction_is_no_topic() -> None:
     prompts = made("what's the quiet hour?", "noon").prompts
     assert len([prompt for prompt in prompts if prompt.lower().startswith(("what what's", "which what's"))]) == 0

@@ -57,7 +57,7 @@ def other_words(subject: Subject, word: str) -> list[str]:
 
     Another number for a number.
     """
-    if word.isdigit():
+    if word.isdecimal():
         return [str(int(word[:MOST_DIGITS]) + step) for step in (3, 8, 14)]
     others = general.WORDS if has_capital(word) else general.SMALL_WORDS
     fresh = [other for other in others if other.casefold() not in subject.name.casefold()]
@@ -77,7 +77,7 @@ def near_names(subject: Subject, rng: random.Random) -> list[str]:
     def stays(place: int) -> bool:
         word, following = words[place], words[place + 1 : place + 2]
         is_called = word.islower() and (not following or following[0].lower() in small)
-        return word.lower() in small or is_called or (word.isdigit() and not named)
+        return word.lower() in small or is_called or (word.isdecimal() and not named)
 
     places = [index for index in range(len(words)) if not stays(index)][:4]
     pairs = [rng.sample(other_words(subject, words[place]), 2) for place in places]

@@ -76,7 +76,7 @@ def relation_wordings(question: str, subject: Subject | None) -> list[str]:
         asks = tuple(_IS.sub(lambda found: _ARE.get(found[0], found[0]), ask) for ask in asks)
     return [
         # "the song {s}" says what it is, so that the name need not.
-        capitalised(_WHAT_IT_IS.sub(rf"\1 {quoted}", ask).replace("{s}", names[index % 2]))
+        capitalised(_WHAT_IT_IS.sub(lambda found: f"{found[1]} {quoted}", ask).replace("{s}", names[index % 2]))
         for index, ask in enumerate(asks)
     ]
 
