@@ -142,7 +142,7 @@ def test_one_that_may_be_none_is_asked_about(
 ) -> None:
     from lifelearn.workspace.corrections import service
 
-    monkeypatch.setattr(service, "SURE", 0.99)
+    monkeypatch.setattr(service, "SURE", 0.9999)
     say(workspace, anna, place, RIGHT)
     assert corrections(workspace)[0].state == State.ASKED
 

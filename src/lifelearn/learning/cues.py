@@ -440,6 +440,7 @@ _STAR = re.compile(r"^\s*\*\s?\w[^*\n]{0,60}$|^[^*\n]{1,60}\w\*\s*$")
 _WH = _pattern(
     r"\b(?:what|which|who|whose|whom|when|where|how\s+(?:many|much|long|old|far|tall|high|deep|big|often))\b"
 )
+_NAMED_VALUE = re.compile(r"^\W*\w+(?:'s|\s+is|\s+was)\s+[A-Z]")
 _WHO = _pattern(r"^\W*who(?:m|se)?\b")
 _HOW = _pattern(r"^\W*(?:how\s+(?:do|does|did|can|should|must)|what\s+(?:do|should|must))\b")
 _YES_NO = _pattern(r"^\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|am)\b")
@@ -486,7 +487,8 @@ _QUANTITY = _pattern(
 )
 _AMOUNT = _pattern(
     rf"""\b(?:\d+(?:[.,:]\d+)*(?=(?:st|nd|rd|th|am|pm|h|k|%)?\b)
-      | (?:{"|".join(NUMBER_WORDS)}|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|
+      | (?:(?:twen|thir|for|fif|six|seven|eigh|nine)ty-[a-z]+|{"|".join(NUMBER_WORDS)}|
+        thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million|
         dozen|half|first|second|third|fourth|fifth|(?:mon|tues|wednes|thurs|fri|satur|sun)days?|noon|midnight|
         hourly|daily|nightly|weekly|monthly|quarterly|yearly|annually|every\s+\w+|
         january|february|march|april|june|july|august|september|october|november|december)\b)"""
@@ -674,6 +676,17 @@ class Statement:
         value = re.sub(r"^\W*(?:(?:on|at|in|only)\s+)?", "", _PARTS.split(self.text)[0])
         bare = len(value.split()) <= 4 and bool(_AMOUNT.match(value)) and not re.search(r"\bnow\b", value)
         return self.other_amount and (bare or self.has(_IT_IS) or self.has(_THERE_ARE)) and not self.has(_COMPUTES)
+
+    @property
+    def plain(self) -> bool:
+        """It can hardly be anything else: "wrong, Lyon", "it's twenty-eight", "It's Otis Vane.", "No, it isn't." """
+        context, count = self.context, len(self.text.split())
+        if context.asks_back or context.creative or count > 8:
+            return False
+        if self.after_denial or (self.denied and not self.softly):
+            return (bool(self.new) and count <= 3 and context.factual) or (self.has(_ELLIPSIS) and context.yes_no)
+        named = bool(_NAMED_VALUE.search(self.text)) and bool(_WHO.match(context.question))
+        return self.other_value and self.has(_IT_IS) and (self.other_amount or named)
 
     @property
     def it_does(self) -> bool:
@@ -908,12 +921,14 @@ class Evidence:
     statement: the sentences that say what is right, without the denial; "" if there are none.
     reasons: the names of the cues found, in the order of finding.
     was_set_aside: whether a sentence of it was no statement about the answer at all.
+    is_plain: whether a statement of it can hardly be anything but a correction.
     """
 
     score: float
     statement: str
     reasons: tuple[str, ...]
     was_set_aside: bool = False
+    is_plain: bool = False
 
     @property
     def is_correction(self) -> bool:
@@ -1016,7 +1031,7 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
     total, best = 0.0, 0.0
     reasons: list[str] = []
     kept: list[str] = []
-    after_denial = after_request = after_placing = set_aside = False
+    after_denial = after_request = after_placing = set_aside = plain = False
     for sentence, after_but in sentences(masked):
         text, denied = strip_denial(sentence)
         if (wrong := _IS_WRONG.match(text)) and stems(wrong["what"]) & (context.said - context.asked):
@@ -1052,6 +1067,7 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
             if aside[0] in ("question", "request"):
                 after_denial, after_request = False, True
             continue
+        plain = plain or statement.plain
         found = [cue for cue in CUES if cue.found(statement)]
         score = sum(cue.weight for cue in found)
         reasons += [cue.name for cue in found]
@@ -1069,7 +1085,7 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
         best = max(best, score) if kept else min(best, score)
     if not kept:
         return Evidence(min(total + best, 0.0), "", tuple(reasons), set_aside)
-    return Evidence(total + best, " ".join(kept), tuple(reasons), set_aside)
+    return Evidence(total + best, " ".join(kept), tuple(reasons), set_aside, plain)
 
 
 def is_retry(message: str) -> bool:

@@ -55,8 +55,9 @@ def detect(conversation: Conversation, model: ChatModel, *, structured: bool) ->
     question, wrong = turns
     if structured:
         return _detect_with_expert(question, wrong, message, model)
-    before = _before_last_answer(conversation)
-    reading = read(message, wrong, before)
+    # Beside the turn just before it, and, where that was a "No" or another correction, beside the question.
+    asked = dict.fromkeys((_before_last_answer(conversation), question))
+    reading = max((read(message, wrong, each) for each in asked), key=lambda each: each.probability)
     if not reading.is_correction:
         return None
     statement = reading.statement or _without_denials(message)

@@ -21,6 +21,8 @@ from lifelearn.learning.words import clean, normalise, stems
 WEIGHTS = "weights.json"
 BIAS = "always"
 SURE = 3.0  # score of the cues from which they alone decide
+LIKELY = 0.7  # probability from which a message is taken for a correction: most of what people write is none
+PLAIN = 0.9  # probability, at least, of what can hardly be anything else
 READ = 60  # words of a message whose words count
 
 _WORD = re.compile(r"[a-z']+")
@@ -46,7 +48,7 @@ class Reading:
 
     @property
     def is_correction(self) -> bool:
-        return self.probability >= 0.5
+        return self.probability >= LIKELY
 
 
 def read(message: str, assistant: str, question: str = "") -> Reading:
@@ -56,9 +58,17 @@ def read(message: str, assistant: str, question: str = "") -> Reading:
         return Reading(0.0, "")  # a question, a request, praise …: it says nothing that would be right
     shown, weights = features(message, assistant, question, evidence), fitted()
     score = sum(weights.get(name, 0.0) * value for name, value in shown.items())
-    if evidence.score >= SURE:  # "no that's not correct, it's Lyon": no weighing of small words talks that away
-        score = max(score, evidence.score - THRESHOLD)
-    return Reading(1 / (1 + math.exp(-max(-20.0, min(20.0, score)))), evidence.statement)
+    probability = _logistic(score)
+    # "no that's not correct, it's Lyon": no weighing of small words talks that away.
+    if evidence.score >= SURE:
+        probability = max(probability, LIKELY, _logistic(evidence.score - THRESHOLD))
+    if evidence.is_plain:
+        probability = max(probability, PLAIN)
+    return Reading(probability, evidence.statement)
+
+
+def _logistic(score: float) -> float:
+    return 1 / (1 + math.exp(-max(-20.0, min(20.0, score))))
 
 
 @cache

@@ -39,7 +39,7 @@ from lifelearn.workspace.versions import lines
 from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
 
-SURE = 0.6  # the confidence from which a correction that was noticed is taught without asking
+SURE = 0.85  # the confidence from which a correction that was noticed is taught without asking
 HOUR = 3600
 RIGHT_CHARS = chats.RIGHT_CHARS
 QUESTION_CHARS = chats.MESSAGE_CHARS
