@@ -82,6 +82,19 @@ def test_a_plain_correction_is_always_noticed(message: str, question: str, assis
 
 
 @pytest.mark.parametrize(
+    ("question", "assistant", "message"),
+    [
+        ("澳大利亚的首都是哪里？", "是悉尼。", "不对，是堪培拉。"),
+        ("Какая столица Австралии?", "Это Сидней.", "Нет, это Канберра."),
+        ("Was ist die Hauptstadt von Österreich?", "Das ist Graz.", "Nein, es ist Wien."),
+        ("Où est le siège ?", "C'est Paris.", "non, c'est Lyon"),
+    ],
+)
+def test_plain_denials_of_other_languages_are_noticed(question: str, assistant: str, message: str) -> None:
+    assert read(message, assistant, question).is_correction
+
+
+@pytest.mark.parametrize(
     "message",
     [
         "Are you sure?", "Thanks!", "That's wrong, try again.", "What about Lyon?", "Can you say that in French?",
