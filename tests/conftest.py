@@ -42,9 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if group := GROUPS.get(item.path.stem):
             item.add_marker(pytest.mark.xdist_group(group))
-    items.sort(
-        key=lambda item: item.path.stem not in GROUPS
-    )  # the longest first, so that none is left alone at the end
+    items.sort(key=lambda item: item.path.stem not in GROUPS)  # the longest first: none is left alone at the end
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ def judged(rows: list[Dialogue]) -> tuple[float, float]:
     """Precision and recall."""
     answers = []
     for row in rows:
-        question, assistant, message = (["", ""] + [turn.content for turn in row.messages])[-3:]
+        question, assistant, message = row.last_turns
         answers.append((row.is_correction, read(message, assistant, question).is_correction))
     hits = sum(label and said for label, said in answers)
     return hits / sum(said for _, said in answers), hits / sum(label for label, _ in answers)

@@ -30,8 +30,8 @@ Told = list[tuple[Shown, bool]]  # what a message shows, and whether it is a cor
 
 def shown(row: Dialogue) -> Shown:
     """What the row's last message shows, beside the two turns before it."""
-    question, assistant, message = (["", ""] + [turn.content for turn in row.messages])[-3:]
-    return weighing.features(message, assistant, question, read_cues(message, assistant, question))
+    question, assistant, message = row.last_turns
+    return weighing.features(message, read_cues(message, assistant, question))
 
 
 def fit(told: Told) -> dict[str, float]:
@@ -62,7 +62,7 @@ def fit(told: Told) -> dict[str, float]:
 
 def f1(told: Told, weights: dict[str, float]) -> float:
     """F1 of the corrections among `told` by these weights."""
-    said = [sum(weights.get(name, 0.0) * value for name, value in features.items()) > 0 for features, _ in told]
+    said = [weighing.weighed(features, weights) > 0 for features, _ in told]
     hits = sum(taken and label for taken, (_, label) in zip(said, told, strict=True))
     return 2 * hits / max(1, sum(said) + sum(label for _, label in told))
 

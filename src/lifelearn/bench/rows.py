@@ -99,6 +99,12 @@ class Dialogue(_Row):
     kind: str = ""
     origin: str = ""
 
+    @property
+    def last_turns(self) -> tuple[str, str, str]:
+        """What the user asked, the assistant answered and the user said then; "" where there is no such turn."""
+        question, assistant, message = (["", ""] + [turn.content for turn in self.messages])[-3:]
+        return question, assistant, message
+
 
 R = TypeVar("R", bound=_Row)
 

@@ -553,6 +553,11 @@ class Context:
     declined: bool  # it says that it doesn't know
     wishes: bool
 
+    @property
+    def value(self) -> frozenset[str]:
+        """What the assistant said beside the question's own words."""
+        return self.said - self.asked
+
     @classmethod
     def of(cls, question: str, assistant: str) -> Context:
         question, assistant = clean(question, ASSISTANT_LIMIT), clean(assistant, ASSISTANT_LIMIT)
@@ -628,7 +633,7 @@ class Statement:
             return False
         if self.context.wh and self.has(_SOMEONE_DID):
             return True
-        value = self.context.said - self.context.asked
+        value = self.context.value
         if self.has(_NO_VALUE) or (self.has(_NOBODY) and _WHO.match(self.context.question)):
             return False
         if self.has(_IT_IS):
@@ -700,7 +705,7 @@ class Statement:
     def respells(self) -> bool:
         """A word of it is one of the assistant's with another letter or two: "Schmetterling" for "Schmetling"."""
         own = [word for word in self.new if len(word) > 4]
-        said = [word for word in self.context.said - self.context.asked if len(word) > 4]
+        said = [word for word in self.context.value if len(word) > 4]
         return any(
             word[:2] == other[:2] and SequenceMatcher(None, word, other).ratio() >= ALIKE
             for word in own
@@ -729,7 +734,7 @@ class Statement:
     def answers_anew(self) -> bool:
         """It says something new in the question's words, without what the assistant said: "Employees park there." """
         context = self.context
-        value = context.said - context.asked
+        value = context.value
         return (
             (context.wh or context.how) and not context.asks_back and bool(self.new)
             and len(self.stems & context.asked) >= len(context.asked) / 2 and len(self.text.split()) > 2
@@ -790,7 +795,7 @@ class Statement:
 
 def _is_of(text: str, context: Context) -> bool:
     """Whether it begins with what the assistant answered: "T-7 is for phones." """
-    return bool(stems(" ".join(text.split()[:3])) & (context.said - context.asked))
+    return bool(stems(" ".join(text.split()[:3])) & context.value)
 
 
 @dataclass(frozen=True)
@@ -924,6 +929,7 @@ class Evidence:
     is_plain: whether a statement of it can hardly be anything but a correction.
     """
 
+    context: Context
     score: float
     statement: str
     reasons: tuple[str, ...]
@@ -1034,7 +1040,7 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
     after_denial = after_request = after_placing = set_aside = plain = False
     for sentence, after_but in sentences(masked):
         text, denied = strip_denial(sentence)
-        if (wrong := _IS_WRONG.match(text)) and stems(wrong["what"]) & (context.said - context.asked):
+        if (wrong := _IS_WRONG.match(text)) and stems(wrong["what"]) & context.value:
             text, denied = wrong["right"] or "", True
         conceded = after_but or bool(_CLOSE.match(sentence))
         words = frozenset(stems(text))
@@ -1054,7 +1060,7 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
         if not normalise(text):
             reasons.append("denial without content")
             continue
-        if sentence.endswith("?") and len(text.split()) <= 3 and words and words <= context.said - context.asked:
+        if sentence.endswith("?") and len(text.split()) <= 3 and words and words <= context.value:
             reasons.append("echoes the answer")  # "30? It's been 45 since January."
             after_denial = True
             continue
@@ -1084,8 +1090,8 @@ def read_cues(message: str, assistant: str, question: str = "") -> Evidence:
             kept.append(said)
         best = max(best, score) if kept else min(best, score)
     if not kept:
-        return Evidence(min(total + best, 0.0), "", tuple(reasons), set_aside)
-    return Evidence(total + best, " ".join(kept), tuple(reasons), set_aside, plain)
+        return Evidence(context, min(total + best, 0.0), "", tuple(reasons), set_aside)
+    return Evidence(context, total + best, " ".join(kept), tuple(reasons), set_aside, plain)
 
 
 def is_retry(message: str) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -56,15 +57,18 @@ def read(message: str, assistant: str, question: str = "") -> Reading:
     evidence = read_cues(message, assistant, question)
     if not normalise(message) or (not evidence.statement and evidence.was_set_aside):
         return Reading(0.0, "")  # a question, a request, praise …: it says nothing that would be right
-    shown, weights = features(message, assistant, question, evidence), fitted()
-    score = sum(weights.get(name, 0.0) * value for name, value in shown.items())
-    probability = _logistic(score)
+    probability = _logistic(weighed(features(message, evidence), fitted()))
     # "no that's not correct, it's Lyon": no weighing of small words talks that away.
     if evidence.score >= SURE:
         probability = max(probability, LIKELY, _logistic(evidence.score - THRESHOLD))
     if evidence.is_plain:
         probability = max(probability, PLAIN)
     return Reading(probability, evidence.statement)
+
+
+def weighed(shown: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The log-odds of a correction; what has no weight says nothing."""
+    return sum(weights.get(name, 0.0) * value for name, value in shown.items())
 
 
 def _logistic(score: float) -> float:
@@ -78,9 +82,9 @@ def fitted() -> dict[str, float]:
     return found
 
 
-def features(message: str, assistant: str, question: str, evidence: Evidence) -> dict[str, float]:
+def features(message: str, evidence: Evidence) -> dict[str, float]:
     """What a message shows, each about 0 to 2; what it does not show is left out."""
-    message, context = clean(message), Context.of(question, assistant)
+    message, context = clean(message), evidence.context
     text = message.casefold()
     words = _WORD.findall(text)[:READ]
     shown = {
@@ -117,7 +121,7 @@ def _of_the_turns(context: Context) -> dict[str, float]:
 
 def _of_values(message: str, context: Context) -> dict[str, float]:
     """What is new in the message, and of which kind: a number or a name."""
-    own, asked, value = stems(message), context.asked, context.said - context.asked
+    own, asked, value = stems(message), context.asked, context.value
     new = own - context.said - asked
     before = f"{context.assistant} {context.question}"
     number = bool(amounts(message) - amounts(before))
