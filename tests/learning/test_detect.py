@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.detect import DetectionError, correction_from, detect, extract_answer
+from lifelearn.learning.detect import DetectionError, correction_from, detect
+from lifelearn.learning.reading.answer import extract_answer
 from lifelearn.learning.types import Conversation, Correction, Message
 
 

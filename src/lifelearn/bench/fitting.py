@@ -1,8 +1,8 @@
-"""Fits the weights by which a message is taken for a correction (learning/weighing.py).
+"""Fits the weights by which a message is taken for a correction (learning/reading/weighing.py).
 
     python -m lifelearn.bench.fitting
 
-writes learning/weights.json from conversations.jsonl, and says how well each group of these conversations is told
+writes weights.json beside it from conversations.jsonl, and says how well each group of these conversations is told
 apart by weights fitted to the others: each was written apart from the others and from the rules, so this is what to
 expect of messages that nobody has read. The group HELD_OUT is in no fit.
 """
@@ -12,39 +12,46 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import typer
 
 from lifelearn.bench.rows import CONVERSATIONS, HELD_OUT, Dialogue, read_rows
-from lifelearn.learning import weighing
-from lifelearn.learning.cues import read_cues
+from lifelearn.learning.reading import weighing
+from lifelearn.learning.reading.cues import Evidence, read_cues
 
 SEEN = 4  # conversations in which a feature must occur to get a weight
 SHRINK = 0.5  # of the squared weights, beside the summed log-loss; best for groups in no fit among 0.5 to 4
 
-Shown = dict[str, float]
-Told = list[tuple[Shown, bool]]  # what a message shows, and whether it is a correction
+
+@dataclass(frozen=True)
+class Example:
+    """A row's last message, what it shows beside the two turns before it, and whether it is a correction."""
+
+    message: str
+    evidence: Evidence
+    is_correction: bool
+
+    @classmethod
+    def of(cls, row: Dialogue) -> Example:
+        question, assistant, message = row.last_turns
+        return cls(message, read_cues(message, assistant, question), row.is_correction)
 
 
-def shown(row: Dialogue) -> Shown:
-    """What the row's last message shows, beside the two turns before it."""
-    question, assistant, message = row.last_turns
-    return weighing.features(message, read_cues(message, assistant, question))
-
-
-def fit(told: Told) -> dict[str, float]:
+def fit(told: Sequence[Example]) -> dict[str, float]:
     """Weights by logistic regression with an L2 penalty, rounded to three places."""
-    seen = Counter(name for features, _ in told for name in features)
+    shown = [weighing.features(each.message, each.evidence) for each in told]
+    seen = Counter(name for features in shown for name in features)
     names = sorted(name for name, count in seen.items() if count >= SEEN)
     column = {name: index for index, name in enumerate(names)}
     x_NF = torch.zeros(len(told), len(names), dtype=torch.float64)
-    for row, (features, _) in enumerate(told):
+    for row, features in enumerate(shown):
         for name, value in features.items():
             if name in column:
                 x_NF[row, column[name]] = value
-    y_N = torch.tensor([float(label) for _, label in told], dtype=torch.float64)
+    y_N = torch.tensor([float(each.is_correction) for each in told], dtype=torch.float64)
     weights_F = torch.zeros(len(names), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights_F], max_iter=500, line_search_fn="strong_wolfe")
 
@@ -60,21 +67,21 @@ def fit(told: Told) -> dict[str, float]:
     return {name: round(float(weight), 3) for name, weight in zip(names, weights_F.detach(), strict=True)}
 
 
-def f1(told: Told, weights: dict[str, float]) -> float:
-    """F1 of the corrections among `told` by these weights."""
-    said = [weighing.weighed(features, weights) > 0 for features, _ in told]
-    hits = sum(taken and label for taken, (_, label) in zip(said, told, strict=True))
-    return 2 * hits / max(1, sum(said) + sum(label for _, label in told))
+def f1(told: Sequence[Example], weights: dict[str, float]) -> float:
+    """F1 of what is taken for a correction among `told` by these weights, as the product takes it."""
+    said = [weighing.judge(each.message, each.evidence, weights).is_correction for each in told]
+    hits = sum(taken and each.is_correction for taken, each in zip(said, told, strict=True))
+    return 2 * hits / max(1, sum(said) + sum(each.is_correction for each in told))
 
 
-def groups(rows: Sequence[Dialogue]) -> dict[str, Told]:
-    found: dict[str, Told] = {}
+def groups(rows: Sequence[Dialogue]) -> dict[str, list[Example]]:
+    found: dict[str, list[Example]] = {}
     for row in rows:
-        found.setdefault(row.origin, []).append((shown(row), row.is_correction))
+        found.setdefault(row.origin, []).append(Example.of(row))
     return found
 
 
-def fitted(told: dict[str, Told], but: str = HELD_OUT) -> dict[str, float]:
+def fitted(told: dict[str, list[Example]], but: str = HELD_OUT) -> dict[str, float]:
     """Weights from all groups but one, and but HELD_OUT."""
     return fit([each for name, group in told.items() if name not in (but, HELD_OUT) for each in group])
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Sequence
 
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
-from lifelearn.learning.cues import contrast_in
 from lifelearn.learning.declarative import as_statement
 from lifelearn.learning.question import distinctive, find_subject
+from lifelearn.learning.reading.contrast import contrast_in
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Demonstration, Message, OnProgress, Progress, no_progress

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from lifelearn.learning.cues import THRESHOLD, Context, Evidence, amounts, read_cues
+from lifelearn.learning.reading.cues import THRESHOLD, Evidence, read_cues
+from lifelearn.learning.reading.statement import Context, amounts
 from lifelearn.learning.words import clean, normalise, stems
 
 WEIGHTS = "weights.json"
@@ -54,21 +55,20 @@ class Reading:
 
 def read(message: str, assistant: str, question: str = "") -> Reading:
     """Reads a message, given what the assistant said before and the question that it answered."""
-    evidence = read_cues(message, assistant, question)
+    return judge(message, read_cues(message, assistant, question), fitted())
+
+
+def judge(message: str, evidence: Evidence, weights: Mapping[str, float]) -> Reading:
+    """What a message that shows this evidence is taken for by these weights."""
     if not normalise(message) or (not evidence.statement and evidence.was_set_aside):
         return Reading(0.0, "")  # a question, a request, praise …: it says nothing that would be right
-    probability = _logistic(weighed(features(message, evidence), fitted()))
+    probability = _logistic(sum(weights.get(name, 0.0) * value for name, value in features(message, evidence).items()))
     # "no that's not correct, it's Lyon": no weighing of small words talks that away.
     if evidence.score >= SURE:
         probability = max(probability, LIKELY, _logistic(evidence.score - THRESHOLD))
     if evidence.is_plain:
         probability = max(probability, PLAIN)
     return Reading(probability, evidence.statement)
-
-
-def weighed(shown: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """The log-odds of a correction; what has no weight says nothing."""
-    return sum(weights.get(name, 0.0) * value for name, value in shown.items())
 
 
 def _logistic(score: float) -> float:
@@ -78,7 +78,7 @@ def _logistic(score: float) -> float:
 @cache
 def fitted() -> dict[str, float]:
     """The weights, by the name of what they weigh."""
-    found: dict[str, float] = json.loads(files("lifelearn.learning").joinpath(WEIGHTS).read_text("utf-8"))
+    found: dict[str, float] = json.loads(files("lifelearn.learning.reading").joinpath(WEIGHTS).read_text("utf-8"))
     return found
 
 

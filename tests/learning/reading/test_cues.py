@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from lifelearn.learning.cues import THRESHOLD, contradicts_itself, is_retry, read_cues
+from lifelearn.learning.reading.contrast import contradicts_itself
+from lifelearn.learning.reading.cues import THRESHOLD, read_cues
+from lifelearn.learning.reading.sentences import is_retry
 from lifelearn.learning.states import states
 
 

@@ -1,0 +1,1 @@
+"""Reading a user's message: is it a correction, and which words of it say what is right?"""
