@@ -4,6 +4,11 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Compilers take no maximum in vectors unasked: of NaN it would be another. For the loop that follows. */
+#define PRAGMA(text) _Pragma(#text)
+#define MAXIMUM(of) PRAGMA(omp simd reduction(max : of))
+#define MINIMUM(of) PRAGMA(omp simd reduction(min : of))
+
 typedef uint16_t bf16;
 typedef int64_t i64;
 

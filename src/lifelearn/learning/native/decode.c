@@ -67,13 +67,10 @@ static void prepare(const Linear *l, const bf16 *restrict x, i64 rows, Prepared 
         for (i64 k = 0; k < l->rank; k++) to->inner[r * l->rank + k] = rounded(dot(l->a + k * l->inputs, a, l->inputs));
         for (i64 g = 0; l->bits < 16 && g < groups; g++, a += GROUP) {
             float sum = 0, most = 0, own[GROUP];
-            for (int j = 0; j < GROUP; j++) {
-                own[j] = wide(a[j]);
-                sum += own[j];
-                most = fabsf(own[j]) > most ? fabsf(own[j]) : most;
-            }
+            for (int j = 0; j < GROUP; j++) sum += own[j] = wide(a[j]);
             to->sums[r * groups + g] = sum;
             if (to->tiles) continue;
+            MAXIMUM(most) for (int j = 0; j < GROUP; j++) most = fabsf(own[j]) > most ? fabsf(own[j]) : most;
             int8_t *high = to->high + (r * groups + g) * GROUP, *low = to->low + (r * groups + g) * GROUP;
             float steps = most > 0 ? 32512 / most : 0; /* 127 * 256 */
             to->scale[r * groups + g] = most / 32512;
@@ -293,10 +290,8 @@ static void attend(const Layer *l, const Shape *s, const bf16 *qkv, const bf16 *
     for (i64 h = k * groups; h < (k + 1) * groups; h++) {
         turned(own + h * size, l->query_norm, cosine, sine, query, size, s->eps);
         float top = -FLT_MAX, sum = 0, found[size], scale = 1.f / sqrtf((float)size);
-        for (i64 t = first; t <= s->at; t++) {
-            scores[t] = dot(query, keys + t * size, size) * scale;
-            top = scores[t] > top ? scores[t] : top;
-        }
+        for (i64 t = first; t <= s->at; t++) scores[t] = dot(query, keys + t * size, size) * scale;
+        MAXIMUM(top) for (i64 t = first; t <= s->at; t++) top = scores[t] > top ? scores[t] : top;
         for (i64 t = first; t <= s->at; t++) sum += scores[t] = expo(scores[t] - top);
         memset(found, 0, sizeof found);
         for (i64 t = first; t <= s->at; t++)

@@ -16,10 +16,8 @@ static inline float half(float x, uint16_t *bits) /* to float16 and back */
 static int four(const float *w, uint8_t *level, uint16_t *step_bits, uint16_t *least_bits)
 {
     float least = w[0], most = w[0], levels = 0, weights = 0, both = 0, squares = 0, largest, worst = 0;
-    for (int j = 0; j < GROUP; j++) {
-        least = w[j] < least ? w[j] : least;
-        most = w[j] > most ? w[j] : most;
-    }
+    MINIMUM(least) for (int j = 0; j < GROUP; j++) least = w[j] < least ? w[j] : least;
+    MAXIMUM(most) for (int j = 0; j < GROUP; j++) most = w[j] > most ? w[j] : most;
     largest = -least > most ? -least : most;
     float steps = most > least ? 15 / (most - least) : 0;
     for (int j = 0; j < GROUP; j++) {
@@ -33,7 +31,7 @@ static int four(const float *w, uint8_t *level, uint16_t *step_bits, uint16_t *l
     float spread = squares - levels * levels / GROUP;
     float step = half(spread > 0 ? (both - levels * weights / GROUP) / spread : 0, step_bits);
     float first = half(weights / GROUP - levels / GROUP * step, least_bits);
-    for (int j = 0; j < GROUP; j++) {
+    MAXIMUM(worst) for (int j = 0; j < GROUP; j++) {
         float off = fabsf(first + (float)level[j] * step - w[j]);
         worst = off > worst ? off : worst;
     }
@@ -44,7 +42,7 @@ static int four(const float *w, uint8_t *level, uint16_t *step_bits, uint16_t *l
 static int eight(const float *w, uint8_t *level, uint16_t *step_bits)
 {
     float largest = 0, both = 0, squares = 0;
-    for (int j = 0; j < GROUP; j++) largest = fabsf(w[j]) > largest ? fabsf(w[j]) : largest;
+    MAXIMUM(largest) for (int j = 0; j < GROUP; j++) largest = fabsf(w[j]) > largest ? fabsf(w[j]) : largest;
     float steps = largest > 0 ? 127 / largest : 0;
     for (int j = 0; j < GROUP; j++) {
         float l = nearbyintf(w[j] * steps);

@@ -79,10 +79,12 @@ void causal_softmax(bf16 *restrict x, i64 n, i64 width, i64 total, float scale)
 {
     ROWS for (i64 i = 0; i < n; i++) {
         bf16 *a = x + i * total;
-        i64 seen = total - width + i % width + 1;
-        float top = -FLT_MAX, sum = 0, row[seen];
-        for (i64 j = 0; j < seen; j++) top = wide(a[j]) > top ? wide(a[j]) : top;
-        for (i64 j = 0; j < seen; j++) sum += row[j] = expo((wide(a[j]) - top) * scale);
+        i64 seen = total - width + i % width + 1, padded = (seen + 15) & -16; /* whole vectors: most rows are short */
+        float top = -FLT_MAX, sum = 0, row[padded];
+        for (i64 j = 0; j < seen; j++) row[j] = wide(a[j]);
+        for (i64 j = seen; j < padded; j++) row[j] = -FLT_MAX;
+        MAXIMUM(top) for (i64 j = 0; j < padded; j++) top = row[j] > top ? row[j] : top;
+        for (i64 j = 0; j < padded; j++) sum += row[j] = expo((row[j] - top) * scale);
         float share = 1.f / sum;
         for (i64 j = 0; j < seen; j++) a[j] = narrow(row[j] * share);
         memset(a + seen, 0, (total - seen) * sizeof(bf16));
@@ -106,7 +108,7 @@ void causal_softmax_backward(bf16 *restrict dx, const bf16 *restrict weights, i6
 static float log_sum_exp(const bf16 *x, i64 m)
 {
     float top = -FLT_MAX, sum = 0;
-    for (i64 j = 0; j < m; j++) top = wide(x[j]) > top ? wide(x[j]) : top;
+    MAXIMUM(top) for (i64 j = 0; j < m; j++) top = wide(x[j]) > top ? wide(x[j]) : top;
     for (i64 j = 0; j < m; j++) sum += expo(wide(x[j]) - top);
     return top + logf(sum);
 }
