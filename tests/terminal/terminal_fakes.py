@@ -103,17 +103,15 @@ class FakeModel(ScriptedChatModel):
         return self.taught or WRONG
 
 
-def detect(conversation: Conversation, model: ChatModel, *, structured: bool) -> Correction | None:
+def detect(conversation: Conversation, expert: ChatModel | None = None) -> Correction | None:
     """A message that begins with "No, " is a correction."""
     said = conversation[-1].content
     if not said.startswith("No, "):
         return None
-    return correction_from(conversation[-3].content, conversation[-2].content, said, model)
+    return correction_from(conversation[-3].content, conversation[-2].content, said)
 
 
-def correction_from(
-    question: str, wrong: str, message: str, model: ChatModel, *, confidence: float = 1.0
-) -> Correction:
+def correction_from(question: str, wrong: str, message: str, *, confidence: float = 1.0) -> Correction:
     statement = message.removeprefix("No, ")
     answer = next((word for word in statement.split() if word.isdecimal()), statement)
     return Correction(

@@ -19,7 +19,6 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import detection
 from lifelearn.workspace.corrections.detection import Detector
-from lifelearn.workspace.corrections.reading import FirstChoice
 from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.jobs.tables import Job
@@ -265,7 +264,7 @@ def test_a_message_is_examined_once(workspace: Workspace, anna: Browser, place: 
     ]
     asked = [detector._asked(message_id) for detector in detectors]
     assert asked[0] is not None
-    found = detection._detect(asked[0].conversation, FirstChoice(), structured=False)
+    found = detection._detect(asked[0].conversation)
 
     def keep(number: int) -> None:
         detectors[number]._keep(message_id, asked[number], found)  # type: ignore[arg-type]
@@ -282,7 +281,7 @@ def test_a_message_that_is_deleted_meanwhile(workspace: Workspace, anna: Browser
     with workspace.database.write() as db:
         db.delete(db.query(Thread).one())
     assert asked is not None
-    detector._keep(message_id, asked, detection._detect(asked.conversation, FirstChoice(), structured=False))
+    detector._keep(message_id, asked, detection._detect(asked.conversation))
     assert detector._asked(message_id) is None
     assert corrections(workspace) == []
 

@@ -95,18 +95,18 @@ def detection(
         Path | None,
         typer.Option("--rows", metavar="FILE.jsonl", help="Conversations; ours that are in no fit if not given."),
     ] = None,
-    model: Model = None,
+    model: Annotated[str | None, typer.Option("--model", hidden=True)] = None,
 ) -> None:
-    """Which conversations end in a correction, and what is right according to it."""
+    """Which conversations end in a correction, and what is right according to it. No model is asked but an expert."""
+    from lifelearn.backends import expert
     from lifelearn.bench.corrections import write
     from lifelearn.bench.detection import detection as run
     from lifelearn.bench.rows import Dialogue, held_out, read_rows
+    from lifelearn.settings import load_settings
 
     found = held_out() if rows is None else read_rows(rows, Dialogue)
-    settings, local, expert = _opened(model, None)
-    structured = expert is not None and not settings.local_structured
-    reader: ChatModel = expert if structured and expert is not None else local
-    report = run(reader, found, structured=structured, say=typer.echo)
+    settings = load_settings()
+    report = run(found, expert(settings) if settings.has_expert and not settings.local_structured else None, typer.echo)
     write(report, out)
     for name, figure in report["figures"].items():
         if figure["value"] is not None:

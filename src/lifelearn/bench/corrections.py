@@ -297,7 +297,7 @@ class _Runner:
             Message(role="user", content=outcome.message),
         )
         try:
-            outcome.correction = detect(conversation, self.expert or self.model, structured=self.expert is not None)
+            outcome.correction = detect(conversation, self.expert)
             outcome.seconds["detect"] = time.monotonic() - started
             if outcome.correction is None:
                 return outcome

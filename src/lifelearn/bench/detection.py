@@ -20,11 +20,9 @@ from lifelearn.learning.states import states
 Report = dict[str, Any]
 
 
-def detection(
-    model: ChatModel, rows: Sequence[Dialogue], *, structured: bool = False, say: Callable[[str], None] = print
-) -> Report:
-    """Runs detection over `rows`. structured: by an expert's reading instead of the local one."""
-    answers = [_asked(model, row, structured) for row in rows]
+def detection(rows: Sequence[Dialogue], expert: ChatModel | None = None, say: Callable[[str], None] = print) -> Report:
+    """Runs detection over `rows`, by the expert where there is one."""
+    answers = [_asked(row, expert) for row in rows]
     told = [(row.is_correction, answer["detected"]) for row, answer in zip(rows, answers, strict=True)]
     report: Report = {
         "figures": {
@@ -41,11 +39,11 @@ def detection(
     return report
 
 
-def _asked(model: ChatModel, row: Dialogue, structured: bool) -> dict[str, Any]:
+def _asked(row: Dialogue, expert: ChatModel | None) -> dict[str, Any]:
     """What was found in one conversation; a correction that can't be learned counts as none."""
     answer: dict[str, Any] = {"id": row.id, "is_correction": row.is_correction, "detected": False, "extracted": None}
     try:
-        found = detect(row.messages, model, structured=structured)
+        found = detect(row.messages, expert)
     except DetectionError as error:
         return {**answer, "error": str(error)}
     if found is None:

@@ -39,6 +39,7 @@ Text = Annotated[str, BeforeValidator(str)]  # some answers are written as numbe
 
 COMPANY = Path(__file__).with_name("company.jsonl")  # rules of invented companies, written for this project
 CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")  # corrections and what is none, written for it, too
+PLAIN = Path(__file__).with_name("plain.jsonl")  # questions with a wrong and a right answer, written for it, too
 HELD_OUT = "held out"  # the origin of those that no weight is fitted to (fitting.py)
 
 

@@ -1,9 +1,9 @@
 """A conversation -> the correction in its last message, or None.
 
-Without an expert the cues (reading/cues.py), weighed (reading/weighing.py), decide, and rules pick the short answer
-from the user's own words (reading/answer.py); the model only breaks ties between a few spans. With an expert one JSON
-object is asked for. Output that cannot be read raises `DetectionError`: it never means "no". This module knows nothing
-of what happens to a correction.
+Without an expert the cues (reading/cues.py), weighed (reading/weighing.py), decide, and the short answer is taken
+from the user's own words (reading/answer.py), so that no model is asked. With an expert one JSON object is asked for.
+Output that cannot be read raises `DetectionError`: it never means "no". This module knows nothing of what happens to a
+correction.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class DetectionError(Exception):
 # Detection
 
 
-def detect(conversation: Conversation, model: ChatModel, *, structured: bool) -> Correction | None:
+def detect(conversation: Conversation, expert: ChatModel | None = None) -> Correction | None:
     """The correction that the conversation's last message makes, or None if it makes none.
 
     Without an answer to correct there is none. Raises `DetectionError` for an empty conversation, one that does not
     end with the user's words, a correction that contradicts itself, and output of an expert that cannot be read;
-    the model's own errors pass through.
+    its own errors pass through.
     """
     if not conversation:
         raise DetectionError("The conversation is empty, so there is nothing to correct.")
@@ -51,30 +51,33 @@ def detect(conversation: Conversation, model: ChatModel, *, structured: bool) ->
     if turns is None or not normalise(message):
         return None
     question, wrong = turns
-    if structured:
-        return _detect_with_expert(question, wrong, message, model)
+    if expert is not None:
+        return _detect_with_expert(question, wrong, message, expert)
     # Beside the turn just before it, and, where that was a "No" or another correction, beside the question.
     asked = dict.fromkeys((_before_last_answer(conversation), question))
     reading = max((read(message, wrong, each) for each in asked), key=lambda each: each.probability)
     if not reading.is_correction:
         return None
     statement = reading.statement or _without_denials(message)
-    return _correction(question, wrong, message, statement, model, confidence=round(reading.probability, 4))
+    return _correction(question, wrong, message, statement, confidence=round(reading.probability, 4))
 
 
-def correction_from(
-    question: str, wrong: str, message: str, model: ChatModel, *, confidence: float = 1.0
-) -> Correction:
+def correction_from(question: str, wrong: str, message: str, *, confidence: float = 1.0) -> Correction:
     """The correction of someone who said that it is one, whatever the cues make of it.
 
     Raises `DetectionError` when the message gives nothing that would be right, or contradicts itself.
     """
-    statement = read_cues(message, wrong, question).statement or _without_denials(message)
+    statement = stated(question, wrong, message)
     if not normalise(statement) or is_retry(statement):
         raise DetectionError("The correction does not say what is right. Write it out, as in “It is 25 days”.")
     if statement.rstrip().endswith("?"):
         raise DetectionError("The correction is a question. Say what is right, as in “It is 25 days”.")
-    return _correction(question, wrong, message, statement, model, confidence=confidence)
+    return _correction(question, wrong, message, statement, confidence=confidence)
+
+
+def stated(question: str, wrong: str, message: str) -> str:
+    """What a message says is right, without the denial; "" if it is nothing but one."""
+    return read_cues(message, wrong, question).statement or _without_denials(message)
 
 
 def corrected_turn(conversation: Conversation) -> tuple[str, str] | None:
@@ -116,7 +119,6 @@ def _correction(
     wrong: str,
     message: str,
     statement: str,
-    model: ChatModel,
     *,
     confidence: float,
     answer: str | None = None,
@@ -130,7 +132,7 @@ def _correction(
         wrong=wrong,
         message=message,
         statement=statement,
-        answer=extract_answer(question, wrong, statement, model) if answer is None else answer,
+        answer=extract_answer(question, wrong, statement) if answer is None else answer,
         confidence=confidence,
     )
 
@@ -180,7 +182,6 @@ def _detect_with_expert(question: str, wrong: str, message: str, model: ChatMode
         wrong,
         message,
         (verdict.corrected_fact or "").strip(),
-        model,
         confidence=EXPERT_CONFIDENCE,
         answer=(verdict.answer or "").strip(),
     )

@@ -72,7 +72,7 @@ class Session:
     """One conversation in one data folder.
 
     context: what the model is shown. transcript: all that was said; they part when the context starts afresh.
-    expert_reads: whether the expert detects corrections; otherwise the model itself does.
+    expert_reads: whether the expert detects corrections; otherwise the written rules do.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class Session:
         """The correction that the last message of a conversation makes, if it is one."""
         from lifelearn.learning.detect import detect
 
-        return detect(conversation, self._reader, structured=self.expert_reads)
+        return detect(conversation, self.expert if self.expert_reads else None)
 
     def correction(self, text: str) -> Correction:
         """A correction of the latest answer, given explicitly: `text` says what is right."""
@@ -168,7 +168,7 @@ class Session:
         """The correction of `question`'s answer that `text` makes."""
         from lifelearn.learning.detect import correction_from
 
-        return correction_from(question, wrong, clean(text), self._reader)
+        return correction_from(question, wrong, clean(text))
 
     def learn(self, correction: Correction, on_progress: OnProgress) -> ModelVersion:
         """Keeps the correction, learns it, and makes its version the active one if that passed verification."""
@@ -224,11 +224,6 @@ class Session:
         """Writes the whole conversation as JSON; `lifelearn learn FILE` reads it."""
         text = json.dumps([message.model_dump() for message in self.transcript], ensure_ascii=False, indent=2)
         path.write_text(text + "\n", encoding="utf-8")
-
-    @property
-    def _reader(self) -> ChatModel:
-        """The model that detects corrections."""
-        return self.expert if self.expert_reads and self.expert is not None else self.model
 
     def _remember(self, *messages: Message) -> None:
         self.context.extend(messages)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 
-from lifelearn.learning.chat_model import ChatModel
 from lifelearn.learning.declarative import is_finite
 from lifelearn.learning.reading.contrast import contrast_in
 from lifelearn.learning.reading.phrases import pattern
 from lifelearn.learning.reading.sentences import sentences
+from lifelearn.learning.reading.spans import LONGEST, Asked, features, fitted, is_small, score, spans_of, trimmed
 from lifelearn.learning.states import NUMBER_WORDS, states
-from lifelearn.learning.types import Message
 from lifelearn.learning.words import STOPWORDS, clean, content_words, normalise, stems
 
-LONGEST_SPAN = 8
+MOST = 20  # spans of a rule that count
 LONGEST_NAME = 5  # words; a longer span is a clause, in which the question's words may be repeated
-MOST_CANDIDATES = 8
 
 _YES_NO = pattern(r"\W*(?:is|are|was|were|do|does|did|can|could|has|have|had|will|would|should|am|may|must)\b")
 _HOW_TO = pattern(
@@ -87,34 +84,62 @@ _TITLED = re.compile(rf"{_NAMED.pattern}(?:, {_TITLE}(?: of {_NAMED.pattern})?)?
 _PLACE = re.compile(rf"{_NAMED.pattern}(?:, (?:{_NAMED.pattern})){{1,2}}(?=[.!\s]*$)")  # "Lyon, France" at the end
 
 
-def extract_answer(question: str, wrong: str, statement: str, model: ChatModel) -> str:
+def extract_answer(question: str, wrong: str, statement: str) -> str:
     """The shortest span of the statement that says what is right; the statement itself where only the whole does.
 
-    Strong rules come first: steps and denials stay whole, "X, not Y" is about X, "stands for X" names it, and the
-    question's kind says whether a number, a time or a name is wanted. Where several spans are left, the model chooses.
+    Steps and denials stay whole. Of anything else the spans are weighed (spans.py), for which what the rules would take
+    counts most: "X, not Y" is about X, "stands for X" names it, and the question's kind says whether a number, a time
+    or a name is wanted.
     """
     statement = clean(statement)
+    if (kept := whole(question, statement)) is not None:
+        return kept
+    shown = weighable(question, wrong, statement)
+    return max(shown, key=lambda each: score(each[1], fitted()))[0]
+
+
+def whole(question: str, statement: str) -> str | None:
+    """Steps, or a denial, of which no span would say the same; None where a span is to be found."""
     if _keeps_whole(question, statement):
-        return (
-            _steps(statement)
-            if _STEPS.search(statement) and _HOW_TO.search(question)
-            else _trim(statement, words=False)
-        )
+        ordered = _STEPS.search(statement) and _HOW_TO.search(question)
+        return _steps(statement) if ordered else _trim(statement, words=False)
+    right, _ = _right_part(statement)
+    return _trim(right, words=False) if _NEGATED.search(right) and not _DEFINES.search(right) else None
+
+
+def weighable(question: str, wrong: str, statement: str) -> list[tuple[str, list[str]]]:
+    """The spans that may say what is right, at least one, in the order of the statement, and what each shows."""
     right, denied = _right_part(statement)
-    if _NEGATED.search(right) and not _DEFINES.search(right):
-        return _trim(right, words=False)
+    rules = {
+        name: list(dict.fromkeys(normalise(_trim(span)) for span in spans))[:MOST]
+        for name, spans in _readings(question, wrong, right, denied).items()
+    }
+    surest = _by_rules(question, wrong, right, denied)
+    rules["all"] = [normalise(surest)]
+    asked = Asked(question, wrong)
+    new = stems(statement) - asked.stems - asked.said
+    found = [span for span in spans_of(statement, [surest]) if not _is_denied(span.text, right, denied)]
+    if not found:
+        return [(surest or statement, [])]
+    return [(span.text, features(span, asked, rules, new)) for span in found]
+
+
+def _is_denied(text: str, right: str, denied: str) -> bool:
+    return normalise(text) in normalise(denied) and normalise(text) not in normalise(right)
+
+
+def _by_rules(question: str, wrong: str, right: str, denied: str) -> str:
+    """What the surest rule takes that takes anything new."""
     asked = stems(question)
     known: list[str] = []  # spans of the question's own words: a problem told at length has the numbers of its answer
-    for spans in _readings(question, wrong, right, denied):
-        trimmed = [_trim(span) for span in spans]
-        known += [span for span in trimmed if span and not states(span, wrong)]
-        candidates = _distinct(_new_part(span, asked) if len(span.split()) > LONGEST_NAME else span for span in trimmed)
-        candidates = [c for c in candidates if len(c.split()) <= LONGEST_SPAN and _is_new(c, asked)]
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            return _chosen(question, statement, candidates[:MOST_CANDIDATES], model)
-    return next(iter(known), "") or _new_part(right, asked) or _trim(right, words=False) or statement
+    for spans in _readings(question, wrong, right, denied).values():
+        bare = list(dict.fromkeys(map(_trim, spans)))[:MOST]
+        known += [span for span in bare if span and not states(span, wrong)]
+        candidates = [_new_part(span, asked) if len(span.split()) > LONGEST_NAME else span for span in bare]
+        for candidate in candidates:
+            if candidate and len(candidate.split()) <= LONGEST and _is_new(candidate, asked):
+                return candidate
+    return next(iter(known), "") or _new_part(right, asked) or _trim(right, words=False) or right
 
 
 def _new_part(right: str, asked: set[str]) -> str:
@@ -155,8 +180,8 @@ def _right_part(statement: str) -> tuple[str, str]:
     return " ".join(contrast.right for contrast in contrasts), " ".join(contrast.wrong for contrast in contrasts)
 
 
-def _readings(question: str, wrong: str, right: str, denied: str) -> list[list[str]]:
-    """Spans of the right part, the surest reading first."""
+def _readings(question: str, wrong: str, right: str, denied: str) -> dict[str, list[str]]:
+    """Spans of the right part by the rule that takes them, the surest rule first."""
 
     def values(pattern: re.Pattern[str]) -> list[str]:
         return [found["value"] for found in pattern.finditer(right)]
@@ -167,25 +192,26 @@ def _readings(question: str, wrong: str, right: str, denied: str) -> list[list[s
     result = [_after_last_equals(right)] if "=" in right else []
     it_is = values(_IT_IS)[:1]
     is_terse = len(content_words(right)) <= 3 and not re.search(r"\b(?:is|are|was|were)\b|'s\b", right, re.I)
-
-    readings = [values(pattern)[:1] for pattern in (_DEFINES, _YOU_MEAN, _CLEFT, _QUOTED)]
+    patterns = {"defines": _DEFINES, "you mean": _YOU_MEAN, "cleft": _CLEFT, "quoted": _QUOTED}
+    found = {name: values(pattern)[:1] for name, pattern in patterns.items()}
     if _ASKS_WHERE.search(question):
-        readings.append([found[0] for found in _PLACE.finditer(right)])
+        found["place"] = [place[0] for place in _PLACE.finditer(right)]
     if _ASKS_WHEN.search(question):
-        readings += _times(question, denied or wrong, right)
+        found |= {f"time {index}": times for index, times in enumerate(_times(question, denied or wrong, right))}
     if _ASKS_NUMBER.search(question):
-        readings += [_counted(right, question)[-1:], result or numbers]
+        found |= {"counted": _counted(right, question)[-1:], "asked number": result or numbers}
     if result:
-        readings.append(result)
+        found["result"] = result
     elif is_terse:
-        readings.append([_doer(right, question)])
+        found["terse"] = [_doer(right, question)]
     elif it_is and not _NAMED.search(it_is[0]):
-        readings.append(it_is)
+        found["it is, without a name"] = it_is
     if _ASKS_NAME.search(question):
-        readings.append(names)
+        found["asked name"] = names
     if re.search(r"\d", denied or wrong):
-        readings.append(numbers)
-    return [*readings, it_is, values(_COPULA), values(_PREPOSITION), names, numbers]
+        found["number like the wrong one"] = numbers
+    last = {"it is": it_is, "copula": values(_COPULA), "preposition": values(_PREPOSITION)}
+    return found | last | {"name": names, "number": numbers}
 
 
 def _doer(right: str, question: str) -> str:
@@ -240,32 +266,12 @@ def _is_new(span: str, asked: set[str]) -> bool:
 
 def _trim(span: str, *, words: bool = True) -> str:
     """Without punctuation around it and, with `words`, without stop words at its ends."""
-    span = span.strip(" \t\n\"'“”()[]*,;:–—-").rstrip(".!?").strip(" \"'“”*")
+    span = trimmed(span.strip("()[] "))
     if not words:
         return span
     parts = span.split()
-    while len(parts) > 1 and _is_stopword(parts[0]):
+    while len(parts) > 1 and is_small(parts[0]):
         parts = parts[1:]
-    while len(parts) > 1 and _is_stopword(parts[-1]):
+    while len(parts) > 1 and is_small(parts[-1]):
         parts = parts[:-1]
     return " ".join(parts).strip(" \"',;:*")
-
-
-def _is_stopword(word: str) -> bool:
-    bare = word.strip("\"',.")
-    is_initial = len(bare) == 1 and bare.isupper() and bare not in "AI"  # "D W Griffith"
-    return not is_initial and bare.casefold() in STOPWORDS - NUMBER_WORDS.keys() | {"now"}
-
-
-def _distinct(spans: Iterable[str]) -> list[str]:
-    seen: dict[str, str] = {}
-    for span in spans:
-        if span:
-            seen.setdefault(normalise(span) or span, span)
-    return list(seen.values())
-
-
-def _chosen(question: str, statement: str, candidates: Sequence[str], model: ChatModel) -> str:
-    prompt = f"{clean(question)}\n\nThis is right: {statement}\n\nGive only the short answer to the question."
-    [probabilities] = model.choose([(Message(role="user", content=prompt),)], [list(candidates)])
-    return candidates[max(range(len(candidates)), key=lambda i: probabilities[i])]

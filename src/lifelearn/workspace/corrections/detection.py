@@ -28,7 +28,6 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.chats.service import conversation_of
 from lifelearn.workspace.chats.tables import UNEXAMINED, Message
 from lifelearn.workspace.corrections import service
-from lifelearn.workspace.corrections.reading import FirstChoice
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.organizations.tables import Organization
@@ -112,14 +111,14 @@ class Detector:
         if self._expert is not None:
             for wait in (*WAITS, None):
                 try:
-                    return await asyncio.to_thread(_detect, conversation, self._expert, structured=True)
+                    return await asyncio.to_thread(_detect, conversation, self._expert)
                 except (ChatModelError, DetectionError) as error:
                     log.warning("the expert did not say whether a message is a correction", problem=str(error))
                     if wait is not None:
                         await asyncio.sleep(wait)
             log.error("examined without the expert", message_id=str(message_id))
         try:
-            return await asyncio.to_thread(_detect, conversation, FirstChoice(), structured=False)
+            return await asyncio.to_thread(_detect, conversation)
         except DetectionError as error:
             log.info("nothing to teach", message_id=str(message_id), problem=str(error))
             return None
@@ -173,10 +172,10 @@ def detector_of(request: Request) -> Detector:
     return detector
 
 
-def _detect(conversation: learning.Conversation, model: ChatModel, *, structured: bool) -> learning.Correction | None:
+def _detect(conversation: learning.Conversation, expert: ChatModel | None = None) -> learning.Correction | None:
     started = time.perf_counter()
     try:
-        return detect(conversation, model, structured=structured)
+        return detect(conversation, expert)
     finally:
         log.debug("examined", ms=round(1000 * (time.perf_counter() - started), 1))
 

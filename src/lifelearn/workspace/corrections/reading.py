@@ -7,10 +7,8 @@ sees it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 
 from lifelearn.learning import types as learning
-from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.detect import DetectionError, correction_from
 from lifelearn.learning.states import states
 from lifelearn.learning.words import content_words, normalise
@@ -23,27 +21,10 @@ _LEANS = re.compile(
 )
 
 
-class FirstChoice:
-    """A ChatModel that prefers the first of its choices, and has no answers."""
-
-    name = "rules"
-
-    def answer(self, conversations: Sequence[learning.Conversation], sampling: Sampling) -> list[str]:
-        raise ChatModelError("Corrections are read by rules here, and by no model.")
-
-    def stream(self, conversation: learning.Conversation, sampling: Sampling) -> Iterator[str]:
-        raise ChatModelError("Corrections are read by rules here, and by no model.")
-
-    def choose(
-        self, conversations: Sequence[learning.Conversation], choices: Sequence[Sequence[str]]
-    ) -> list[list[float]]:
-        return [[float(index == 0) for index in range(len(each))] for each in choices]
-
-
 def stated(question: str, wrong: str, text: str, field: str = "right_answer") -> learning.Correction:
     """The correction that somebody states. Raises InvalidError, with what is wrong with the field, where it is none."""
     try:
-        return correction_from(question, wrong, text, FirstChoice())
+        return correction_from(question, wrong, text)
     except DetectionError as error:
         raise InvalidError(str(error), {field: str(error)}) from None
 
