@@ -180,7 +180,6 @@ def test_an_error_while_streaming_is_one_of_the_model(talkative: Any, monkeypatc
 
 def test_nothing_to_answer(tiny: Any) -> None:
     assert tiny.answer([], Sampling(max_tokens=4)) == []
-    assert tiny.choose([], []) == []
 
 
 def test_answers_keep_their_order_whatever_their_lengths(talkative: Any) -> None:
@@ -205,8 +204,6 @@ def test_a_message_longer_than_the_context_is_a_clear_error(tiny: Any) -> None:
         tiny.answer([user("short"), long], Sampling(max_tokens=10))
     with pytest.raises(ChatModelError, match=expected):
         list(tiny.stream(long, Sampling(max_tokens=10)))
-    with pytest.raises(ChatModelError, match="Shorten it"):
-        tiny.choose([long], [["yes", "no"]])
     assert tiny.answer([user("short")], Sampling(max_tokens=2)) is not None
 
 
@@ -255,45 +252,6 @@ def test_a_conversation_that_just_fits_is_not_cut(tiny: Any) -> None:
 
 
 # Choices
-
-
-def test_choices_sum_to_one_and_the_likelier_wins(talkative: Any) -> None:
-    sampling = Sampling(max_tokens=6)
-    for text in ("Question 1?", "Question 3?"):
-        ids: list[int] = []
-        with torch.no_grad():
-            row = talkative.codec.prompt(user(text))
-            for _ in range(2):
-                ids.append(int(talkative.base(torch.tensor([[*row, *ids]])).logits[0, -1].argmax()))
-        likely = talkative.codec.decode_raw(ids)
-        if talkative.codec.completion(likely, 8, end=False) != ids:
-            continue
-        (shares,) = talkative.choose([user(text)], [["Unlikely words", likely, "No"]])
-        assert sum(shares) == pytest.approx(1, abs=1e-5)
-        assert max(shares) == shares[1]
-    assert talkative.answer([user("a")], sampling)
-
-
-def test_a_choice_is_scored_as_a_whole_answer(tiny: Any) -> None:
-    """By hand: the sum of the log-likelihoods of its tokens and the end of the turn."""
-    choices = ["yes", "yes, always", "no"]
-    (shares,) = tiny.choose([user("Is it?")], [choices])
-    prompt = tiny.codec.prompt(user("Is it?"))
-    scores = []
-    for choice in choices:
-        ids = [*choice.encode(), 0]
-        ids = tiny.codec.completion(choice, 64, end=True)
-        with torch.no_grad():
-            logits = tiny.base(torch.tensor([[*prompt, *ids]])).logits[0, len(prompt) - 1 : -1]
-        scores.append(logits.float().log_softmax(-1).gather(-1, torch.tensor(ids)[:, None]).sum())
-    assert shares == pytest.approx(torch.stack(scores).softmax(-1).tolist(), abs=0.03)
-
-
-def test_several_conversations_have_each_their_own_choices(tiny: Any) -> None:
-    both = tiny.choose([user("a"), user("b")], [["yes", "no"], ["one", "two", "three"]])
-    assert [len(shares) for shares in both] == [2, 3]
-    assert both[0] == pytest.approx(tiny.choose([user("a")], [["yes", "no"]])[0], abs=0.02)
-    assert tiny.choose([user("a")], [["only"]]) == [[1.0]]
 
 
 # Versions

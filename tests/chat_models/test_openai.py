@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from lifelearn.chat_models.openai import OpenAIChatModel, _number, _retry_after
+from lifelearn.chat_models.openai import OpenAIChatModel, _retry_after
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from openai_server import Reply, Server, refused, said, streamed
@@ -382,65 +382,3 @@ def test_an_empty_stream_and_a_refused_one(serve: Serve) -> None:
         _, model = serve(reply)
         with pytest.raises(ChatModelError, match=expected):
             list(model.stream(ask("q"), SAMPLING))
-
-
-# Choices
-
-
-def test_choose_asks_for_a_number(serve: Serve) -> None:
-    def pick(request: dict[str, Any]) -> Reply:
-        choice = request["response_format"]["json_schema"]["schema"]["properties"]["choice"]
-        assert choice["enum"] == list(range(1, len(choice["enum"]) + 1))
-        return said(json.dumps({"choice": choice["enum"][-1]}))
-
-    server, model = serve(pick, concurrency=1)
-    assert model.choose([ask("q"), ask("r")], [["yes", "no"], ["a", "b", "c"]]) == [[0.0, 1.0], [0.0, 0.0, 1.0]]
-    (message,) = server.requests[0]["messages"]
-    assert message["role"] == "user"
-    assert message["content"].startswith("q\n\n")
-    assert "1. yes\n2. no" in message["content"]
-
-
-def test_choose_without_structured_output(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    def plain(request: dict[str, Any]) -> Reply:
-        return refused(400, "This response type is unavailable") if "response_format" in request else said("2. no")
-
-    server, model = serve(plain)
-    assert model.choose([ask("q")], [["yes", "no"]]) == [[0.0, 1.0]]
-    assert model.choose([ask("q")], [["yes", "no"]]) == [[0.0, 1.0]]
-    assert len(server.requests) == 3  # refused once, remembered
-    assert caplog.text.count("does not take response_format") == 1
-
-
-def test_choose_with_a_request_that_is_wrong_anyway(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    _, model = serve(refused(400, "too long"))
-    with pytest.raises(ChatModelError, match="too long"):
-        model.choose([ask("q")], [["yes", "no"]])
-    assert "response_format" not in caplog.text
-
-
-def test_choose_asks_once_more_when_unreadable(serve: Serve) -> None:
-    server, model = serve(said("Either."), said('{"choice": 1}'))
-    assert model.choose([ask("q")], [["yes", "no"]]) == [[1.0, 0.0]]
-    assert [message["role"] for message in server.requests[1]["messages"]] == ["user", "assistant", "user"]
-    _, stubborn = serve(said("Either."))
-    with pytest.raises(ChatModelError, match=r"a number from 1 to 2 and answered 'Either\.'"):
-        stubborn.choose([ask("q")], [["yes", "no"]])
-
-
-@pytest.mark.parametrize(
-    ("reply", "number"),
-    [
-        ("2", 2),
-        ('{"choice": 2}', 2),
-        ("Answer: 2.", 2),
-        ("1. 25 days", 1),
-        ("1 or 2", None),
-        ("1.5", None),
-        ("1,000", None),
-        ("3", None),
-        ("none", None),
-    ],
-)
-def test_the_number_in_a_reply(reply: str, number: int | None) -> None:
-    assert _number(reply, 2) == number

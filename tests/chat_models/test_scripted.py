@@ -70,20 +70,12 @@ def test_the_streamed_words_are_the_answer(text: str) -> None:
     assert len(pieces) >= len(text.split())
 
 
-def test_choose_prefers_the_first_or_weighs_by_a_function() -> None:
-    assert ScriptedChatModel().choose([ask("?")] * 2, [["yes", "no"], ["a"]]) == [[1.0, 0.0], [1.0]]
-    model = ScriptedChatModel(weigh=lambda conversation, choices: [len(choice) for choice in choices])
-    assert model.choose([ask("?")], [["a", "bbb"]]) == [[0.25, 0.75]]
-
-
 def test_calls_are_recorded() -> None:
     model = ScriptedChatModel()
     model.answer([ask("a"), ask("b")], SAMPLING)
     list(model.stream(ask("c"), SAMPLING))
-    model.choose([ask("d")], [["x", "y"]])
     assert model.calls == [
         Call("answer", ask("a"), SAMPLING),
         Call("answer", ask("b"), SAMPLING),
         Call("stream", ask("c"), SAMPLING),
-        Call("choose", ask("d"), choices=("x", "y")),
     ]

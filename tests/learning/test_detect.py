@@ -29,9 +29,6 @@ class FakeModel:
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
         raise NotImplementedError
 
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
-        raise NotImplementedError
-
 
 class DeadModel(FakeModel):
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[str]:

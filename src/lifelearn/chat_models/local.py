@@ -1,6 +1,6 @@
 """The local model: a Hugging Face causal language model on this machine, with or without a version's adapter.
 
-Answers in batches (learning/rollout.py), streams, and scores choices exactly, by their log-likelihood.
+Answers in batches (learning/rollout.py), and streams.
 It is also what is trained: `base` and `codec` are the engine's way in.
 """
 
@@ -219,15 +219,6 @@ class LocalChatModel:
             thread.join()
 
     @torch.inference_mode()
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
-        """Softmax over the log-likelihoods of the choices as whole answers, the end of the turn included."""
-        with self._lock:
-            return [
-                self._choose_one(conversation, options)
-                for conversation, options in zip(conversations, choices, strict=True)
-            ]
-
-    @torch.inference_mode()
     def text_logprobs(self, texts: Sequence[str]) -> list[Tensor]:
         found: list[Tensor] = []
         with self._lock:
@@ -236,17 +227,6 @@ class LocalChatModel:
                 logprobs_NV = self._network.logits([ids[:-1] for ids in chunk], lengths).float().log_softmax(-1)
                 found += logprobs_NV.to(torch.bfloat16).split(lengths)
         return found
-
-    def _choose_one(self, conversation: Conversation, options: Sequence[str]) -> list[float]:
-        prompt = self._prompt(conversation, 64)
-        answers = [self.codec.completion(option, 64, end=True) for option in options]
-        lengths = [len(answer) for answer in answers]
-        rows = [prompt + answer[:-1] for answer in answers]
-        logprobs_NV = self._network.logits(rows, lengths).float().log_softmax(-1)
-        tokens_N = torch.tensor([token for answer in answers for token in answer], device=logprobs_NV.device)
-        picked_N = logprobs_NV.gather(-1, tokens_N[:, None])[:, 0]
-        scores = torch.stack([part.sum() for part in picked_N.split(lengths)])
-        return [float(share) for share in scores.softmax(-1)]
 
     def _prompt(self, conversation: Conversation, room: int) -> list[int]:
         """The conversation's ids; its oldest turns are left out when it outgrows the context window."""

@@ -27,12 +27,11 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 
 from lifelearn.learning.chat_model import ChatModelError, PartialAnswersError, Sampling
-from lifelearn.learning.types import Conversation, Message
+from lifelearn.learning.types import Conversation
 
 log = logging.getLogger(__name__)
 
 OPENAI_URL = "https://api.openai.com/v1"  # said here, as the client would otherwise read its own variable
-CHOICE_TOKENS = 200  # room for a few words around the number, not for an essay
 REFUSABLE = ("seed", "top_p", "temperature")  # sampling parameters that some servers or models do not take
 
 Request = dict[str, Any]
@@ -153,52 +152,6 @@ class OpenAIChatModel:
             raise self._cut("the stream ended without a finish_reason")
         if not said:
             raise self._failure("returned an empty answer", "Ask again, or use another model")
-
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
-        """1.0 for the choice that the model names, 0.0 for the others.
-
-        A chat server does not tell the probability of a given answer, so the model is asked for the
-        number of its choice: as structured output, or in plain text where the server refuses
-        `response_format` (logged once).
-        """
-        pairs = list(zip(conversations, choices, strict=True))
-
-        def one(index: int, stop: threading.Event) -> list[float]:
-            return self._choose(*pairs[index], stop)
-
-        outcomes = self._each(one, len(pairs))
-        if errors := _distinct(outcomes):
-            raise ChatModelError(" ".join(errors))
-        return [outcome for outcome in outcomes if not isinstance(outcome, ChatModelError)]
-
-    def _choose(self, conversation: Conversation, choices: Sequence[str], stop: threading.Event) -> list[float]:
-        if not choices:
-            raise ValueError("a conversation needs at least one choice")
-        only = f"Reply with one number from 1 to {len(choices)}, and nothing else."
-        listed = "\n".join(f"{number}. {choice}" for number, choice in enumerate(choices, 1))
-        question = _asking(conversation, f"Which of these is your answer?\n{listed}\n{only}")
-        for _ in range(2):
-            reply = self._choice_reply(question, len(choices), stop)
-            number = _number(reply, len(choices))
-            if number is not None:
-                return [float(index == number) for index in range(1, len(choices) + 1)]
-            question = (*question, Message(role="assistant", content=reply), Message(role="user", content=only))
-        raise self._failure(
-            f"was asked for a number from 1 to {len(choices)} and answered {self._clip(reply)!r}", "Use another model"
-        )
-
-    def _choice_reply(self, conversation: Conversation, count: int, stop: threading.Event) -> str:
-        request = self._request(conversation, Sampling(max_tokens=CHOICE_TOKENS))
-        if "response_format" in self._refused:
-            return self._retry(self._send, request, stop)
-        try:
-            return self._retry(self._send, {**request, "response_format": _choice_format(count)}, stop)
-        except _RequestError as failure:
-            if failure.status not in (400, 422):
-                raise
-        reply = self._retry(self._send, request, stop)  # raises if it was not about response_format
-        self._refuse("response_format", "choices are read from its plain text instead")
-        return reply
 
     def _request(self, conversation: Conversation, sampling: Sampling, index: int = 0) -> Request:
         request: Request = {
@@ -439,29 +392,3 @@ def _delta(chunk: object) -> tuple[str, bool]:
     choice = choices[0] if isinstance(choices, list) and choices else None
     text = getattr(getattr(choice, "delta", None), "content", None)
     return text if isinstance(text, str) else "", getattr(choice, "finish_reason", None) is not None
-
-
-def _asking(conversation: Conversation, request: str) -> Conversation:
-    """The conversation with the request added to its last user turn: many templates refuse two in a row."""
-    if conversation and conversation[-1].role == "user":
-        last = conversation[-1]
-        return (*conversation[:-1], Message(role="user", content=f"{last.content}\n\n{request}"))
-    return (*conversation, Message(role="user", content=request))
-
-
-def _choice_format(count: int) -> dict[str, Any]:
-    choice = {"type": "integer", "enum": list(range(1, count + 1))}
-    schema = {
-        "type": "object",
-        "properties": {"choice": choice},
-        "required": ["choice"],
-        "additionalProperties": False,
-    }
-    return {"type": "json_schema", "json_schema": {"name": "choice", "strict": True, "schema": schema}}
-
-
-def _number(reply: str, count: int) -> int | None:
-    """The one number of a choice that is in the reply ("2", "2. 25 days", '{"choice": 2}'), or None."""
-    found = {int(digits) for digits in re.findall(r"(?<![\d.,])\d{1,4}(?!\d|[.,]\d)", reply)}
-    numbers = [number for number in found if 1 <= number <= count]
-    return numbers[0] if len(numbers) == 1 else None

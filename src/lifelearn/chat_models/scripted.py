@@ -21,10 +21,9 @@ Script = Mapping[str, str] | Sequence[str] | Callable[[Conversation], str]
 class Call:
     """What the model was asked; one for each conversation."""
 
-    method: Literal["answer", "stream", "choose"]
+    method: Literal["answer", "stream"]
     conversation: Conversation
-    sampling: Sampling | None = None
-    choices: tuple[str, ...] = ()
+    sampling: Sampling
 
 
 class ScriptedChatModel:
@@ -32,7 +31,6 @@ class ScriptedChatModel:
 
     script: answers by the exact last user message (mapping), one after the other (sequence) or computed
     from the conversation (function, which may raise `ChatModelError`); None answers with what was said.
-    weigh: for `choose`, a weight for each choice, made to sum to 1; None prefers the first.
     calls: what was asked so far, in order.
     """
 
@@ -40,15 +38,12 @@ class ScriptedChatModel:
         self,
         script: Script | None = None,
         name: str = "scripted",
-        *,
-        weigh: Callable[[Conversation, Sequence[str]], Sequence[float]] | None = None,
     ) -> None:
         if isinstance(script, str):  # a sequence too, but of letters
             raise TypeError('script is one string; write ["…"] for a single answer')
         self.calls: list[Call] = []
         self._name = name
         self._script = script
-        self._weigh = weigh or _first
         self._left = iter(()) if script is None or callable(script) or isinstance(script, Mapping) else iter(script)
 
     @property
@@ -76,14 +71,6 @@ class ScriptedChatModel:
         self.calls.append(Call("stream", conversation, sampling))
         yield from re.findall(r"^\s+|\S+\s*", self._reply(conversation))
 
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
-        chosen = []
-        for conversation, options in zip(conversations, choices, strict=True):
-            self.calls.append(Call("choose", conversation, choices=tuple(options)))
-            weights = self._weigh(conversation, options)
-            chosen.append([weight / sum(weights) for weight in weights])
-        return chosen
-
     def _reply(self, conversation: Conversation) -> str:
         script = self._script
         said = next((message.content for message in reversed(conversation) if message.role == "user"), "")
@@ -99,7 +86,3 @@ class ScriptedChatModel:
         if reply is None:
             raise ChatModelError(f"The script's {len(script)} answers are used up; the next was asked for by {said!r}.")
         return reply
-
-
-def _first(conversation: Conversation, choices: Sequence[str]) -> list[float]:
-    return [float(index == 0) for index in range(len(choices))]

@@ -70,10 +70,6 @@ class ChatModel(Protocol):
         """The answer to one conversation, in pieces as they come."""
         ...
 
-    def choose(self, conversations: Sequence[Conversation], choices: Sequence[Sequence[str]]) -> list[list[float]]:
-        """For each conversation, the probability of each of its choices as the whole answer (they sum to 1)."""
-        ...
-
 
 class TrainableModel(ChatModel, Protocol):
     """A chat model whose weights are here: what learning needs beyond answers."""
