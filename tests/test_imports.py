@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "backends": {"settings", "chat_models", "learning"},
     "terminal": {"backends", "settings", "chat_models", "learning"},
     "workspace": {"backends", "settings", "chat_models", "learning"},
-    "bench": {"settings", "chat_models", "learning"},
+    "bench": {"backends", "settings", "chat_models", "learning"},
     "cli": {"terminal", "workspace", "bench", "settings", "chat_models", "learning"},
     "__main__": {"cli"},
     "__init__": set(),

@@ -1,4 +1,4 @@
-"""From settings to models: which one answers, and which writes demonstrations. For terminal and workspace alike.
+"""From settings to models: which one answers, and which writes demonstrations. For terminal, workspace and bench alike.
 
 Imports what it needs when it needs it: a mock or a server's model is had without torch.
 """

@@ -164,17 +164,12 @@ def skills(
 
 def _opened(model: str | None, seed: int | None) -> tuple[Settings, LocalChatModel, ChatModel | None]:
     """Settings, the local model, and the expert if one is configured."""
-    from lifelearn.chat_models.local import LocalChatModel
-    from lifelearn.chat_models.openai import OpenAIChatModel
+    from lifelearn.backends import expert, trainable_model
     from lifelearn.settings import load_settings
 
     said: dict[str, Any] = {"base_model_name": model, "train_seed": seed}
     settings = load_settings().model_copy(update={name: value for name, value in said.items() if value is not None})
-    local = LocalChatModel.load(settings.base_model_name, settings.cache_dir)
-    expert = None
-    if settings.has_expert:
-        expert = OpenAIChatModel(settings.openai_model, settings.openai_base_url, settings.expert_key)
-    return settings, local, expert
+    return settings, trainable_model(settings), expert(settings)
 
 
 def _texts(path: Path) -> list[str]:
