@@ -97,7 +97,7 @@ def test_gather_gives_zeros_past_the_end(fast: Kernels) -> None:
     assert torch.equal(found, torch.cat([x, torch.zeros(1, 8).bfloat16()])[[3, 0, 4, 3]])
 
 
-@pytest.mark.parametrize(("width", "total"), [(5, 5), (5, 9), (1, 3)])
+@pytest.mark.parametrize(("width", "total"), [(5, 5), (5, 9), (1, 3), (17, 40), (33, 33)])
 def test_attention_weights_see_what_was_before_and_their_gradient(fast: Kernels, width: int, total: int) -> None:
     scores, d_weights = random(3, 2 * width, total, scale=5), random(3, 2 * width, total)
     mask = torch.full((width, total), -math.inf).triu(total - width + 1).repeat(2, 1)

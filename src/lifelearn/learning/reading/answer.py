@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 from lifelearn.learning.declarative import is_finite
 from lifelearn.learning.reading.contrast import contrast_in
@@ -110,12 +111,14 @@ def whole(question: str, statement: str) -> str | None:
 def weighable(question: str, wrong: str, statement: str) -> list[tuple[str, list[str]]]:
     """The spans that may say what is right, at least one, in the order of the statement, and what each shows."""
     right, denied = _right_part(statement)
-    rules = {
-        name: list(dict.fromkeys(normalise(_trim(span)) for span in spans))[:MOST]
+    readings = {
+        name: list(dict.fromkeys(map(_trim, spans)))[:MOST]
         for name, spans in _readings(question, wrong, right, denied).items()
     }
-    surest = _by_rules(question, wrong, right, denied)
-    rules["all"] = [normalise(surest)]
+    surest = (
+        _surest(readings, question, wrong) or _new_part(right, stems(question)) or _trim(right, words=False) or right
+    )
+    rules = {name: list(map(normalise, spans)) for name, spans in {**readings, "all": [surest]}.items()}
     asked = Asked(question, wrong)
     new = stems(statement) - asked.stems - asked.said
     found = [span for span in spans_of(statement, [surest]) if not _is_denied(span.text, right, denied)]
@@ -128,18 +131,17 @@ def _is_denied(text: str, right: str, denied: str) -> bool:
     return normalise(text) in normalise(denied) and normalise(text) not in normalise(right)
 
 
-def _by_rules(question: str, wrong: str, right: str, denied: str) -> str:
-    """What the surest rule takes that takes anything new."""
+def _surest(readings: Mapping[str, Sequence[str]], question: str, wrong: str) -> str:
+    """What the surest rule takes that takes anything new; "" if none does."""
     asked = stems(question)
     known: list[str] = []  # spans of the question's own words: a problem told at length has the numbers of its answer
-    for spans in _readings(question, wrong, right, denied).values():
-        bare = list(dict.fromkeys(map(_trim, spans)))[:MOST]
-        known += [span for span in bare if span and not states(span, wrong)]
-        candidates = [_new_part(span, asked) if len(span.split()) > LONGEST_NAME else span for span in bare]
+    for spans in readings.values():
+        known += [span for span in spans if span and not states(span, wrong)]
+        candidates = [_new_part(span, asked) if len(span.split()) > LONGEST_NAME else span for span in spans]
         for candidate in candidates:
             if candidate and len(candidate.split()) <= LONGEST and _is_new(candidate, asked):
                 return candidate
-    return next(iter(known), "") or _new_part(right, asked) or _trim(right, words=False) or right
+    return next(iter(known), "")
 
 
 def _new_part(right: str, asked: set[str]) -> str:
