@@ -158,6 +158,42 @@ def trained(tiny: Any, folder: Path, by: float) -> Path:
     return folder
 
 
+class Wavering:
+    """Answers otherwise beside other questions, as rounding has it; `weights` None is the parent."""
+
+    name = "wavering"
+
+    def __init__(self, together: str, alone: str) -> None:
+        self.together, self.alone = together, alone
+        self.weights: Path | None = None
+
+    def use(self, weights: Path | None) -> None:
+        self.weights = weights
+
+    def answer(self, conversations: Any, sampling: Sampling) -> list[str]:
+        if self.weights is None:
+            return [OSLO] * len(conversations)
+        return [self.together if len(conversations) > 1 else self.alone] * len(conversations)
+
+    def text_logprobs(self, texts: Any) -> list[torch.Tensor]:
+        return [torch.zeros(2, 3).log_softmax(-1) for _ in texts]
+
+
+@pytest.mark.parametrize(
+    ("together", "alone", "passes"), [(LYON, LYON, True), (LYON, NEITHER, False), (NEITHER, LYON, False)]
+)
+def test_what_was_corrected_must_hold_alone_as_beside_others(
+    tmp_path: Path, together: str, alone: str, passes: bool
+) -> None:
+    model: Any = Wavering(together, alone)
+    report = verify(model, PROBES[:2], parent_weights=None, weights=tmp_path, thresholds=Thresholds())
+    efficacy, generalisation = report.checks[:2]
+    assert efficacy.passed is passes
+    assert efficacy.answers[0].after == (LYON if passes else NEITHER)
+    assert generalisation.answers[0].after == together
+    assert model.weights is None
+
+
 def test_an_untrained_version_drifts_by_nothing_and_learned_nothing(tiny: Any, tmp_path: Path) -> None:
     weights = trained(tiny, tmp_path / "same", by=0)
     seen: list[Progress] = []

@@ -60,13 +60,15 @@ def verify(
             Progress(stage="verify", step=2, steps=2, message=f"asking the new version {len(probes)} questions")
         )
         after = ask(model, probes)
+        # A chat asks one question at a time, which rounds otherwise: there, too, what was corrected must hold.
+        alone = {probe: ask(model, [probe])[0] for probe in probes if probe.kind == "efficacy"}
         drift = drift_check(parent_logprobs, model.text_logprobs(TEXT), thresholds.drift)
     finally:
         model.use(parent_weights)
-    answers = [
-        ProbeAnswer(probe=probe, before=old, after=new, passed=holds(probe, old, new))
-        for probe, old, new in zip(probes, before, after, strict=True)
-    ]
+    answers = []
+    for probe, old, new in zip(probes, before, after, strict=True):
+        said = alone.get(probe, new) if holds(probe, old, new) else new
+        answers.append(ProbeAnswer(probe=probe, before=old, after=said, passed=holds(probe, old, said)))
     return Report(checks=(*(share_check(name, answers, thresholds) for name in _CHECKS), drift))
 
 
