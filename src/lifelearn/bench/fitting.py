@@ -27,11 +27,11 @@ from lifelearn.learning.reading.cues import Evidence, read_cues
 from lifelearn.learning.types import Message
 from lifelearn.learning.words import normalise
 
+SHRINK = 0.5  # of the squared weights, beside the summed log-loss; best for groups in no fit among 0.5 to 4
 SHRINK_SPANS = 1.5  # the same for spans; of 0.3 to 5 all from 1 to 3 were alike
+SEEN = 4  # conversations in which a feature must occur to get a weight
 LIKE = 0.6  # overlap with the right answer from which a span is learned from, and
 HALF = 0.5  # from which it counts as right
-SEEN = 4  # conversations in which a feature must occur to get a weight
-SHRINK = 0.5  # of the squared weights, beside the summed log-loss; best for groups in no fit among 0.5 to 4
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def fit_spans(choices: Sequence[Choice]) -> dict[str, float]:
     starts_S = torch.tensor([0, *accumulate(map(len, bags))][:-1])
     shown_N = torch.tensor([each for bag in bags for each in bag])
     row_S = torch.tensor([row for row, each in enumerate(learned) for _ in each.spans])
-    best = [[share == max(each.right) for share in each.right] for each in learned]
+    best = [[share == most for share in each.right] for each in learned for most in (max(each.right),)]
     wanted_S = torch.tensor([hit / sum(hits) for hits in best for hit in hits], dtype=torch.float64)
     weights_F1 = torch.zeros(len(names), 1, dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights_F1], max_iter=500, line_search_fn="strong_wolfe")
