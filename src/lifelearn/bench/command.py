@@ -106,7 +106,7 @@ def detection(
 
     found = held_out() if rows is None else read_rows(rows, Dialogue)
     settings = load_settings()
-    report = run(found, expert(settings) if settings.has_expert and not settings.local_structured else None, typer.echo)
+    report = run(found, None if settings.local_structured else expert(settings), typer.echo)
     write(report, out)
     for name, figure in report["figures"].items():
         if figure["value"] is not None:

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 
 import torch
 import typer
@@ -24,6 +23,7 @@ from lifelearn.bench.rows import CONVERSATIONS, HELD_OUT, MESSAGES, PLAIN, Dialo
 from lifelearn.learning.detect import stated
 from lifelearn.learning.reading import answer, spans, weighing
 from lifelearn.learning.reading.cues import Evidence, read_cues
+from lifelearn.learning.reading.weights import HERE
 from lifelearn.learning.types import Message
 from lifelearn.learning.words import normalise
 
@@ -51,27 +51,39 @@ class Example:
 def fit(told: Sequence[Example]) -> dict[str, float]:
     """Weights by logistic regression with an L2 penalty, rounded to three places."""
     shown = [weighing.features(each.message, each.evidence) for each in told]
-    seen = Counter(name for features in shown for name in features)
-    names = sorted(name for name, count in seen.items() if count >= SEEN)
-    column = {name: index for index, name in enumerate(names)}
-    x_NF = torch.zeros(len(told), len(names), dtype=torch.float64)
+    column = _columns(shown)
+    x_NF = torch.zeros(len(told), len(column), dtype=torch.float64)
     for row, features in enumerate(shown):
         for name, value in features.items():
             if name in column:
                 x_NF[row, column[name]] = value
     y_N = torch.tensor([float(each.is_correction) for each in told], dtype=torch.float64)
+
+    def loss(weights_F: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.binary_cross_entropy_with_logits(x_NF @ weights_F, y_N, reduction="sum")
+
+    return _minimised(loss, column, SHRINK)
+
+
+def _columns(shown: Iterable[Iterable[str]]) -> dict[str, int]:
+    """The names that occur in `SEEN` or more, each with its place."""
+    seen = Counter(name for names in shown for name in names)
+    return {name: index for index, name in enumerate(sorted(name for name, count in seen.items() if count >= SEEN))}
+
+
+def _minimised(loss: Callable[[torch.Tensor], torch.Tensor], names: Iterable[str], shrink: float) -> dict[str, float]:
+    """Weights [F], one a name, where the loss and `shrink` times their squares are least, rounded to three places."""
+    names = list(names)
     weights_F = torch.zeros(len(names), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights_F], max_iter=500, line_search_fn="strong_wolfe")
 
-    def loss() -> torch.Tensor:
+    def total() -> torch.Tensor:
         optimizer.zero_grad()
-        logits_N = x_NF @ weights_F
-        total = torch.nn.functional.binary_cross_entropy_with_logits(logits_N, y_N, reduction="sum")
-        total = total + SHRINK * weights_F.square().sum()
-        total.backward()
-        return total
+        value = loss(weights_F) + shrink * weights_F.square().sum()
+        value.backward()
+        return value
 
-    optimizer.step(loss)
+    optimizer.step(total)
     return {name: round(float(weight), 3) for name, weight in zip(names, weights_F.detach(), strict=True)}
 
 
@@ -127,28 +139,20 @@ def overlap(one: str, other: str) -> float:
 def fit_spans(choices: Sequence[Choice]) -> dict[str, float]:
     """Weights of a softmax over each row's spans, of which those most like the right answer are right; as in `fit`."""
     learned = [each for each in choices if max(each.right, default=0.0) >= LIKE]
-    seen = Counter(name for each in learned for name in {name for shown in each.shown for name in shown})
-    names = sorted(name for name, count in seen.items() if count >= SEEN)
-    column = {name: index for index, name in enumerate(names)}
+    column = _columns({name for shown in each.shown for name in shown} for each in learned)
     bags = [[column[name] for name in shown if name in column] for each in learned for shown in each.shown]
     starts_S = torch.tensor([0, *accumulate(map(len, bags))][:-1])
     shown_N = torch.tensor([each for bag in bags for each in bag])
     row_S = torch.tensor([row for row, each in enumerate(learned) for _ in each.spans])
     best = [[share == most for share in each.right] for each in learned for most in (max(each.right),)]
     wanted_S = torch.tensor([hit / sum(hits) for hits in best for hit in hits], dtype=torch.float64)
-    weights_F1 = torch.zeros(len(names), 1, dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights_F1], max_iter=500, line_search_fn="strong_wolfe")
 
-    def loss() -> torch.Tensor:
-        optimizer.zero_grad()
-        score_S = torch.nn.functional.embedding_bag(shown_N, weights_F1, starts_S, mode="sum")[:, 0]
+    def loss(weights_F: torch.Tensor) -> torch.Tensor:
+        score_S = torch.nn.functional.embedding_bag(shown_N, weights_F[:, None], starts_S, mode="sum")[:, 0]
         total_R = torch.zeros(len(learned), dtype=torch.float64).index_add(0, row_S, score_S.exp())
-        total = -(wanted_S * (score_S - total_R.log()[row_S])).sum() + SHRINK_SPANS * weights_F1.square().sum()
-        total.backward()
-        return total
+        return -(wanted_S * (score_S - total_R.log()[row_S])).sum()
 
-    optimizer.step(loss)
-    return {name: round(float(weight), 3) for name, weight in zip(names, weights_F1.detach()[:, 0], strict=True)}
+    return _minimised(loss, column, SHRINK_SPANS)
 
 
 def choices(rows: Sequence[Dialogue]) -> dict[str, list[Choice]]:
@@ -193,7 +197,7 @@ def main() -> None:
             line += f", right answer {right(among, fitted_spans(found, but=name))} of {len(among)}"
         typer.echo(f"{line} by the others")
     for name, weights in ((weighing.WEIGHTS, fitted(told)), (spans.WEIGHTS, fitted_spans(found))):
-        path = Path(weighing.__file__).with_name(name)
+        path = HERE / name
         path.write_text(json.dumps(weights, indent=0, ensure_ascii=False) + "\n", "utf-8")
         typer.echo(f"Written to {path}: {len(weights)} weights.")
 

@@ -121,14 +121,11 @@ def weighable(question: str, wrong: str, statement: str) -> list[tuple[str, list
     rules = {name: list(map(normalise, spans)) for name, spans in {**readings, "all": [surest]}.items()}
     asked = Asked(question, wrong)
     new = stems(statement) - asked.stems - asked.said
-    found = [span for span in spans_of(statement, [surest]) if not _is_denied(span.text, right, denied)]
+    kept, gone = normalise(right), normalise(denied)
+    found = [span for span in spans_of(statement, surest) if span.normal not in gone or span.normal in kept]
     if not found:
         return [(surest or statement, [])]
     return [(span.text, features(span, asked, rules, new)) for span in found]
-
-
-def _is_denied(text: str, right: str, denied: str) -> bool:
-    return normalise(text) in normalise(denied) and normalise(text) not in normalise(right)
 
 
 def _surest(readings: Mapping[str, Sequence[str]], question: str, wrong: str) -> str:

@@ -8,15 +8,14 @@ Pure text, like the cues; knows nothing of detection.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cached_property
 
 from lifelearn.learning.reading import phrases
 from lifelearn.learning.reading.statement import amounts
+from lifelearn.learning.reading.weights import load
 from lifelearn.learning.states import NUMBER_WORDS
 from lifelearn.learning.words import STOPWORDS, listed, normalise, stems
 
@@ -28,6 +27,7 @@ _EDGES = re.compile(r"^(?:[\s\"'“”*,;:–—…=]|-(?!\d))+|[\s\"'“”*,;:
 _DASH = re.compile(r"^[-–—]+$")
 _DAY, _YEAR = re.compile(r"\d{1,2},$"), re.compile(r"\d{4}\b")  # "May 9, 1998"
 _BREAK = re.compile(r"[.!?;:,…]+[\"')\]]*$")
+_SMALL = STOPWORDS - NUMBER_WORDS.keys() | {"now"}
 _BEGINS_CLAUSE = frozenset(listed("and but so because since as which while though although when where if"))
 _TELLING_HEADS = frozenset(
     listed(
@@ -91,8 +91,20 @@ class Clause:
         return tuple(map(_bare, self.words))
 
     @cached_property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+    @cached_property
     def stems(self) -> set[str]:
-        return stems(" ".join(self.words))
+        return stems(self.text)
+
+    @cached_property
+    def is_negated(self) -> bool:
+        return any(map(_NEGATION.search, self.bare))
+
+    @cached_property
+    def is_praise(self) -> bool:
+        return bool(phrases.PRAISE.match(self.text) or phrases.AGREEMENT.search(self.text))
 
     @property
     def place(self) -> str:
@@ -122,11 +134,15 @@ class Span:
     def stems(self) -> set[str]:
         return stems(self.text)
 
+    @cached_property
+    def normal(self) -> str:
+        return normalise(self.text)
 
-def spans_of(statement: str, longer: Iterable[str] = ()) -> list[Span]:
+
+def spans_of(statement: str, beyond: str = "") -> list[Span]:
     """All spans of all clauses, none twice.
 
-    longer: parts of the statement that count as spans where they reach beyond a clause: "Lyon, France".
+    beyond: a part of the statement that is a span, too, where it reaches beyond a clause: "Lyon, France".
     """
     found: dict[tuple[int, str], Span] = {}
     clauses = _clauses(statement)
@@ -137,14 +153,13 @@ def spans_of(statement: str, longer: Iterable[str] = ()) -> list[Span]:
                 text = trimmed(" ".join(clause.words[start:end]))
                 if normalise(text):
                     found.setdefault((clause.index, normalise(text)), Span(clause, start, end, text))
-    for text in longer:
-        first, *more = text.split() or [""]
-        is_within = len(more) < LONGEST and any(text in " ".join(clause.words) for clause in clauses)
-        if clauses and first and not is_within:
-            places = ((each, at) for each in clauses for at, word in enumerate(each.bare) if word == _bare(first))
-            clause, start = next(places, (clauses[0], 0))
-            end = min(start + 1 + len(more), len(clause.words))
-            found[clause.index, normalise(text)] = Span(clause, start, end, text)
+    words = beyond.split()
+    is_within = len(words) <= LONGEST and any(beyond in clause.text for clause in clauses)
+    if clauses and words and not is_within:
+        places = ((each, at) for each in clauses for at, word in enumerate(each.bare) if word == _bare(words[0]))
+        clause, start = next(places, (clauses[0], 0))
+        end = min(start + len(words), len(clause.words))
+        found[clause.index, normalise(beyond)] = Span(clause, start, end, beyond)
     return list(found.values())
 
 
@@ -168,7 +183,7 @@ def is_small(word: str) -> bool:
     """Whether it is a stop word; initials ("D W Griffith") and numbers are none."""
     bare = word.strip("\"',.")
     is_initial = len(bare) == 1 and bare.isupper() and bare not in "AI"
-    return not is_initial and bare.casefold() in STOPWORDS - NUMBER_WORDS.keys() | {"now"}
+    return not is_initial and bare.casefold() in _SMALL
 
 
 def trimmed(text: str) -> str:
@@ -218,6 +233,10 @@ class Asked:
     @cached_property
     def known_amounts(self) -> frozenset[str]:
         return amounts(self.question)
+
+    @cached_property
+    def normal(self) -> str:
+        return normalise(f"{self.question} {self.wrong}")
 
     @cached_property
     def kinds(self) -> tuple[str, ...]:
@@ -322,7 +341,7 @@ def _kind_of_word(word: str, asked: Asked) -> str:
 def _of_news(span: Span, asked: Asked, statement: set[str]) -> Iterator[str]:
     own = span.stems
     new, old, said = own - asked.stems - asked.said, own & asked.stems, own & asked.value
-    is_new = bool(new) or (not own and normalise(span.text) not in normalise(f"{asked.question} {asked.wrong}"))
+    is_new = bool(new) or (not own and span.normal not in asked.normal)
     yield "new" if is_new else "nothing new"
     if new:
         yield "all that is new" if new == statement else "some of what is new"
@@ -344,7 +363,6 @@ def _of_news(span: Span, asked: Asked, statement: set[str]) -> Iterator[str]:
 def _of_clause(span: Span, asked: Asked) -> Iterator[str]:
     clause = span.clause
     others = clause.stems - span.stems
-    told = " ".join(clause.words)
     rest = others - asked.stems - _POINTS
     further = rest - asked.said
     shown = {
@@ -353,8 +371,8 @@ def _of_clause(span: Span, asked: Asked) -> Iterator[str]:
         "is its clause": span.is_whole,
         "is its clause but for small words": all(map(is_small, _others(span))),
         "starts a later clause": span.start == 0 and clause.index > 0,
-        "clause: negated": any(map(_NEGATION.search, clause.bare)),
-        "clause: praise": bool(phrases.PRAISE.match(told) or phrases.AGREEMENT.search(told)),
+        "clause: negated": clause.is_negated,
+        "clause: praise": clause.is_praise,
         "clause: of the wrong answer": bool(others & asked.value),
         "clause: of the question": bool(others & (asked.stems - asked.said)),
         "clause: of the question, as the answer": not others & (asked.stems - asked.said)
@@ -383,7 +401,7 @@ def _others(span: Span) -> tuple[str, ...]:
 
 
 def _of_rules(span: Span, rules: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    text = normalise(span.text)
+    text = span.normal
     for name, taken in rules.items():
         for index, each in enumerate(taken):
             if each == text:
@@ -400,8 +418,5 @@ def score(shown: Iterable[str], weights: Mapping[str, float]) -> float:
     return sum(weights.get(name, 0.0) for name in shown)
 
 
-@cache
 def fitted() -> dict[str, float]:
-    """The weights, by the name of what they weigh."""
-    found: dict[str, float] = json.loads(files("lifelearn.learning.reading").joinpath(WEIGHTS).read_text("utf-8"))
-    return found
+    return load(WEIGHTS)

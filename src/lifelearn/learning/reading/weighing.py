@@ -8,16 +8,14 @@ weights.json), so that no one cue decides: by rules alone half of what people wr
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
 
 from lifelearn.learning.reading.cues import THRESHOLD, Evidence, read_cues
 from lifelearn.learning.reading.statement import Context, amounts
+from lifelearn.learning.reading.weights import load
 from lifelearn.learning.words import clean, normalise, stems
 
 WEIGHTS = "weights.json"
@@ -75,11 +73,8 @@ def _logistic(score: float) -> float:
     return 1 / (1 + math.exp(-max(-20.0, min(20.0, score))))
 
 
-@cache
 def fitted() -> dict[str, float]:
-    """The weights, by the name of what they weigh."""
-    found: dict[str, float] = json.loads(files("lifelearn.learning.reading").joinpath(WEIGHTS).read_text("utf-8"))
-    return found
+    return load(WEIGHTS)
 
 
 def features(message: str, evidence: Evidence) -> dict[str, float]:

@@ -58,7 +58,7 @@ class Detector:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._running: dict[uuid.UUID, asyncio.Task[None]] = {}
         self._sweeper: asyncio.Task[None] | None = None
-        self._expert = expert(settings) if settings.has_expert and not settings.local_structured else None
+        self._expert = None if settings.local_structured else expert(settings)
 
     async def start(self) -> None:
         """Called once, on the event loop."""
