@@ -15,7 +15,7 @@ PAGES := $(VENDOR)/.made
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test lint system load learning kills screens vllm bench clean
+.PHONY: help setup demo chat serve test check lint system load learning kills screens vllm bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,8 +31,12 @@ chat: $(STAMP) ## chat with the model and correct it
 serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 	@$(BIN)/lifelearn serve $(ARGS)
 
-test: lint $(PAGES) system ## lint, types and all tests but those for a GPU
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadgroup $(ARGS)
+test: lint $(PAGES) ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
+	$(BIN)/python -m pytest -m "not check and not gpu and not vllm" -n 2 --dist loadgroup $(ARGS)
+
+check: $(STAMP) $(PAGES) system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
+	$(BIN)/python -m pytest -m "check and not gpu" -n 2 --dist loadgroup $(ARGS)
+	@if [ -e $(VLLM)/.installed ]; then $(MAKE) --no-print-directory vllm; fi
 
 lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/ruff check .

@@ -32,6 +32,7 @@ from lifelearn.learning import version as versioning
 from lifelearn.settings import Settings
 from lifelearn.terminal import opening
 from lifelearn.terminal.journal import journal_of
+from waiting import HANG_SECONDS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -71,7 +72,7 @@ def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         check=False,
         text=True,
         input="",
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
 
 
@@ -84,7 +85,9 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'transformers', 'openai', 'datasets', 'peft', 'numpy', 'huggingface_hub', 'pydantic'}\n"
         "sys.stderr.write(','.join(sorted(heavy & set(sys.modules))))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=HANG_SECONDS
+    )
     assert done.stderr == ""
     for command in ("chat", "demo", "learn", "versions", "rollback", "models"):
         assert command in done.stdout
@@ -261,7 +264,7 @@ def test_the_mock_says_so(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
         text=True,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0
     assert "mock" in done.stderr
