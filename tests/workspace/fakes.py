@@ -49,6 +49,7 @@ class ScriptedInference:
     def __init__(self, reply: Callable[[Conversation], str] | None = None) -> None:
         self.state: State = "ready"
         self.name = "scripted"
+        self.doing = ""
         self.problem = ""
         self.reply = reply or (lambda conversation: f"You said: {conversation[-1].content}")
         self.gate: asyncio.Event | None = None

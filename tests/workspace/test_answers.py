@@ -511,6 +511,8 @@ def test_events_say_that_the_model_is_loading(
     workspace.inference.state = "loading"
     assert "still loading" in anna.get(f"/o/{place}").text
     assert "still loading" in anna.get(f"/o/{place}/model-state").text
+    workspace.inference.doing = "Fetching it …"
+    assert "Fetching it … You can write already" in anna.get(f"/o/{place}/model-state").text
     thread = ask(anna, place)
     once_shown(monkeypatch, lambda: workspace.portal.call(ready.set))
     found = events(anna.get(f"/o/{place}/threads/{thread}/messages/{latest(workspace).id}/events").text)

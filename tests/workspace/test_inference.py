@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.settings import Settings
 from lifelearn.workspace import inference as inference_module
@@ -524,16 +524,34 @@ def test_the_mock_says_that_it_is_one_and_needs_no_torch() -> None:
     asyncio.run(scenario())
 
 
+def test_what_takes_long_while_it_is_loading_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no longer said once it is loaded, or cannot be."""
+
+    def fetching(settings: Settings, tell: Callable[[str], None]) -> ChatModel:
+        tell("Fetching it …")
+        raise ChatModelError("There is no network.")
+
+    monkeypatch.setattr(model_process, "chat_model", fetching)
+    inference, said = ProcessInference(Settings()), list[str]()
+
+    def send(line: dict[str, Any]) -> None:
+        inference._heard(line)
+        said.append(f"{inference.state}: {inference.doing}{inference.problem}")
+
+    model_process._serve(Settings(), queue.SimpleQueue(), send)
+    assert said == ["loading: Fetching it …", "failed: There is no network."]
+
+
 def test_what_libraries_print_does_not_get_between() -> None:
     """Standard output is ours alone: by Python and from below it."""
     script = (
         "import os, sys\n"
         "from lifelearn.workspace import model_process\n"
         "real = model_process.chat_model\n"
-        "def talkative(settings):\n"
+        "def talkative(*given):\n"
         "    print('loading …', flush=True)\n"
         "    os.write(1, b'from C\\n')\n"
-        "    return real(settings)\n"
+        "    return real(*given)\n"
         "model_process.chat_model = talkative\n"
         "model_process.main()\n"
     )

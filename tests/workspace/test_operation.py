@@ -63,6 +63,9 @@ def test_readyz(workspace: Workspace) -> None:
     workspace.inference.state = "loading"
     answer = probe.get("/readyz")
     assert (answer.status_code, answer.json()["model"]) == (200, "loading"), "pages can be shown"
+    workspace.inference.doing = "Fetching it …"
+    assert "doing" not in probe.get("/readyz").json()
+    assert client(workspace).get("/readyz").json()["doing"] == "Fetching it …"
     workspace.inference.state, workspace.inference.problem = "failed", "The folder /srv/model holds no model."
     answer = probe.get("/readyz")
     assert answer.status_code == 503
