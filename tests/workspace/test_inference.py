@@ -27,6 +27,8 @@ from lifelearn.workspace import model_process
 from lifelearn.workspace.inference import ProcessInference
 from waiting import HANG_SECONDS, until
 
+pytestmark = pytest.mark.check("processes")
+
 SHORT = Sampling(max_tokens=8)
 LONG = Sampling(max_tokens=400)
 

@@ -21,6 +21,8 @@ import pytest
 from lifelearn.workspace import serve as serving
 from waiting import HANG_SECONDS
 
+pytestmark = pytest.mark.check("processes")
+
 SERVE = [sys.executable, "-m", "lifelearn", "serve", "--port", "0"]
 
 

@@ -42,6 +42,8 @@ from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH
 from workspace.receiver import Handler, Receiver, deliveries_of, status, webhook_for
 
+pytestmark = pytest.mark.check("processes")
+
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:

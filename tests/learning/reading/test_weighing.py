@@ -34,6 +34,7 @@ def test_no_conversation_is_there_twice() -> None:
     assert len({row.id for row in rows}) == len(rows)
 
 
+@pytest.mark.check("engine")
 def test_the_weights_are_those_of_the_conversations(told: dict[str, list[Example]]) -> None:
     """Whoever changes a feature or a conversation runs `python -m lifelearn.bench.fitting`."""
     weights = fitted(told)
