@@ -30,6 +30,7 @@ from workspace.learning import (
     LESSON_SECONDS,
     WorkerProcess,
     active,
+    jobs,
     organization,
     short_lessons,
     states,
@@ -38,7 +39,7 @@ from workspace.learning import (
     versions,
 )
 from workspace.test_exactness import look, same
-from workspace.test_upgrades import RUNS, release, working
+from workspace.test_upgrades import RUNS, recorded, release, working
 from workspace.versioned import corrected, made
 
 pytestmark = pytest.mark.timeout(300)
@@ -117,28 +118,31 @@ class Writing:
 
 @BOTH
 def test_a_backup_under_writing_is_one_state_and_holds_every_version_it_names(
-    workspace: Workspace, settings: Settings, elsewhere: Settings, target: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, settings: Settings, elsewhere: Settings, target: Path
 ) -> None:
-    monkeypatch.setattr(snapshot, "PAGES", 16)  # others write between any two steps
     with Writing(workspace) as writing:
-        until(lambda: writing.said > 100 and writing.made > 5, 120)
-        seen = []
-        for index in range(3):
-            before = writing.said, writing.made
-            backup(settings, target.with_name(f"{index}.tar"))
-            seen.append((before, (writing.said, writing.made)))
-            assert seen[-1][1][0] > before[0], "nobody wrote meanwhile"
-    (said_before, made_before), (said_after, made_after) = seen[-1]
-    restore(elsewhere, target.with_name("2.tar"))
+        until(lambda: writing.said > 50 and writing.made > 2, 120)
+        before = writing.said, writing.made
+        begun = list[tuple[int, int]]()
+
+        def wait_for_more(_done: int, _total: int) -> None:
+            """Between the snapshot and its versions more is said and more versions are made."""
+            if not begun:
+                begun.append((writing.said, writing.made))
+                until(lambda: writing.said > begun[0][0] + 1 and writing.made > begun[0][1] + 1, 120)
+
+        backup(settings, target, wait_for_more)
+    after = begun[0]
+    restore(elsewhere, target)
     messages = select(Message.content).order_by(Message.content)
     with database_of(elsewhere) as database, database.read() as db, workspace.database.read() as source:
         said = list(db.scalars(messages))
-        assert said_before <= len(said) <= said_after + 1
+        assert before[0] <= len(said) <= after[0] + 1
         assert said == list(source.scalars(messages))[: len(said)]
         log = [row.details["said"] for row in db.scalars(select(AuditEvent)) if "said" in row.details]
         assert sorted(log) == list(range(len(said)))  # of a transaction all or nothing
         kept = list(db.scalars(select(Version).order_by(Version.number)))
-        assert made_before <= len(kept) <= made_after + 1
+        assert before[1] <= len(kept) <= after[1] + 1
         assert [version.number for version in kept] == list(range(1, len(kept) + 1))
         assert db.scalars(select(Organization.active_version)).one() == len(kept)
         there = Storage(settings)
@@ -146,6 +150,26 @@ def test_a_backup_under_writing_is_one_state_and_holds_every_version_it_names(
             assert files(Storage(elsewhere).fetch(version)) == files(there.fetch(version))
         assert Storage(elsewhere).versions(writing.place) == {version.id for version in kept}
     assert foreign_keys_are_sound(elsewhere)
+
+
+def test_sqlite_is_copied_once_however_much_is_written_meanwhile(
+    workspace: Workspace, settings: Settings, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy that began again with each change would never end."""
+    filled(workspace)
+    steps = []
+
+    def write(_status: int, _remaining: int, total: int) -> None:
+        steps.append(total)
+        with workspace.database.write() as db:
+            db.add(Organization(name=f"Written at step {len(steps)}", base_model="bundled"))
+
+    monkeypatch.setattr(snapshot, "PAGES", 8)
+    monkeypatch.setattr(snapshot, "_between", write)
+    _, manifest = backup(settings, target)
+    assert len(steps) == -(-steps[0] // 8) > 5
+    assert len(set(steps)) == 1
+    assert manifest.organizations == 1
 
 
 def test_every_version_answers_as_before(
@@ -204,7 +228,7 @@ def test_a_lesson_whose_version_was_not_in_any_row_yet_comes_to_one_after_the_re
     made = "    return Made(planned, uuid.UUID"
     halting = {RUNS: (made, f"    time.sleep(600)\n{made}")}
     with working(settings, release(tmp_path / "halting", halting)):
-        until(lambda: Storage(settings).versions(acme) and "publish:1" in str(rows(settings)), 60)
+        until(lambda: "publish:1" in recorded(database, jobs(database)[0].id), 60)
         backup(settings, target)
     restore(elsewhere, target)
     assert Storage(elsewhere).versions(acme) == set()

@@ -99,6 +99,7 @@ def _written(settings: Settings, database: Database | None, file: Path, on_progr
         on_progress(done, max(done, total))
 
     with written(file, tick) as archive:
+        at = datetime.now(UTC)
         kind: Kind | None = None
         contents = Contents(None, 0, [])
         if database is not None:
@@ -115,7 +116,7 @@ def _written(settings: Settings, database: Database | None, file: Path, on_progr
             archive.add(DATA + KEY_FILE, settings.folder / KEY_FILE)
         manifest = Manifest(
             release=release("lifelearn"),
-            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            created_at=at.isoformat(timespec="seconds"),
             database=kind,
             schema_revision=contents.revision,
             organizations=contents.organizations,

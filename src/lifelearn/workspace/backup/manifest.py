@@ -46,9 +46,10 @@ class Entry(BaseModel):
 class Manifest(BaseModel):
     """The archive's last file. It lists the others, all of them.
 
-    release: the one that made it. database: None where there was no workspace, only the terminal's data.
-    schema_revision: the database's. organizations, versions: how many; terminal_versions: of the terminal. key: what
-    tells whether a secret key is the one that the database was sealed with, without telling it; None without a key.
+    release: the one that made it. created_at: when it was begun; what came later is not in it. database: None where
+    there was no workspace, only the terminal's data. schema_revision: the database's. organizations, versions: how
+    many; terminal_versions: of the terminal. key: what tells whether a secret key is the one that the database was
+    sealed with, without telling it; None without a key.
     """
 
     format: int = FORMAT

@@ -25,7 +25,7 @@ from lifelearn.workspace.versions.storage import ORGANIZATIONS, Storage
 
 OLD_FILES = ("", "-wal", "-shm", "-journal")  # what SQLite has, or left, beside a database
 NOT_OURS = ("lost+found",)  # what a new file system holds
-STAGING = ".restoring-"  # the folder in the folder
+STAGING = ".restoring-"  # a folder in the folder, which says of itself what it is where a restore was killed
 
 
 class RestoreError(Exception):
@@ -91,8 +91,8 @@ def _database(settings: Settings, manifest: Manifest) -> Database:
         )
     if manifest.schema_revision is not None and manifest.schema_revision > newest():
         raise RestoreError(
-            f"The archive is of a newer release ({manifest.release}; its schema is {manifest.schema_revision}, this one "
-            f"knows up to {newest()}). Restore it with that release."
+            f"The archive is of a newer release ({manifest.release}, schema {manifest.schema_revision}; this one knows "
+            f"up to {newest()}). Restore it with that release."
         )
     return database
 
@@ -102,7 +102,7 @@ def _refuse_what_is_full(settings: Settings, database: Database, manifest: Manif
     place = settings.model_storage_dir
     if isinstance(place, Path):
         found = [each.name for each in place.iterdir()] if place.exists() else []
-        full = sorted(name for name in found if name not in NOT_OURS and not name.startswith(STAGING))
+        full = sorted(name for name in found if name not in NOT_OURS)
         if full:
             raise RestoreError(f"The folder {place} is not empty ({full[0]}), and nothing is overwritten. {_EMPTY}")
     else:

@@ -13,7 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, func, inspect, select, text
+from sqlalchemy import Connection, create_engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from lifelearn.workspace.backup import postgresql
@@ -22,7 +22,7 @@ from lifelearn.workspace.migrations import DatabaseError, newest, shown
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.tables import Version
 
-PAGES = 2048  # copied at a time; Ctrl-C is heard in between
+PAGES = 2048  # copied at a time
 
 
 @dataclass(frozen=True)
@@ -75,16 +75,18 @@ def _copied(source: Path, to: Path) -> None:
         there.execute("BEGIN")
         there.execute("SELECT count(*) FROM sqlite_master").fetchone()  # from here on it sees one state
         with closing(sqlite3.connect(to)) as here:
-            there.backup(here, pages=PAGES, progress=lambda *_: None)
+            there.backup(here, pages=PAGES, progress=_between)
             (problem,) = here.execute("PRAGMA quick_check(1)").fetchone()
             here.execute("PRAGMA journal_mode = DELETE")  # one file
     if problem != "ok":
         raise sqlite3.DatabaseError(f"it is damaged ({problem})")
 
 
-def _of_copy(file: Path) -> Contents:
-    from sqlalchemy import create_engine
+def _between(_status: int, _remaining: int, _total: int) -> None:
+    """Called between two steps: where Python runs, Ctrl-C is heard."""
 
+
+def _of_copy(file: Path) -> Contents:
     engine = create_engine(f"sqlite:///{file}")
     try:
         with engine.connect() as connection:
