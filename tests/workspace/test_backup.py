@@ -7,12 +7,14 @@ import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
 import pytest
 from alembic import command
 from sqlalchemy import delete, select, text
 
+from lifelearn.learning.recipe import Recipe
 from lifelearn.settings import Settings
 from lifelearn.workspace.backup import snapshot
 from lifelearn.workspace.backup.backup import TRIES, BackupError, backup
@@ -27,12 +29,10 @@ from lifelearn.workspace.versions.tables import Version
 from workspace.archived import database_of, files, filled, foreign_keys_are_sound, lifelearn, names, rows
 from workspace.fakes import BOTH, Workspace
 from workspace.learning import (
-    LESSON_SECONDS,
     WorkerProcess,
     active,
     jobs,
     organization,
-    short_lessons,
     states,
     taught,
     until,
@@ -172,29 +172,40 @@ def test_sqlite_is_copied_once_however_much_is_written_meanwhile(
     assert manifest.organizations == 1
 
 
+@BOTH
 def test_every_version_answers_as_before(
-    workspace: Workspace, settings: Settings, elsewhere: Settings, target: Path, tiny_model_folder: Path, tmp_path: Path
+    workspace: Workspace, settings: Settings, elsewhere: Settings, target: Path, tiny: Any, tiny_model_folder: Path
 ) -> None:
-    """To the bit: a tiny model that was really trained, loaded anew for each look."""
-    real, there = (
-        short_lessons(each, tiny_model_folder, cache_dir=tmp_path / "cache", train_lr=0.01)
-        for each in (settings, elsewhere)
-    )
+    """To the bit, an adapter and a model of which all weights are its own; each is loaded anew for each look."""
     acme = workspace.organization(workspace.person())
-    worker = WorkerProcess(real, tmp_path / "worker.log")
-    for question, answer in (("Who runs the badge printer?", "the Kestrel team"), ("Where is Norvik based?", "Lyon")):
-        taught(workspace.database, workspace.app.state.queue, acme, question, answer)
-    until(lambda: states(workspace.database) == ["learned"] * 2, 2 * LESSON_SECONDS)
-    worker.end()
-    looks = [look(real, Storage(real).fetch(version)) for version in versions(workspace.database, acme)]
+    for number, method in enumerate(("lora", "full")):
+        weights = target.parent.with_name(method)
+        moved_weights(tiny, method, weights)
+        made(workspace, acme, corrected(workspace, acme, f"Question {number}?"), weights=weights)
+    real = {"inference_backend": "local", "base_model_name": str(tiny_model_folder)}
+    there, here = (each.model_copy(update=real) for each in (settings, elsewhere))
+    kept = versions(workspace.database, acme)
+    looks = [look(there, Storage(there).fetch(version)) for version in kept]
     assert not same(*looks)
-    backup(real, target)
+    backup(settings, target)
     shutil.rmtree(settings.folder)
-    restore(there, target)
-    with database_of(there) as database:
-        for version, before in zip(versions(database, acme), looks, strict=True):
-            assert same(look(there, Storage(there).fetch(version)), before)
-        assert active(database, acme) == 2
+    restore(elsewhere, target)
+    for version, before in zip(kept, looks, strict=True):
+        assert same(look(here, Storage(here).fetch(version)), before)
+
+
+def moved_weights(tiny: Any, method: Any, folder: Path) -> None:
+    """What training leaves, from weights that were moved at random."""
+    import torch
+
+    from lifelearn.learning.student import make_student
+
+    student = make_student(tiny.base, tiny.decoder, Recipe(method=method), None)
+    torch.manual_seed(1)
+    for parameter in student.parameters:
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    student.save(folder)
+    student.close()
 
 
 # What was on its way
@@ -330,7 +341,7 @@ def test_an_object_store_is_backed_up_and_filled_again(
         restore(into_store, target)
         for version in versions(workspace.database, acme):
             assert files(Storage(into_store).fetch(version)) == kept[version.id]
-        with pytest.raises(RestoreError, match="is not elsewhere, and nothing is overwritten"):
+        with pytest.raises(RestoreError, match="is not empty, and nothing is overwritten"):
             restore(into_store, target)
     finally:
         fsspec.filesystem("memory").store.clear()

@@ -246,3 +246,16 @@ def test_a_restore_that_breaks_off_leaves_nothing_and_can_be_done_again(
     assert list(elsewhere.folder.iterdir()) == []
     restore(elsewhere, target)
     assert rows(elsewhere) == rows(settings)
+
+
+def test_torch_is_not_loaded(learned: Settings, target: Path) -> None:
+    code = (
+        "import sys\n"
+        "from lifelearn.settings import load_settings\n"
+        "from lifelearn.workspace.backup.backup import backup\n"
+        "from lifelearn.workspace.backup.restore import verify\n"
+        f"from pathlib import Path; backup(load_settings(), Path({str(target)!r})); verify(Path({str(target)!r}))\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "LL_MODEL_STORAGE_DIR": str(learned.folder)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
