@@ -101,3 +101,12 @@ def test_what_the_image_is_built_from_is_let_in() -> None:
     }
     assert {"src", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"} <= let_in
     assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
+
+
+def test_a_worker_finds_the_folder_of_versions() -> None:
+    """It makes none itself: elsewhere that would be a folder that nobody shares."""
+    (folder,) = re.findall(r"LL_MODEL_STORAGE_DIR=(\S+)$", CONTAINERFILE, re.MULTILINE)
+    assert folder in re.findall(r"install --directory (.*)$", CONTAINERFILE, re.MULTILINE)[0].split()
+    shared = (ROOT / "deploy" / "systemd" / "lifelearn-.service.d" / "common.conf").read_text("utf-8")
+    (folder,) = re.findall(r"LL_MODEL_STORAGE_DIR=/var/lib/(\S+)$", shared, re.MULTILINE)
+    assert folder in re.findall(r"^StateDirectory=(.*)$", shared, re.MULTILINE)[0].split()
