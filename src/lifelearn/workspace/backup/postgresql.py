@@ -35,8 +35,10 @@ def restored(database: Database, dump: Path) -> None:
 
 def is_empty(database: Database) -> bool:
     """Whether there is no table, view or sequence of anybody's."""
-    ours = "n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'"
-    query = f"SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE {ours}"  # noqa: S608
+    query = """
+        SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname <> 'information_schema' AND n.nspname NOT LIKE 'pg\\_%'
+    """
     try:
         with database.engine.connect() as connection:
             return connection.execute(text(query)).scalar() == 0
