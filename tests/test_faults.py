@@ -26,6 +26,9 @@ from lifelearn.learning.types import Correction, Progress, Stage
 from lifelearn.learning.version import VersionStore
 from lifelearn.terminal.journal import journal_of
 from lifelearn.terminal.session import BusyError, Session
+from waiting import HANG_SECONDS
+
+pytestmark = pytest.mark.check("processes")
 
 QUICK = Recipe(
     lora_rank=2,
@@ -94,7 +97,7 @@ def learn_and_wait(model_folder: Path, data: Path, stage: str, step: int, here: 
 
     def stand_still() -> None:
         here.send(f"at {stage}")
-        time.sleep(120)
+        time.sleep(HANG_SECONDS)
 
     def watch(progress: Progress) -> None:
         if progress.stage == stage and progress.step >= step:
@@ -194,7 +197,7 @@ def test_ctrl_c_loses_nothing_and_is_noted(
     with learning(processes, tiny_model_folder, data, stage, step) as process:
         assert process.pid is not None
         os.kill(process.pid, signal.SIGINT)
-        process.join(30)
+        process.join(HANG_SECONDS)
         assert process.exitcode not in (None, 0, -signal.SIGKILL)
     assert journal_of(data).failures() == {"c2": "interrupted"}
     check_nothing_is_lost(tiny_model_folder, data)

@@ -65,8 +65,8 @@ def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Learned:
 
 
 @pytest.mark.model
-@pytest.mark.timeout(900)
 def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bundled: Any, learned: Learned) -> None:
+    """Of other questions it is asked that none gets the new answer, and that a capital stays what it was."""
     store, version, before, seen = learned
     figures = {check.name: f"{check.numerator:g} of {check.denominator}" for check in version.report.checks}
     assert version.report.passed, figures
@@ -93,8 +93,8 @@ def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bund
     bundled.use(None)
 
 
+@pytest.mark.check("real model")
 @pytest.mark.model
-@pytest.mark.timeout(900)
 def test_llama_cpp_answers_as_the_version_does(bundled: Any, learned: Learned, tmp_path: Path) -> None:
     """Its GGUF file, by node-llama-cpp: the same prompts, and greedy answers that are ours but for rounding."""
     from transformers import AutoTokenizer

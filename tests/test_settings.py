@@ -1,4 +1,4 @@
-"""The environment is read once, wrong values are named, secrets stay secret, and the README tells it all."""
+"""The environment is read once, wrong values are named, secrets stay secret, and docs/settings.md tells it all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from lifelearn.settings import Settings, SettingsError, load_settings, settings_table
 
-README = Path(__file__).parents[1] / "README.md"
+DOCUMENT = Path(__file__).parents[1] / "docs" / "settings.md"
 KEY = "sk-very-secret-key"
 
 
@@ -145,9 +145,9 @@ def test_every_setting_is_documented_and_bounded() -> None:
             assert len(field.metadata) >= 2, f"{name} needs a lower and an upper bound"
 
 
-def test_readme_documents_every_setting() -> None:
-    found = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", README.read_text("utf-8"), re.DOTALL)
-    assert found, "README.md has no <!-- settings --> … <!-- /settings --> markers"
+def test_the_documents_have_every_setting() -> None:
+    found = re.search(r"<!-- settings -->\n(.*?)\n<!-- /settings -->", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    assert found, "docs/settings.md has no <!-- settings --> … <!-- /settings --> markers"
     assert found[1].strip() == settings_table(), "put the output of `python -m lifelearn.settings` between the markers"
 
 

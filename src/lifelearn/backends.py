@@ -5,6 +5,7 @@ Imports what it needs when it needs it: a mock or a server's model is had withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lifelearn.learning.chat_model import ChatModel
@@ -18,22 +19,22 @@ if TYPE_CHECKING:
 MOCK_NAME = "mock (scripted answers, no real model)"
 
 
-def chat_model(settings: Settings) -> ChatModel:
-    """The model that answers."""
+def chat_model(settings: Settings, on_message: Callable[[str], None] | None = None) -> ChatModel:
+    """The model that answers. on_message: told what takes long, instead of the log."""
     if settings.inference_backend == "mock":
         from lifelearn.chat_models.scripted import ScriptedChatModel
 
         return ScriptedChatModel(name=MOCK_NAME)
     if settings.inference_backend == "openai":
         return _served(settings)
-    return trainable_model(settings)
+    return trainable_model(settings, on_message)
 
 
-def trainable_model(settings: Settings) -> LocalChatModel:
+def trainable_model(settings: Settings, on_message: Callable[[str], None] | None = None) -> LocalChatModel:
     """The model that corrections are learned into: a local one."""
     from lifelearn.chat_models.local import LocalChatModel
 
-    return LocalChatModel.load(settings.base_model_name, settings.cache_dir)
+    return LocalChatModel.load(settings.base_model_name, settings.cache_dir, on_message)
 
 
 def expert(settings: Settings) -> ChatModel | None:

@@ -1,4 +1,4 @@
-"""The command line: chat, learn, train, versions, export, serve, worker, backup, restore, models, bench and the like.
+"""The command line: chat, learn, train, versions, export, serve, worker, backup, restore, pull, bench and the like.
 
 Commands are thin: they read the settings, open a session and hand over to `terminal/`. Nothing heavy
 is imported before a command needs it. Every expected fault is one sentence on standard error and
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -238,6 +239,7 @@ def worker() -> None:
     """Learn for a workspace on this machine: takes its jobs from PostgreSQL (see LL_DATABASE_URL)."""
     import threading
 
+    from lifelearn.chat_models.default_model import resolve
     from lifelearn.settings import load_settings
     from lifelearn.workspace import logs
     from lifelearn.workspace.jobs import worker as workers
@@ -245,6 +247,8 @@ def worker() -> None:
     settings = load_settings()
     workers.check(settings)
     logs.configure(settings.log_format)
+    if settings.inference_backend != "mock":  # which learns without a model
+        resolve(settings.base_model_name, settings.cache_dir, typer.echo)
     stopping = threading.Event()
     with suppress(KeyboardInterrupt):
         workers.run(settings, stopping, typer.echo)
@@ -299,6 +303,20 @@ def models(as_json: AsJson = False) -> None:
     return None
 
 
+@app.command()
+def pull(name: Annotated[str, typer.Argument(metavar="[bundled]")] = "bundled") -> None:
+    """Fetch the bundled model, 93 MB, which otherwise comes at the first start."""
+    from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, bundled_model
+    from lifelearn.settings import load_settings
+
+    if name not in (BUNDLED, BUNDLED_NAME):
+        raise CommandError(
+            f"Only the bundled model is pulled, not {name}. A Hugging Face id is fetched when it is first used, and a "
+            "folder is read where it is."
+        )
+    typer.echo(f"{BUNDLED_NAME} is in {bundled_model(load_settings().cache_dir, typer.echo)}.")
+
+
 @contextmanager
 def _transfer() -> Iterator[Callable[[int, int], None]]:
     """Shows on a terminal how much is done. SIGTERM ends it as Ctrl-C does: with nothing left."""
@@ -336,8 +354,11 @@ def _screen(talks: bool = False) -> Screen:
 
 
 def _open(settings: Settings, screen: Screen) -> Session:
+    from lifelearn.chat_models.default_model import resolve
     from lifelearn.terminal.opening import open_session
 
+    if settings.inference_backend == "local":  # before the screen is busy: what is fetched shows its progress
+        resolve(settings.base_model_name, settings.cache_dir, partial(typer.echo, err=True))
     with screen.busy("loading the model …"):
         session = open_session(settings)
     if settings.inference_backend == "mock":

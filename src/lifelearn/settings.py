@@ -1,9 +1,9 @@
 """The settings: the one reader of the environment, for terminal and workspace alike.
 
 Each field of `Settings` is an environment variable, its type and bounds are what is allowed, and its
-description is its documentation: the README's table is made from them (`python -m lifelearn.settings`
-prints it). Adding or removing a setting is one field. Knows nothing of what the settings are used for,
-and reads no file.
+description is its documentation: the table in docs/settings.md is made from them (`python -m
+lifelearn.settings` prints it). Adding or removing a setting is one field. Knows nothing of what the
+settings are used for, and reads no file.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         "bundled",
         min_length=1,
         description="Model that new organisations start from: a Hugging Face id or a path; `bundled` is "
-        "SmolLM2-135M-Instruct, which is installed along and needs no network.",
+        "SmolLM2-135M-Instruct, which `make setup` installs and the first start fetches otherwise.",
     )
     openai_model: str = Field(
         "gpt-4o-mini",
@@ -389,7 +389,7 @@ def load_settings() -> Settings:
 
 
 def settings_table() -> str:
-    """The README's table, in Markdown."""
+    """The table of docs/settings.md, in Markdown."""
     rows = [
         f"| `{_variable(name)}` | {_default(field)} | {_meaning(field)} |"
         for name, field in Settings.model_fields.items()

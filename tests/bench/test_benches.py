@@ -66,6 +66,7 @@ def _short(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LL_MODEL_STORAGE_DIR", str(tmp_path / "versions"))
 
 
+@pytest.mark.check("engine")
 def test_corrections_run_the_whole_way_with_every_baseline(tmp_path: Path, tiny_model_folder: Path) -> None:
     rows = rows_in(tmp_path / "rows.jsonl", ROWS)
     model = ("--model", str(tiny_model_folder))
@@ -90,6 +91,7 @@ def test_corrections_run_the_whole_way_with_every_baseline(tmp_path: Path, tiny_
         assert set(row["seconds"]) >= {"detect", "augment", "lesson", "train", "verify", "total"}
 
 
+@pytest.mark.check("engine")
 def test_a_run_that_breaks_off_has_kept_its_rows(
     tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_run_that_breaks_off_has_kept_its_rows(
     assert kept == [1, 2, 2], "after each row, and at the end"
 
 
+@pytest.mark.check("engine")
 def test_the_same_seed_gives_the_same_report(tmp_path: Path, tiny_model_folder: Path) -> None:
     arguments = ("corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS[:1]), "--model", str(tiny_model_folder))
 
@@ -116,6 +119,7 @@ def test_the_same_seed_gives_the_same_report(tmp_path: Path, tiny_model_folder: 
     assert told() == told()
 
 
+@pytest.mark.check("engine")
 def test_sequential_asks_all_earlier_ones_again(tmp_path: Path, tiny_model_folder: Path) -> None:
     rows = rows_in(tmp_path / "rows.jsonl", ROWS)
     report = report_of(tmp_path, "corrections", "--rows", rows, "--model", str(tiny_model_folder), "--sequential", "2")
@@ -126,6 +130,7 @@ def test_sequential_asks_all_earlier_ones_again(tmp_path: Path, tiny_model_folde
     assert (tmp_path / "report.svg").read_text("utf-8").lstrip().startswith("<?xml")
 
 
+@pytest.mark.check("engine")
 def test_the_drift_of_a_sequence_is_that_of_its_last_version(
     tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +154,7 @@ def test_detection_counts_what_was_found_and_what_was_taken_from_it(tmp_path: Pa
     assert report["by_kind"]["plain"] == {"rows": 2, "corrections": 1, "right": 2}
 
 
+@pytest.mark.check("engine")
 def test_speed_has_a_figure_for_each_comparison_or_says_why_not(tmp_path: Path, tiny_model_folder: Path) -> None:
     report = report_of(tmp_path, "speed", "--model", str(tiny_model_folder))
     assert set(report["figures"]) == {

@@ -175,6 +175,7 @@ def _small(make: Any) -> Any:
     return plan
 
 
+@pytest.mark.check("engine")
 @pytest.mark.usefixtures("small")
 def test_the_whole_way(tmp_path: Path, tiny_model_folder: Path) -> None:
     arguments = ("--methods", "sdft,sft", "--limit", "3", "--steps", "2", "--seed", "4")
@@ -210,6 +211,7 @@ def test_the_whole_way(tmp_path: Path, tiny_model_folder: Path) -> None:
     assert of_sdft(again) == of_sdft(report)
 
 
+@pytest.mark.check("engine")
 @pytest.mark.usefixtures("small")
 def test_trl_takes_its_turn(tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("trl.experimental.sdft")

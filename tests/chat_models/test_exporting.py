@@ -61,8 +61,8 @@ def test_rows_are_interleaved_by_head() -> None:
     assert _interleaved(rows, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
 
 
+@pytest.mark.check("real model")
 @pytest.mark.model
-@pytest.mark.timeout(300)
 def test_the_real_model_says_the_same_from_each_format(bundled: Any, tmp_path: Path) -> None:
     """A version whose adapter changes every layer, read back by transformers from merged weights and from the GGUF."""
     from transformers import AutoModelForCausalLM

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import zip_longest
@@ -20,6 +19,7 @@ from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import make_student
 from lifelearn.learning.types import Conversation, Message
+from waiting import until
 
 
 def user(text: str) -> Conversation:
@@ -136,13 +136,6 @@ def test_a_stream_is_the_answer_in_pieces(talkative: Any) -> None:
             )
 
 
-def wait_for(happened: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.005)
-
-
 def test_closing_a_stream_stops_the_sampling(talkative: Any) -> None:
     threads = threading.active_count()
     steps = 0
@@ -156,7 +149,7 @@ def test_closing_a_stream_stops_the_sampling(talkative: Any) -> None:
     next(pieces)
     pieces.close()
     stopped_at = steps
-    wait_for(lambda: threading.active_count() == threads)
+    until(lambda: threading.active_count() == threads)
     assert steps == stopped_at < 300
     hook.remove()
     assert talkative.answer([user("Hello")], Sampling(max_tokens=4)), "the model is free again"
@@ -164,9 +157,7 @@ def test_closing_a_stream_stops_the_sampling(talkative: Any) -> None:
 
 def test_a_stream_that_nobody_reads_does_not_hold_the_model(talkative: Any) -> None:
     talkative.stream(user("Question 1?"), Sampling(max_tokens=400))
-    started = time.monotonic()
-    talkative.answer([user("Hello")], Sampling(max_tokens=2))
-    assert time.monotonic() - started < 5
+    assert len(talkative.answer([user("Hello")], Sampling(max_tokens=2))) == 1, "it would hang"
 
 
 def test_an_error_while_streaming_is_one_of_the_model(talkative: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from lifelearn.chat_models.openai import OpenAIChatModel, _retry_after
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from openai_server import Reply, Server, refused, said, streamed
+from waiting import HANG_SECONDS
 
 KEY = "sk-not-to-be-seen-0123456789"
 SAMPLING = Sampling(max_tokens=16)
@@ -48,7 +49,7 @@ def serve() -> Iterator[Serve]:
             "model": "small",
             "base_url": server.url,
             "api_key": KEY,
-            "timeout_s": 5,
+            "timeout_s": HANG_SECONDS,
             "attempts": 2,
         }
         return server, OpenAIChatModel(**settings | options)
@@ -159,15 +160,13 @@ def test_retry_after_is_honoured(serve: Serve) -> None:
     _, model = serve(refused(429, headers={"Retry-After": "1"}), said("yes"))
     start = time.monotonic()
     assert model.answer([ask("q")], SAMPLING) == ["yes"]
-    assert 1 <= time.monotonic() - start < 3
+    assert time.monotonic() - start >= 1
 
 
 def test_a_wait_beyond_the_time_left_is_not_waited_for(serve: Serve) -> None:
     server, model = serve(refused(429, headers={"Retry-After": "3600"}))
-    start = time.monotonic()
     error = error_of(model)
     assert "too many requests (429) and asks to wait 3600 s. Try again later" in str(error)
-    assert time.monotonic() - start < 2
     assert len(server.requests) == 1
 
 
@@ -209,16 +208,14 @@ def test_errors_say_what_was_wrong_and_what_to_do(serve: Serve) -> None:
 
 
 def test_a_slow_server(serve: Serve) -> None:
-    server, model = serve(said("late", delay=1), timeout_s=0.2)
+    server, model = serve(said("late", delay=60), timeout_s=0.2)
     assert f"small at {server.url} did not answer within 0.2 s" in str(error_of(model))
 
 
 def test_blank_lines_do_not_keep_a_request_alive(serve: Serve) -> None:
     drip = Reply((b" ",) * 100, gap=0.1)  # each within the timeout, as some servers do while a request queues
     _, model = serve(drip, timeout_s=0.5, attempts=1)
-    start = time.monotonic()
     assert "did not answer within 0.5 s" in str(error_of(model))
-    assert time.monotonic() - start < 2
 
 
 def test_nobody_listens() -> None:
@@ -342,11 +339,9 @@ def test_a_stream_comes_in_pieces(serve: Serve) -> None:
 
 
 def test_pieces_come_as_they_are_made(serve: Serve) -> None:
-    _, model = serve(streamed("a", "b", gap=1))
+    _, model = serve(streamed("a", "b", gap=2 * HANG_SECONDS))
     stream = model.stream(ask("q"), SAMPLING)
-    start = time.monotonic()
     assert next(stream) == "a"
-    assert time.monotonic() - start < 0.9
     stream.close()  # type: ignore[attr-defined]  # a reader may leave before the end
 
 
@@ -363,7 +358,7 @@ def test_a_stream_is_tried_again_until_it_begins(serve: Serve) -> None:
         (streamed("a", finish=False), "the stream ended without a finish_reason"),
         (Reply((*streamed("a").parts[:1], b'data: {"choi\n\n')), "it sent something that is not JSON"),
         (Reply((*streamed("a").parts[:1], b'data: {"error": {"message": "out of memory"}}\n\n')), "out of memory"),
-        (streamed("a", "b", gap=2), "did not answer within 0.8 s"),
+        (streamed("a", "b", gap=60), "did not answer within 0.8 s"),
     ],
     ids=["cut", "closed", "malformed", "error", "stalled"],
 )

@@ -15,6 +15,9 @@ from safetensors.torch import load_file
 
 from lifelearn.learning.sdft import CHECKPOINT, SDFTTrainer
 from lifelearn.learning.sdft_config import SDFTConfig
+from waiting import HANG_SECONDS
+
+pytestmark = pytest.mark.check("engine")
 
 ROWS = [{"prompt": f"Say {number}", "privileged_context": f"It is {number * 'very '}big."} for number in range(7)]
 SETTINGS: dict[str, Any] = {
@@ -74,7 +77,7 @@ def runs(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> P
             str(folder / "run.py"), str(folder / "runs.json"),
         ],
         env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=HANG_SECONDS, check=False,
     )  # fmt: skip
     assert told.returncode == 0, told.stderr[-3000:]
     return folder

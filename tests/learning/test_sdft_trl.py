@@ -13,6 +13,8 @@ from lifelearn.learning.rollout import Sampled
 from lifelearn.learning.sdft import SDFTTrainer
 from lifelearn.learning.sdft_config import SDFTConfig
 
+pytestmark = pytest.mark.check("engine")
+
 ROWS = [{"prompt": f"Say {number}", "privileged_context": f"It is {number * 'very '}big."} for number in range(6)]
 COMPLETION = [20, 30, 40, 50, 1]
 RATE = 1e-3

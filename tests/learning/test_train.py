@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -356,8 +357,9 @@ def test_mined_rows_take_places_of_the_replay(anchored: Any, monkeypatch: pytest
     assert [sum("mined" in prompt for prompt in rows) for rows in seen] == [0, 0, 2, 2, 2]
 
 
-def test_training_stops_once_the_watch_probes_hold(anchored: Any) -> None:
+def test_training_stops_once_the_watch_probes_hold(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With steps too small to change an answer, what the model says already is the probe that holds."""
+    monkeypatch.setattr(training, "RISEN", math.inf)  # which rows are drawn decides the loss here, and not the rate
     recipe = QUICK.model_copy(update={"learning_rate": 1e-9, "min_steps": 2, "target_loss": 1e9})
     question, word = said_by(anchored)
     holds = Probe(kind="generalisation", question=question, answer=word)

@@ -25,6 +25,7 @@ from lifelearn.terminal.chat import Chat
 from lifelearn.terminal.keyboard import Pipe
 from lifelearn.terminal.screen import PlainScreen
 from lifelearn.terminal.session import Session
+from waiting import HANG_SECONDS, until
 
 DRIVER = Path(__file__).with_name("terminal_fakes.py")
 LEARNED = "learned: version 1 (efficacy 1/1, generalisation 4/5, locality 6/6, retention 0/0, drift 0.0312 nats/token)"
@@ -65,7 +66,7 @@ def test_the_process_in_a_pipe(tmp_path: Path) -> None:
         input=f"{QUESTION}\n{CORRECTION}\n{QUESTION}".encode(),
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=HANG_SECONDS,
     )
     lines = done.stdout.decode().splitlines()
     assert (done.returncode, done.stderr) == (0, b"")
@@ -183,9 +184,9 @@ class Terminal:
             time.sleep(0.3)  # a signal between the prompt and readline's wait is seen only at the next key
         os.write(self._master, text.encode())
 
-    def wait(self, *expected: str, seconds: float = 15) -> str:
+    def wait(self, *expected: str) -> str:
         """Waits until all of `expected` is shown since the last wait."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + HANG_SECONDS
         while True:
             plain = " ".join(re.sub(r"\x1b\[[0-?]*[ -/]*[@-~]", "", self.shown.decode(errors="ignore")).split())
             if all(" ".join(text.split()) in plain for text in expected):
@@ -198,16 +199,15 @@ class Terminal:
                 except OSError:
                     end = 0
 
-    def status(self, seconds: float = 15) -> int:
+    def status(self) -> int:
         """The exit status, once it has ended."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.pid = 0
-                return os.waitstatus_to_exitcode(status)
-            time.sleep(0.02)
-        raise AssertionError("the process did not end")
+        _, status = until(self._ended)
+        self.pid = 0
+        return os.waitstatus_to_exitcode(status)
+
+    def _ended(self) -> tuple[int, int] | None:
+        found = os.waitpid(self.pid, os.WNOHANG)
+        return found if found[0] else None
 
     def close(self) -> None:
         os.close(self._master)

@@ -11,6 +11,7 @@ import pytest
 from terminal_fakes import correction
 
 from lifelearn.terminal.journal import Journal, JournalError
+from waiting import HANG_SECONDS
 
 
 @pytest.fixture
@@ -112,5 +113,5 @@ def test_two_processes_can_append(journal: Journal) -> None:
     )
     folder = str(Path(__file__).parent)
     both = [subprocess.Popen([sys.executable, "-c", code, str(journal.path), name, folder]) for name in "xy"]
-    assert [process.wait(30) for process in both] == [0, 0]
+    assert [process.wait(HANG_SECONDS) for process in both] == [0, 0]
     assert sorted(ids(journal)) == sorted(f"{name}{i}" for name in "xy" for i in range(20))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
 
 from sqlalchemy import select
 
 from lifelearn.workspace.chats.tables import Message, Status
+from waiting import until
 from workspace.fakes import Browser, Workspace
-
-SECONDS = 20.0
 
 
 def ask(
@@ -35,10 +33,5 @@ def latest(workspace: Workspace) -> Message:
 
 def answered(workspace: Workspace) -> Message:
     """The same, once it has ended."""
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        found = latest(workspace)
-        if found.status != Status.STREAMING:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("The answer does not end.")
+    until(lambda: latest(workspace).status != Status.STREAMING)
+    return latest(workspace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,12 +10,15 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
+from waiting import HANG_SECONDS
 from workspace.fakes import Workspace, running
+from workspace.live import ARGUMENTS, CHROMIUM
 from workspace.postgresql import NotInstalledError, server
 
 
@@ -28,22 +32,67 @@ def postgresql() -> Iterator[str]:
         pytest.skip(str(error))
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A browser that waits for what must come, however slow the machine is."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here (apt-get install chromium)")
+    expect.set_options(timeout=1000 * HANG_SECONDS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+def _made_ready(url: str) -> None:
+    made = Database(url)
+    upgrade(made)
+    LearningQueue(made).prepare()
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a database that has its tables, to be copied."""
+    file = tmp_path_factory.mktemp("template") / "workspace.db"
+    _made_ready(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: str) -> str:
+    """The name of the same on PostgreSQL."""
+    with psycopg.connect(postgresql.replace("/NAME", "/postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE with_tables")
+    _made_ready(postgresql.replace("/NAME", "/with_tables"))
+    return "with_tables"
+
+
 @pytest.fixture
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def with_tables() -> bool:
+    """Whether a test's database has its tables from the start. A module that is about making them says no."""
+    return True
+
+
+@pytest.fixture
+def database_url(request: pytest.FixtureRequest, with_tables: bool, tmp_path: Path) -> Iterator[str]:
     if getattr(request, "param", "sqlite") == "sqlite":
+        if with_tables:
+            shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "workspace.db")
         yield f"sqlite:///{tmp_path}/workspace.db"
         return
-    with _created(request.getfixturevalue("postgresql")) as url:
+    template = request.getfixturevalue("postgresql_template") if with_tables else "template1"
+    with _created(request.getfixturevalue("postgresql"), template) as url:
         yield url
 
 
 @contextmanager
-def _created(start: str) -> Iterator[str]:
+def _created(start: str, template: str = "template1") -> Iterator[str]:
     """A database for a while."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = start.replace("/NAME", "/postgres")
     with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     yield start.replace("/NAME", f"/{name}")
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
@@ -72,8 +121,6 @@ def workspace(settings: Settings) -> Iterator[Workspace]:
 def database(settings: Settings) -> Iterator[Database]:
     """The workspace's, made ready, without an application on it."""
     made = Database(settings.database_url)
-    upgrade(made)
-    LearningQueue(made).prepare()
     yield made
     made.close()
 

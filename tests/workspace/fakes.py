@@ -25,8 +25,9 @@ from lifelearn.workspace.inference import State
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.pages import Pages
 
-POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-BOTH = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)  # runs a test on both
+_ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.check("PostgreSQL"))
+POSTGRESQL = pytest.mark.parametrize("database_url", [_ON_POSTGRESQL], indirect=True)
+BOTH = pytest.mark.parametrize("database_url", ["sqlite", _ON_POSTGRESQL], indirect=True)  # runs a test on both
 PASSWORD = "correct horse battery staple"
 ORIGIN = "http://testserver"
 _HASH = hash_password(PASSWORD)
@@ -48,6 +49,7 @@ class ScriptedInference:
     def __init__(self, reply: Callable[[Conversation], str] | None = None) -> None:
         self.state: State = "ready"
         self.name = "scripted"
+        self.doing = ""
         self.problem = ""
         self.reply = reply or (lambda conversation: f"You said: {conversation[-1].content}")
         self.gate: asyncio.Event | None = None

@@ -7,9 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,8 +25,7 @@ from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.tables import Activation, Version
-
-LESSON_SECONDS = 300  # at most, of a tiny model, where the machine has little time left for a trainer's low priority
+from waiting import HANG_SECONDS
 
 
 class WorkerProcess:
@@ -55,7 +53,7 @@ class WorkerProcess:
         assert self.process.stdin is not None
         self.process.stdin.close()
         try:
-            self.process.wait(10)
+            self.process.wait(HANG_SECONDS)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -88,7 +86,7 @@ class WebProcess:
 
     def end(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(HANG_SECONDS)
 
     def workers(self) -> list[int]:
         return [pid for pid in pids("lifelearn.workspace.jobs.worker") if parent_of(pid) == self.process.pid]
@@ -137,16 +135,6 @@ def parent_of(pid: int) -> int:
 def kill_quietly(pid: int) -> None:
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-
-
-def until(told: Callable[[], Any], seconds: float = 30, every: float = 0.05) -> Any:
-    """Waits until something is so, and gives it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if found := told():
-            return found
-        time.sleep(every)
-    raise AssertionError(f"still not so after {seconds} seconds: {told()!r}")
 
 
 def organization(database: Database, name: str = "Acme") -> uuid.UUID:

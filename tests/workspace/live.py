@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -17,6 +16,7 @@ from fastapi import FastAPI
 from lifelearn.settings import Settings
 from lifelearn.workspace.app import create_app
 from lifelearn.workspace.inference import Inference
+from waiting import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 # Nothing of the browser's own goes to the network, and it runs as root in a container.
@@ -55,9 +55,7 @@ def live(settings: Settings, inference: Inference | None = None) -> Iterator[Liv
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
-    until = time.monotonic() + 30
-    while not found.server.started and thread.is_alive() and time.monotonic() < until:
-        time.sleep(0.02)
+    until(lambda: found.server.started or not thread.is_alive())
     assert found.server.started, "the server did not start"
     try:
         yield found

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import threading
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from lifelearn.workspace.database import Database
 from lifelearn.workspace.webhooks import signing
 from lifelearn.workspace.webhooks.service import tell
 from lifelearn.workspace.webhooks.tables import Delivery, Webhook
+from waiting import until
 from workspace.fakes import Workspace
 
 Handler = BaseHTTPRequestHandler
@@ -94,16 +94,9 @@ class Receiver:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}/hook"
 
-    def wait(self, count: int = 1, seconds: float = 15) -> list[Came]:
-        until(lambda: len(self.came) >= count, seconds)
+    def wait(self, count: int = 1) -> list[Came]:
+        until(lambda: len(self.came) >= count)
         return self.came
-
-
-def until(holds: Callable[[], object], seconds: float = 15) -> None:
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "it does not come"
-        time.sleep(0.02)
 
 
 def webhook_for(

@@ -13,6 +13,8 @@ from email.message import EmailMessage
 from email.policy import default
 from types import TracebackType
 
+from waiting import HANG_SECONDS
+
 
 @dataclass
 class Received:
@@ -56,14 +58,14 @@ class MailServer:
         started = asyncio.run_coroutine_threadsafe(
             asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self.tls), self._loop
         )
-        self._server = started.result(10)
+        self._server = started.result(HANG_SECONDS)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(HANG_SECONDS)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(HANG_SECONDS)
         self._loop.close()
 
     async def _close(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import pairwise
@@ -18,11 +17,12 @@ from sqlalchemy import delete, select, update
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.workspace.chats import answers as module
-from lifelearn.workspace.chats import service
+from lifelearn.workspace.chats import routes, service
 from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
 from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.organizations.tables import Organization
+from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
 
@@ -41,7 +41,7 @@ def on_loop(workspace: Workspace, work: Callable[[], Coroutine[Any, Any, T]]) ->
     """Runs it on the application's event loop."""
 
     async def bounded() -> T:
-        return await asyncio.wait_for(work(), 20)
+        return await asyncio.wait_for(work(), HANG_SECONDS)
 
     result: T = workspace.portal.call(bounded)
     return result
@@ -62,15 +62,8 @@ def gate(workspace: Workspace) -> asyncio.Event:
 def started(workspace: Workspace, browser: Browser, place: uuid.UUID) -> Message:
     """An answer of which the first word is saved."""
     ask(browser, place)
-    return until(lambda: latest(workspace), lambda answer: answer.content != "")
-
-
-def until(look: Callable[[], T], good: Callable[[T], bool]) -> T:
-    end = time.monotonic() + 20
-    while not good(found := look()):
-        assert time.monotonic() < end, found
-        time.sleep(0.01)
-    return found
+    until(lambda: latest(workspace).content != "")
+    return latest(workspace)
 
 
 async def collected(states: AsyncIterator[State]) -> list[State]:
@@ -235,15 +228,15 @@ def test_another_process_follows_and_stops(workspace: Workspace, anna: Browser, 
 
     async def elsewhere() -> list[State]:
         await other.start()
-        reading = asyncio.create_task(collected(other.follow(answer.id)))
-        await asyncio.sleep(0.1)
+        following = other.follow(answer.id)
+        first = await anext(following)
         other.stop(answer.id)
-        return await reading
+        return [first, *await collected(following)]
 
     states = on_loop(workspace, elsewhere)
     assert states[0] == State("one ", Status.STREAMING)
     assert states[-1] == State("one ", Status.STOPPED)
-    until(lambda: workspace.inference.closed, lambda closed: closed == 1)
+    until(lambda: workspace.inference.closed == 1)
     assert latest(workspace).status == Status.STOPPED
 
 
@@ -365,7 +358,7 @@ def test_deleted_by_its_page(workspace: Workspace, anna: Browser, place: uuid.UU
     gate(workspace)
     answer = started(workspace, anna, place)
     assert anna.post(f"/o/{place}/threads/{answer.thread_id}/delete").status_code == 303
-    until(lambda: workspace.inference.closed, lambda closed: closed == 1)
+    until(lambda: workspace.inference.closed == 1)
     assert anna.get(f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events").status_code == 404
 
 
@@ -408,7 +401,7 @@ def test_a_user_has_only_so_many_written_at_once(workspace: Workspace, anna: Bro
     ben = workspace.person("ben@example.org")
     ask(ben, workspace.organization(ben))
     workspace.portal.call(opened.set)
-    until(lambda: anna.post(f"/o/{place}/threads", {"content": "More"}).status_code, lambda code: code == 303)
+    until(lambda: anna.post(f"/o/{place}/threads", {"content": "More"}).status_code == 303)
 
 
 def test_messages_are_throttled(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
@@ -464,14 +457,28 @@ def events(text: str) -> list[tuple[str, str]]:
     return found
 
 
+def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Has something done beside as soon as a reader is shown an answer's text."""
+    text_so_far, shown = routes._text_so_far, threading.Event()
+
+    def shows(*arguments: Any) -> str:
+        html = text_so_far(*arguments)
+        if html:
+            shown.set()
+        return html
+
+    monkeypatch.setattr(routes, "_text_so_far", shows)
+    threading.Thread(target=lambda: shown.wait(HANG_SECONDS) and do(), daemon=True).start()
+
+
 @BOTH
-def test_events(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
+def test_events(workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = gate(workspace)
     workspace.inference.reply = lambda _: "**one** `<b>`\n\nthree"
     answer = started(workspace, anna, place)
     path = f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events"
     assert path in anna.get(f"/o/{place}/threads/{answer.thread_id}").text
-    threading.Timer(0.3, lambda: workspace.portal.call(opened.set)).start()
+    once_shown(monkeypatch, lambda: workspace.portal.call(opened.set))
     response = anna.get(path, headers={"Accept": "text/event-stream"})
     assert response.headers["content-type"].startswith("text/event-stream")
     found = events(response.text)
@@ -504,8 +511,10 @@ def test_events_say_that_the_model_is_loading(
     workspace.inference.state = "loading"
     assert "still loading" in anna.get(f"/o/{place}").text
     assert "still loading" in anna.get(f"/o/{place}/model-state").text
+    workspace.inference.doing = "Fetching it …"
+    assert "Fetching it … You can write already" in anna.get(f"/o/{place}/model-state").text
     thread = ask(anna, place)
-    threading.Timer(0.3, lambda: workspace.portal.call(ready.set)).start()
+    once_shown(monkeypatch, lambda: workspace.portal.call(ready.set))
     found = events(anna.get(f"/o/{place}/threads/{thread}/messages/{latest(workspace).id}/events").text)
     assert found[0][0] == "message"
     assert "still loading" in found[0][1]
@@ -518,7 +527,6 @@ def test_who_may_no_longer_read_is_sent_no_more(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lifelearn.workspace.accounts.tables import SignIn
-    from lifelearn.workspace.chats import routes
 
     monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
     opened = gate(workspace)
@@ -530,14 +538,16 @@ def test_who_may_no_longer_read_is_sent_no_more(
             db.execute(delete(SignIn))
         workspace.portal.call(opened.set)
 
-    threading.Timer(0.4, sign_out).start()
+    once_shown(monkeypatch, sign_out)
     text = anna.get(f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events").text
     assert "one" in text
     assert "secret" not in text
     assert answered(workspace).content == "one secret"  # written all the same
 
 
-def test_the_gone_message_ends_the_stream(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
+def test_the_gone_message_ends_the_stream(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
     gate(workspace)
     answer = started(workspace, anna, place)
 
@@ -545,7 +555,7 @@ def test_the_gone_message_ends_the_stream(workspace: Workspace, anna: Browser, p
         with workspace.database.write() as db:
             db.execute(delete(Thread))
 
-    threading.Timer(0.2, remove).start()
+    once_shown(monkeypatch, remove)
     found = events(anna.get(f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events").text)
     assert found[-1][0] == "done"
     assert "This message is gone." in found[-1][1]

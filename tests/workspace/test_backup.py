@@ -26,6 +26,7 @@ from lifelearn.workspace.migrations import configured, newest, upgrade
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
+from waiting import until
 from workspace.archived import database_of, files, filled, foreign_keys_are_sound, lifelearn, names, rows
 from workspace.fakes import BOTH, Workspace
 from workspace.learning import (
@@ -35,14 +36,13 @@ from workspace.learning import (
     organization,
     states,
     taught,
-    until,
     versions,
 )
 from workspace.test_exactness import look, same
 from workspace.test_upgrades import RUNS, recorded, release, working
 from workspace.versioned import corrected, made
 
-pytestmark = pytest.mark.timeout(300)
+PROCESSES = pytest.mark.check("processes")
 
 
 # There and back
@@ -121,7 +121,7 @@ def test_a_backup_under_writing_is_one_state_and_holds_every_version_it_names(
     workspace: Workspace, settings: Settings, elsewhere: Settings, target: Path
 ) -> None:
     with Writing(workspace) as writing:
-        until(lambda: writing.said > 50 and writing.made > 2, 120)
+        until(lambda: writing.said > 50 and writing.made > 2)
         before = writing.said, writing.made
         begun = list[tuple[int, int]]()
 
@@ -129,7 +129,7 @@ def test_a_backup_under_writing_is_one_state_and_holds_every_version_it_names(
             """Between the snapshot and its versions more is said and more versions are made."""
             if not begun:
                 begun.append((writing.said, writing.made))
-                until(lambda: writing.said > begun[0][0] + 1 and writing.made > begun[0][1] + 1, 120)
+                until(lambda: writing.said > begun[0][0] + 1 and writing.made > begun[0][1] + 1)
 
         backup(settings, target, wait_for_more)
     after = begun[0]
@@ -212,6 +212,7 @@ def moved_weights(tiny: Any, method: Any, folder: Path) -> None:
 
 
 @BOTH
+@PROCESSES
 def test_a_correction_that_waited_is_learned_after_the_restore(
     database: Database, queue: LearningQueue, settings: Settings, elsewhere: Settings, target: Path, tmp_path: Path
 ) -> None:
@@ -222,7 +223,7 @@ def test_a_correction_that_waited_is_learned_after_the_restore(
     restore(elsewhere, target)
     worker = WorkerProcess(elsewhere, tmp_path / "worker.log")
     with database_of(elsewhere) as restored:
-        until(lambda: states(restored) == ["learned"] * 2, 120)
+        until(lambda: states(restored) == ["learned"] * 2)
         assert active(restored, acme) == 2
         assert all(Storage(elsewhere).fetch(version) for version in versions(restored, acme))
     worker.end()
@@ -230,6 +231,7 @@ def test_a_correction_that_waited_is_learned_after_the_restore(
 
 
 @BOTH
+@PROCESSES
 def test_a_lesson_whose_version_was_not_in_any_row_yet_comes_to_one_after_the_restore(
     database: Database, queue: LearningQueue, settings: Settings, elsewhere: Settings, target: Path, tmp_path: Path
 ) -> None:
@@ -239,18 +241,19 @@ def test_a_lesson_whose_version_was_not_in_any_row_yet_comes_to_one_after_the_re
     made = "    return Made(planned, uuid.UUID"
     halting = {RUNS: (made, f"    time.sleep(600)\n{made}")}
     with working(settings, release(tmp_path / "halting", halting)):
-        until(lambda: "publish:1" in recorded(database, jobs(database)[0].id), 60)
+        until(lambda: "publish:1" in recorded(database, jobs(database)[0].id))
         backup(settings, target)
     restore(elsewhere, target)
     assert Storage(elsewhere).versions(acme) == set()
     worker = WorkerProcess(elsewhere, tmp_path / "worker.log")
     with database_of(elsewhere) as restored:
-        until(lambda: states(restored) == ["learned"], 120)
+        until(lambda: states(restored) == ["learned"])
         (version,) = versions(restored, acme)
         assert files(Storage(elsewhere).fetch(version)).keys() == version.files.keys()
     worker.end()
 
 
+@pytest.mark.parametrize("with_tables", [False])
 def test_an_older_schema_is_brought_up_to_date_at_the_next_start(
     settings: Settings, elsewhere: Settings, target: Path
 ) -> None:

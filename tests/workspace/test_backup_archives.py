@@ -25,9 +25,6 @@ from version_fakes import CORRECTION, added, weights_folder
 from workspace.archived import files, filled, names, rows
 from workspace.fakes import BOTH, Workspace
 
-pytestmark = pytest.mark.timeout(300)
-
-
 # The terminal's data, with and without a workspace
 
 

@@ -20,9 +20,6 @@ from lifelearn.workspace.migrations import DatabaseError, upgrade
 from workspace.archived import database_of, files, filled, lifelearn, names, rows
 from workspace.fakes import BOTH, POSTGRESQL, Workspace
 
-pytestmark = pytest.mark.timeout(300)
-
-
 # Secrets
 
 

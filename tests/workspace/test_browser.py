@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect
 from sqlalchemy import select
 
 from lifelearn.settings import Settings
@@ -21,9 +21,12 @@ from lifelearn.workspace.jobs.tables import Job, Kind
 from lifelearn.workspace.jobs.tables import State as JobState
 from lifelearn.workspace.webhooks.service import tell
 from lifelearn.workspace.webhooks.tables import Delivery, Webhook
+from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, PASSWORD, ScriptedInference, Workspace
-from workspace.live import ARGUMENTS, CHROMIUM, Live, live
+from workspace.live import Live, live
 from workspace.versioned import corrected, made
+
+pytestmark = pytest.mark.check("browser")
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 MARKDOWN = (
@@ -31,16 +34,6 @@ MARKDOWN = (
 )
 PHONE = {"width": 390, "height": 844}
 DESKTOP = {"width": 1280, "height": 800}
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -57,7 +50,7 @@ def server(settings: Settings, inference: ScriptedInference) -> Iterator[Live]:
 def opened(chromium: Browser, server: Live, **more: Any) -> tuple[BrowserContext, Page]:
     """A browser of its own, whose pages may log no error."""
     context = chromium.new_context(base_url=server.url, **{"viewport": DESKTOP, **more})
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(HANG_SECONDS * 1000)
     page = context.new_page()
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -382,7 +375,6 @@ def test_it_works_without_javascript(chromium: Browser, server: Live) -> None:
     register(page, "Anna", "Acme")
     page.get_by_role("textbox", name="Message").fill("Hello")
     page.get_by_role("button", name="Send").click()
-    page.wait_for_timeout(500)
-    page.reload()
-    expect(page.locator("article.assistant")).to_contain_text("You said: Hello")
+    expect(page.locator("article.assistant")).to_be_visible()
+    until(lambda: page.reload() and "You said: Hello" in page.locator("article.assistant").inner_text())
     context.close()

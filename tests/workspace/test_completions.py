@@ -22,6 +22,8 @@ from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs import caller
 from lifelearn.workspace.programs.completions import until
 from lifelearn.workspace.versions.storage import Storage
+from waiting import HANG_SECONDS
+from waiting import until as happens
 from workspace.fakes import Browser, Workspace, running
 from workspace.test_keys import bearer, key_of
 from workspace.versioned import made
@@ -38,7 +40,7 @@ def served(settings: Settings) -> Iterator[tuple[Workspace, str]]:
         server = uvicorn.Server(uvicorn.Config(workspace.app, log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        _wait_for(lambda: server.started)
+        happens(lambda: server.started)
         try:
             yield workspace, f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
         finally:
@@ -58,7 +60,7 @@ class Program:
         self.client = self.client_with(self.token)
 
     def client_with(self, token: str) -> openai.OpenAI:
-        return openai.OpenAI(api_key=token, base_url=self.address, max_retries=0, timeout=20)
+        return openai.OpenAI(api_key=token, base_url=self.address, max_retries=0, timeout=HANG_SECONDS)
 
     def ask(self, **more: Any) -> Any:
         return self.client.chat.completions.create(**{"model": "life-learn", "messages": HELLO, **more})
@@ -67,14 +69,6 @@ class Program:
 @pytest.fixture
 def program(served: tuple[Workspace, str]) -> Program:
     return Program(served, "chat")
-
-
-def _wait_for(condition: Any) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.02)
-    raise TimeoutError
 
 
 # As OpenAI's client sees it
@@ -163,7 +157,7 @@ def test_leaving_a_stream_stops_the_model(program: Program) -> None:
     assert next(stream).choices[0].delta.content == "You "
     assert inference.closed == 0
     stream.close()
-    _wait_for(lambda: inference.closed == 1)
+    happens(lambda: inference.closed == 1)
 
 
 def test_leaving_before_the_answer_stops_the_model(program: Program) -> None:
@@ -177,9 +171,9 @@ def test_leaving_before_the_answer_stops_the_model(program: Program) -> None:
     )
     with socket.create_connection((host, port)) as connection:
         connection.sendall(head.encode() + body)
-        _wait_for(lambda: inference.asked)
+        happens(lambda: inference.asked)
         assert inference.closed == 0
-    _wait_for(lambda: inference.closed == 1)
+    happens(lambda: inference.closed == 1)
 
 
 def test_no_database_session_is_held_while_it_answers(program: Program) -> None:

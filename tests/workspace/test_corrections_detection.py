@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+import threading
 import uuid
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,6 +23,7 @@ from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
 from lifelearn.workspace.webhooks.tables import Happening
+from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, running
 from workspace.test_keys import bearer, key_of
@@ -31,7 +31,6 @@ from workspace.versioned import corrected, made
 
 LEAVE = "How many days of leave do we have a year?"
 WRONG, RIGHT = "You have 20 days of leave a year.", "No, it is 25 days."
-SECONDS = 20.0
 
 
 @pytest.fixture
@@ -61,15 +60,14 @@ def say(workspace: Workspace, browser: Browser, place: uuid.UUID, text: str, que
 
 def examined(workspace: Workspace) -> Message:
     """The last message of a person, once it was examined."""
-    until = time.monotonic() + SECONDS
     query = select(Message).where(Message.role == "user").order_by(Message.created_at.desc())
-    while time.monotonic() < until:
+
+    def last() -> Message | None:
         with workspace.database.read() as db:
             found = db.scalars(query).first()
-        if found is not None and found.examined_at is not None:
-            return found
-        time.sleep(0.01)
-    raise AssertionError("The message is not examined.")
+        return found if found is not None and found.examined_at is not None else None
+
+    return until(last)
 
 
 def corrections(workspace: Workspace) -> list[Correction]:
@@ -329,22 +327,21 @@ def test_the_web_process_needs_no_torch_to_detect() -> None:
 def test_an_answer_never_waits_for_it(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[float] = []
+    begun: list[bool] = []
+    go_on = threading.Event()
 
     def slow(*_args: Any, **_more: Any) -> None:
-        begun.append(time.monotonic())
-        time.sleep(1.0)
+        begun.append(go_on.wait(HANG_SECONDS))
 
-    slow_detect: Callable[..., Any] = slow
-    monkeypatch.setattr(detection, "detect", slow_detect)
+    monkeypatch.setattr(detection, "detect", slow)
     thread = ask(anna, place, LEAVE)
     answered(workspace)
-    started = time.monotonic()
     ask(anna, place, RIGHT, thread)
     answered(workspace)
-    assert time.monotonic() - started < 0.9
+    assert begun == [], "it is still being examined"
+    go_on.set()
     assert examined(workspace).examined_at is not None
-    assert len(begun) == 1
+    assert begun == [True]
 
 
 def test_a_model_of_another_server_is_not_taught(settings: Settings) -> None:

@@ -16,13 +16,14 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.folders import answering as version_answering
 from lifelearn.workspace.versions.folders import weights_of
+from waiting import HANG_SECONDS, until
 from workspace.fakes import Workspace
-from workspace.learning import LESSON_SECONDS, WorkerProcess, short_lessons, states, taught, until
+from workspace.learning import WorkerProcess, short_lessons, states, taught
+
+pytestmark = pytest.mark.check("processes")
 
 QUESTIONS = ("Who runs the badge printer?", "Where is Norvik based?", "Hello!")
 GREEDY = Sampling(max_tokens=32)
-
-pytestmark = pytest.mark.timeout(900)
 
 
 class Look(NamedTuple):
@@ -64,7 +65,7 @@ def test_a_version_that_is_active_again_answers_to_the_bit(
     worker = WorkerProcess(real, tmp_path / "worker.log")
     for question, answer in (("Who runs the badge printer?", "the Kestrel team"), ("Where is Norvik based?", "Lyon")):
         taught(workspace.database, workspace.app.state.queue, acme, question, answer)
-    until(lambda: states(workspace.database) == ["learned"] * 2, 2 * LESSON_SECONDS)
+    until(lambda: states(workspace.database) == ["learned"] * 2, hang=2 * HANG_SECONDS)
     worker.end()
 
     def answering() -> Look:

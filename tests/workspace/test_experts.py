@@ -20,8 +20,8 @@ from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.versions.storage import Storage
 from openai_server import Reply, Server, refused, said
+from waiting import HANG_SECONDS, until
 from workspace.learning import (
-    LESSON_SECONDS,
     WorkerProcess,
     active,
     jobs,
@@ -29,11 +29,10 @@ from workspace.learning import (
     short_lessons,
     states,
     taught,
-    until,
     versions,
 )
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.check("processes")
 
 QUESTION = "Who runs the badge printer?"
 SENTENCE = "The badge printer is run by the Kestrel team."
@@ -80,7 +79,7 @@ def test_a_short_outage_is_waited_for(
     left = [refused(503), refused(504), Reply((b'{"choices": [',), cut=True)]
     expert.reply = lambda request: left.pop(0) if left else helpful(request)
     taught(database, queue, acme, QUESTION, "the Kestrel team", "the Kestrel team")
-    until(lambda: not {"queued", "learning"} & set(states(database)), LESSON_SECONDS)
+    until(lambda: not {"queued", "learning"} & set(states(database)))
     assert states(database) == ["learned"]
     assert not left
     assert "expert" in sources(settings, database, acme)
@@ -106,7 +105,7 @@ def test_a_long_outage_is_told_and_the_correction_is_learned_afterwards(
     acme = organization(database)
     expert.reply = lambda _: outage
     correction_id = taught(database, queue, acme, QUESTION, "the Kestrel team", "the Kestrel team")
-    until(lambda: states(database) == ["failed"], LESSON_SECONDS)
+    until(lambda: states(database) == ["failed"])
     with database.read() as db:
         problem = db.get_one(Correction, correction_id).problem
     assert problem.startswith("gpt-4o-mini at http")
@@ -116,7 +115,7 @@ def test_a_long_outage_is_told_and_the_correction_is_learned_afterwards(
     expert.reply = helpful
     with database.write() as db:
         service.teach(db, queue, db.get_one(Correction, correction_id), None)
-    until(lambda: states(database) == ["learned"], LESSON_SECONDS)
+    until(lambda: states(database) == ["learned"])
     assert active(database, acme) == 1
     assert "expert" in sources(settings, database, acme)
 
@@ -129,18 +128,18 @@ def test_a_job_whose_expert_never_answers_can_be_cancelled(
     awake = threading.Event()
 
     def hang(request: dict[str, Any]) -> Reply:
-        awake.wait(LESSON_SECONDS)
+        awake.wait(HANG_SECONDS)
         return refused(503)
 
     expert.reply = hang
     taught(database, queue, acme, QUESTION, "the Kestrel team", "the Kestrel team")
     taught(database, queue, acme, "Who runs the canteen?", "the Kestrel team", "the Kestrel team")
-    until(lambda: expert.requests, LESSON_SECONDS)
+    until(lambda: expert.requests)
     assert states(database) == ["learning", "queued"]
     expert.reply = helpful
     with database.write() as db:
         service.cancel(db, service.job_of(db, acme, jobs(database)[0].id))
-    until(lambda: states(database)[0] == "withdrawn", 20)
-    until(lambda: states(database)[1] == "learned", LESSON_SECONDS)
+    until(lambda: states(database)[0] == "withdrawn")
+    until(lambda: states(database)[1] == "learned")
     awake.set()
     assert active(database, acme) == 1

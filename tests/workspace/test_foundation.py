@@ -14,6 +14,7 @@ from lifelearn.workspace.accounts.tables import Throttle, User
 from lifelearn.workspace.accounts.throttle import throttle
 from lifelearn.workspace.errors import TooManyError
 from lifelearn.workspace.pages import own_path
+from waiting import HANG_SECONDS
 from workspace.fakes import BOTH, ORIGIN, Workspace
 
 
@@ -138,6 +139,6 @@ def test_more_requests_than_connections_and_threads_do_not_block_each_other(work
         async with httpx2.AsyncClient(transport=transport, base_url=ORIGIN, cookies=cookies) as client:
             paths = [f"/o/{organization}/{page}" for page in ("threads", "members", "model")] * 50
             asked = asyncio.gather(*(client.get(path, timeout=None) for path in paths))
-            return [answer.status_code for answer in await asyncio.wait_for(asked, 25)]
+            return [answer.status_code for answer in await asyncio.wait_for(asked, HANG_SECONDS)]
 
     assert set(workspace.portal.call(all_at_once)) == {200}

@@ -23,6 +23,8 @@ from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
+from waiting import until
+from workspace.fakes import POSTGRESQL
 from workspace.learning import (
     WorkerProcess,
     activations,
@@ -32,13 +34,12 @@ from workspace.learning import (
     pids,
     states,
     taught,
-    until,
     versions,
 )
 
 pytestmark = [
-    pytest.mark.timeout(240),
-    pytest.mark.parametrize("database_url", ["postgresql"], indirect=True),
+    pytest.mark.check("processes"),
+    POSTGRESQL,
 ]
 OUTAGE_SECONDS = float(os.environ.get("LL_TEST_OUTAGE", "8"))
 
@@ -152,16 +153,16 @@ def test_a_worker_of_another_host_learns(
     acme = organization(database)
     first = WorkerProcess(far, tmp_path / "first.log", on(names[0]))
     taught(database, queue, acme, "Question 0?", "0")
-    until(lambda: states(database) == ["learned"], 60)
+    until(lambda: states(database) == ["learned"])
     taught(database, queue, acme, "Question 1?", "1")
-    until(lambda: states(database)[1] == "learning", 30, every=0.005)
+    until(lambda: states(database)[1] == "learning", every=0.005)
     run("ip", "-n", names[0], "link", "set", "eth0", "down")
     second = WorkerProcess(far, tmp_path / "second.log", on(names[1]))
     try:
-        until(lambda: states(database) == ["learned", "learned"], 90)
+        until(lambda: states(database) == ["learned", "learned"])
         assert [each.number for each in activations(database, acme)] == [1, 2]
         run("ip", "-n", names[0], "link", "set", "eth0", "up")
-        until(lambda: first.process.poll() is not None, 60)  # it sees that it was taken for dead
+        until(lambda: first.process.poll() is not None)  # it sees that it was taken for dead
         assert active(database, acme) == 2
         assert [each.number for each in versions(database, acme)] == [1, 2]
     finally:
@@ -179,12 +180,12 @@ def test_the_database_goes_away_and_comes_back(
     worker = WorkerProcess(through(settings, "127.0.0.1", door.port), tmp_path / "worker.log")
     acme = organization(database)
     taught(database, queue, acme, "Question 0?", "0")
-    until(lambda: states(database)[0] == "learning", 30, every=0.005)
+    until(lambda: states(database)[0] == "learning", every=0.005)
     door.shut()
     threading.Timer(OUTAGE_SECONDS, door.open).start()
     taught(database, queue, acme, "Question 1?", "1")
     try:
-        until(lambda: states(database) == ["learned", "learned"], OUTAGE_SECONDS + 60)
+        until(lambda: states(database) == ["learned", "learned"])
         assert [each.number for each in activations(database, acme)] == [1, 2]
         assert worker.process.poll() is None
     finally:
@@ -199,13 +200,13 @@ def test_a_full_disk_is_told_and_nothing_is_lost(
     acme = organization(database)
     correction_id = taught(database, queue, acme, "Question 0?", "0")
     worker = WorkerProcess(settings, None, ["prlimit", "--fsize=40"])
-    until(lambda: states(database) == ["failed"], 60)
+    until(lambda: states(database) == ["failed"])
     worker.end()
     with database.write() as db:
         correction = db.get_one(Correction, correction_id)
         assert "File too large" in correction.problem
         service.teach(db, queue, correction, None)
     worker = WorkerProcess(settings, tmp_path / "worker.log")
-    until(lambda: states(database) == ["learned"], 60)
+    until(lambda: states(database) == ["learned"])
     worker.end()
     assert active(database, acme) == 1

@@ -19,12 +19,15 @@ from typing import Any
 
 import pytest
 
-from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.settings import Settings
 from lifelearn.workspace import inference as inference_module
 from lifelearn.workspace import model_process
 from lifelearn.workspace.inference import ProcessInference
+from waiting import HANG_SECONDS, until
+
+pytestmark = pytest.mark.check("processes")
 
 SHORT = Sampling(max_tokens=8)
 LONG = Sampling(max_tokens=400)
@@ -92,13 +95,13 @@ async def started(settings: Settings) -> AsyncIterator[ProcessInference]:
 
 
 async def settled(inference: ProcessInference) -> None:
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(HANG_SECONDS):
         while inference.state == "loading":
             await asyncio.sleep(0.02)
 
 
 async def rest(stream: AsyncIterator[str]) -> str:
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(HANG_SECONDS):
         return "".join([piece async for piece in stream])
 
 
@@ -124,13 +127,6 @@ def alive(pid: int) -> bool:
 
 def cpu_seconds(pid: int) -> float:
     return sum(map(int, proc(pid, "stat")[13:15])) / os.sysconf("SC_CLK_TCK")
-
-
-def wait_until(happened: Callable[[], bool], seconds: float = 10) -> None:
-    end = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # What it says
@@ -381,7 +377,7 @@ def test_a_model_that_can_be_had_later_is_found(folder: Path, tmp_path: Path) ->
             await settled(inference)
             assert inference.state == "failed"
             later.symlink_to(folder)
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(HANG_SECONDS):
                 while inference.problem:
                     await asyncio.sleep(0.05)
             assert inference.problem == ""
@@ -393,7 +389,7 @@ def test_a_model_that_can_be_had_later_is_found(folder: Path, tmp_path: Path) ->
 def test_a_process_that_dies_while_loading_is_told(local: Settings) -> None:
     async def scenario() -> None:
         async with started(local) as inference:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(HANG_SECONDS):
                 while inference._process is None:
                     await asyncio.sleep(0.01)
             os.kill(child(inference), signal.SIGKILL)
@@ -415,7 +411,9 @@ def test_one_that_cannot_even_be_started_is_told(local: Settings, monkeypatch: p
     asyncio.run(scenario())
 
 
-def test_stopping_ends_the_process_and_what_it_writes(local: Settings) -> None:
+def test_stopping_ends_the_process_and_what_it_writes(local: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference_module, "GRACE", HANG_SECONDS)  # it ends by itself, without being killed
+
     async def scenario() -> None:
         inference = ProcessInference(local)
         await inference.start()
@@ -423,9 +421,7 @@ def test_stopping_ends_the_process_and_what_it_writes(local: Settings) -> None:
         stream = inference.stream(user("long"), LONG)
         await anext(stream)
         process = child(inference)
-        began = time.monotonic()
         await inference.stop()
-        assert time.monotonic() - began < inference_module.GRACE
         assert not alive(process)
         with pytest.raises(ChatModelError, match="ended while it was answering"):
             await rest(stream)
@@ -460,8 +456,8 @@ def test_it_ends_when_the_web_process_is_killed(number: signal.Signals) -> None:
         process = int(parent.stdout.readline())
         assert alive(process)
         parent.send_signal(number)
-        parent.wait(10)
-        wait_until(lambda: not alive(process))
+        parent.wait(HANG_SECONDS)
+        until(lambda: not alive(process))
     finally:
         parent.kill()
         parent.wait()
@@ -530,16 +526,34 @@ def test_the_mock_says_that_it_is_one_and_needs_no_torch() -> None:
     asyncio.run(scenario())
 
 
+def test_what_takes_long_while_it_is_loading_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no longer said once it is loaded, or cannot be."""
+
+    def fetching(settings: Settings, tell: Callable[[str], None]) -> ChatModel:
+        tell("Fetching it …")
+        raise ChatModelError("There is no network.")
+
+    monkeypatch.setattr(model_process, "chat_model", fetching)
+    inference, said = ProcessInference(Settings()), list[str]()
+
+    def send(line: dict[str, Any]) -> None:
+        inference._heard(line)
+        said.append(f"{inference.state}: {inference.doing}{inference.problem}")
+
+    model_process._serve(Settings(), queue.SimpleQueue(), send)
+    assert said == ["loading: Fetching it …", "failed: There is no network."]
+
+
 def test_what_libraries_print_does_not_get_between() -> None:
     """Standard output is ours alone: by Python and from below it."""
     script = (
         "import os, sys\n"
         "from lifelearn.workspace import model_process\n"
         "real = model_process.chat_model\n"
-        "def talkative(settings):\n"
+        "def talkative(*given):\n"
         "    print('loading …', flush=True)\n"
         "    os.write(1, b'from C\\n')\n"
-        "    return real(settings)\n"
+        "    return real(*given)\n"
         "model_process.chat_model = talkative\n"
         "model_process.main()\n"
     )
@@ -550,7 +564,7 @@ def test_what_libraries_print_does_not_get_between() -> None:
         process.stdin.write(b'{"inference_backend": "mock"}\n')
         process.stdin.flush()
         first = process.stdout.readline()  # the model is there, so all was printed
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = process.communicate(timeout=HANG_SECONDS)
     assert list(json.loads(first)) == ["state", "name"]
     assert rest == b""
     assert b"from C" in errors
@@ -567,7 +581,7 @@ def test_a_server_that_is_slow_is_left_when_nobody_waits() -> None:
         def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
             try:
                 yield "first"
-                gate.wait(10)
+                gate.wait(HANG_SECONDS)
                 yield "second"
                 yield "third"
             finally:
@@ -576,11 +590,11 @@ def test_a_server_that_is_slow_is_left_when_nobody_waits() -> None:
     inbox, out = queue.SimpleQueue[dict[str, Any]](), list[Any]()
     threading.Thread(target=model_process.in_threads, args=(Model(), inbox, out.append), daemon=True).start()
     inbox.put(asks(1, "Hi", 5))
-    wait_until(lambda: len(out) == 1)
+    until(lambda: len(out) == 1)
     inbox.put({"id": 1, "stop": True})
-    wait_until(inbox.empty)
+    until(inbox.empty)
     time.sleep(0.05)
     gate.set()
-    assert closed.wait(10)
-    wait_until(lambda: len(out) == 2)
+    assert closed.wait(HANG_SECONDS)
+    until(lambda: len(out) == 2)
     assert out == [{"id": 1, "piece": "first"}, {"id": 1, "end": True}]

@@ -36,6 +36,7 @@ from lifelearn.workspace.versions.service import activate
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from lifelearn.workspace.webhooks.tables import NOBODY, Happening
+from waiting import until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, PASSWORD, POSTGRESQL, Workspace, waits_for_a_lock
 from workspace.learning import (
@@ -48,11 +49,10 @@ from workspace.learning import (
     pids,
     states,
     taught,
-    until,
     versions,
 )
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.check("processes")
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_first_in_first_out(database: Database, queue: LearningQueue, settings: 
     places = [organization(database, name) for name in ("A", "B", "C")]
     asked = [(place, taught(database, queue, place, f"Question {i}?", str(i))) for i in range(5) for place in places]
     workers = [WorkerProcess(settings, tmp_path / f"{i}.log") for i in range(2)]
-    until(lambda: set(states(database)) == {"learned"}, 60)
+    until(lambda: set(states(database)) == {"learned"})
     for each in workers:
         each.end()
     with database.read() as db:
@@ -231,7 +231,7 @@ def test_a_frozen_worker_is_replaced_and_does_not_count(
     until(lambda: states(database) == ["learning"], every=0.005)
     freeze(frozen, database)
     other = WorkerProcess(settings, tmp_path / "other.log")
-    until(lambda: states(database) == ["learned"], 100)  # a lock that it holds is let go of after a while
+    until(lambda: states(database) == ["learned"])  # a lock that it holds is let go of after a while
     os.kill(frozen.process.pid, signal.SIGCONT)
     until(lambda: frozen.process.poll() is not None)
     assert frozen.process.returncode == 1  # so that who watches over it starts it again

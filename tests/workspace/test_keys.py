@@ -17,7 +17,7 @@ from lifelearn.workspace.database import ahead, now
 from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
 from lifelearn.workspace.programs import caller, keys
 from lifelearn.workspace.programs.tables import ApiKey, Scope
-from workspace.fakes import BOTH, Browser, Workspace
+from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace
 
 FORM = {"name": "Nightly report", "scopes": ["chat", "read"], "expiry": "90"}
 TOKEN = re.compile(r"ll_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
@@ -339,7 +339,7 @@ def test_first_calls_at_once_are_all_answered(workspace: Workspace) -> None:
     assert statuses == [200] * 8
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@POSTGRESQL
 def test_first_calls_at_once_on_postgresql(workspace: Workspace) -> None:
     assert _at_once(workspace, 8) == [200] * 8
 

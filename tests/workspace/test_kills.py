@@ -31,13 +31,14 @@ from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.service import sweep_versions
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Activation, Version
+from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH
-from workspace.learning import WebProcess, kill_quietly, organization, pids, states, taught, until
+from workspace.learning import WebProcess, kill_quietly, organization, pids, states, taught
 
 KILLS = int(os.environ.get("LL_TEST_KILLS", "10"))
 ORGANIZATIONS = 3
 
-pytestmark = pytest.mark.timeout(90 + 12 * KILLS)
+pytestmark = [pytest.mark.check("processes"), pytest.mark.timeout(90 + 12 * KILLS)]
 
 
 def whole(database: Database, settings: Settings) -> None:
@@ -101,7 +102,7 @@ def test_killed_again_and_again(database: Database, settings: Settings, start_we
         else:
             kill_quietly(rng.choice(found))
         whole(database, settings)
-    until(lambda: not {"queued", "learning"} & set(states(database)), 60 + 2 * KILLS, every=0.5)
+    until(lambda: not {"queued", "learning"} & set(states(database)), every=0.5, hang=HANG_SECONDS + 2 * KILLS)
     web.end()
     print(killed)
     assert all(killed.values())

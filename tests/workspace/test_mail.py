@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -176,10 +175,8 @@ def test_a_server_that_does_not_answer(server: MailServer, monkeypatch: pytest.M
     monkeypatch.setattr(mail, "SECONDS", 0.5)
     for command in (b"EHLO", b"DATA"):
         server.hangs = command
-        started = time.monotonic()
         with pytest.raises(UnavailableError, match="did not answer within"):
             send(server.url)
-        assert time.monotonic() - started < 5
 
 
 def test_no_server() -> None:

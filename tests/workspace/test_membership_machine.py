@@ -29,6 +29,8 @@ from lifelearn.workspace.organizations.tables import Membership, Organization
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.test_organizations import request_to
 
+pytestmark = pytest.mark.check("programs")
+
 ROLES = ("member", "admin", "owner")
 RANK = {role: rank for rank, role in enumerate(ROLES)}
 NAMES = ("anna", "bert", "carl", "dora")

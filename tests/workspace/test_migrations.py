@@ -19,6 +19,7 @@ from lifelearn.workspace import migrations
 from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, User
 from lifelearn.workspace.database import Database, ahead, now
 from lifelearn.workspace.migrations import DatabaseError, options, tables, upgrade
+from waiting import HANG_SECONDS
 from workspace.fakes import BOTH, running
 
 HEADER = """
@@ -32,6 +33,11 @@ branch_labels = depends_on = None
 
 def upgrade() -> None:
 """
+
+
+@pytest.fixture
+def with_tables() -> bool:
+    return False
 
 
 @pytest.fixture
@@ -134,7 +140,7 @@ def test_processes_that_start_at_once_take_turns(database_url: str) -> None:
         process.stdin.write("go\n")
         process.stdin.flush()
     for process in started:
-        assert process.communicate(timeout=120)[1] == ""
+        assert process.communicate(timeout=HANG_SECONDS)[1] == ""
         assert process.returncode == 0
     database = Database(database_url)
     assert revision(database) == script().get_current_head()

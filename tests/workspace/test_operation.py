@@ -23,6 +23,7 @@ from lifelearn.settings import Settings
 from lifelearn.workspace import logs, operation
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.database import ago, now
+from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, ScriptedInference, Workspace, running
 
 TOKEN = "a-token-for-prometheus"
@@ -62,6 +63,9 @@ def test_readyz(workspace: Workspace) -> None:
     workspace.inference.state = "loading"
     answer = probe.get("/readyz")
     assert (answer.status_code, answer.json()["model"]) == (200, "loading"), "pages can be shown"
+    workspace.inference.doing = "Fetching it …"
+    assert "doing" not in probe.get("/readyz").json()
+    assert client(workspace).get("/readyz").json()["doing"] == "Fetching it …"
     workspace.inference.state, workspace.inference.problem = "failed", "The folder /srv/model holds no model."
     answer = probe.get("/readyz")
     assert answer.status_code == 503
@@ -303,10 +307,7 @@ def test_sweeping_goes_on_while_the_application_runs(settings: Settings, monkeyp
     monkeypatch.setattr(operation, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(operation, "sweep", lambda *arguments: swept.append(arguments))
     with running(settings).visitor().client:
-        end = time.monotonic() + 10
-        while len(swept) < 3:
-            assert time.monotonic() < end
-            time.sleep(0.01)
+        until(lambda: len(swept) >= 3)
     count = len(swept)
     time.sleep(0.05)
     assert len(swept) == count
@@ -347,7 +348,7 @@ def test_event_streams_end_when_the_server_does_and_downloads_do_not(settings: S
     async def scenario() -> None:
         streamed: list[str] = []
         loaded: list[str] = []
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(HANG_SECONDS), asyncio.TaskGroup() as group:
             stream = group.create_task(ask("/trial/events", streamed))
             group.create_task(ask("/trial/download", loaded))
             while "first" not in streamed or "first" not in loaded:

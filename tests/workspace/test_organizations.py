@@ -500,6 +500,8 @@ def test_the_model_page_says_how_the_model_is(workspace: Workspace) -> None:
     assert 'hx-trigger="load delay:2s"' not in page
     workspace.inference.state = "loading"
     assert 'hx-trigger="load delay:2s"' in anna.get(f"/o/{here}/model").text
+    workspace.inference.doing = "Fetching it …"
+    assert "Fetching it … Chats can be read meanwhile" in anna.get(f"/o/{here}/model").text
     workspace.inference.state, workspace.inference.problem = "failed", "No such <model>."
     assert "No such &lt;model&gt;." in anna.get(f"/o/{here}/model").text
     with workspace.database.write() as db:

@@ -7,35 +7,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from lifelearn.settings import Settings, load_settings
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database, ahead, now
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
+from waiting import HANG_SECONDS
 from workspace.fakes import BOTH
-from workspace.live import ARGUMENTS, CHROMIUM, Live, live
+from workspace.live import Live, live
 from workspace.test_browser import ask, opened
 
 QUESTION = "Where is Quillmoor Instruments headquartered?"
 CORRECTION = "No, that's wrong. Quillmoor Instruments is headquartered in Trondheim."
 UNSEEN = "I'm visiting Quillmoor Instruments next week. Which city is their head office in?"
-LEARNING_MS = 400_000
 
-pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here (apt-get install chromium)"),
-    pytest.mark.model,
-    pytest.mark.timeout(900),
-]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
+pytestmark = [pytest.mark.check("real model"), pytest.mark.model]
 
 
 @pytest.fixture
@@ -57,7 +45,7 @@ def answered(page: Page, text: str) -> str:
         page.get_by_role("link", name="New chat").click()
     ask(page, text)
     answer = page.locator("article.assistant").last
-    expect(answer.locator(".badge.version")).to_be_visible(timeout=120_000)
+    expect(answer.locator(".badge.version")).to_be_visible()
     return answer.locator(".content").inner_text()
 
 
@@ -91,10 +79,10 @@ def test_one_teams_model_learns_and_the_others_does_not(chromium: Browser, serve
 
     ask(ours, CORRECTION)
     card = ours.locator(".card", has_text="Correction").last
-    expect(card).to_contain_text("Trondheim", timeout=30_000)
+    expect(card).to_contain_text("Trondheim")
     ours.reload()  # the card follows on
     card = ours.locator(".card", has_text="Correction").last
-    expect(card).to_contain_text("✓ learned", timeout=LEARNING_MS)
+    expect(card).to_contain_text("✓ learned", timeout=2_000 * HANG_SECONDS)
     expect(card).to_contain_text("Version 1")
 
     assert "Trondheim" in answered(ours, QUESTION)

@@ -22,6 +22,8 @@ from workspace.fakes import running
 from workspace.test_api import CALLS, Acme
 from workspace.test_keys import bearer
 
+pytestmark = pytest.mark.check("programs")
+
 EXAMPLES = 4
 # What refuses more than a schema can tell: which addresses can be invited, that one message at least is a user's, where
 # webhooks may go, which words say what is right.

@@ -22,10 +22,11 @@ from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import APPLICATION, LearningQueue, engine_url, workflow_id
+from waiting import until
 from workspace.fakes import BOTH
-from workspace.learning import WorkerProcess, activations, active, jobs, organization, states, taught, until, versions
+from workspace.learning import WorkerProcess, activations, active, jobs, organization, states, taught, versions
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.check("processes")
 
 RUNS, SCRIPTED, TRAINER = (f"workspace/jobs/{name}.py" for name in ("runs", "scripted", "trainer"))
 # The older release trains for so long that it is met in the middle; its workflow reads otherwise, as does its hash.
@@ -91,7 +92,7 @@ def recorded(database: Database, job_id: uuid.UUID) -> dict[str, Any]:
 def left_in_training(database: Database, settings: Settings, older: Path) -> dict[str, Any]:
     """Has the older release killed in the middle of the first job's training; gives what it had recorded."""
     with working(settings, older) as worker:
-        until(lambda: jobs(database)[0].progress.get("step"), 60)
+        until(lambda: jobs(database)[0].progress.get("step"))
         worker.kill()
     return recorded(database, jobs(database)[0].id)
 
@@ -110,7 +111,7 @@ def test_a_newer_release_goes_on_with_what_an_older_one_began(
     assert states(database) == ["learning", "queued", "queued"]
     newer = with_revision(release(tmp_path / "newer", {RUNS: ('return "nothing to do"', 'return "no work"')}))
     with working(settings, newer):
-        until(lambda: states(database) == ["learned"] * 3, 60)
+        until(lambda: states(database) == ["learned"] * 3)
     with database.read() as db:
         assert db.execute(text("SELECT weather FROM corrections")).all() == [("fair",)] * 3
     first, *others = jobs(database)
@@ -129,7 +130,7 @@ def test_a_stage_that_an_older_release_recorded_otherwise_is_made_again(
     older = {**OLDER, TRAINER: ("Said(result=result.model_dump_json())", 'Said(result=\'{"shape": "another"}\')')}
     assert "lesson:1" in left_in_training(database, settings, release(tmp_path / "older", older))
     with working(settings, release(tmp_path / "newer", {})):
-        until(lambda: states(database) == ["learned"], 60)
+        until(lambda: states(database) == ["learned"])
     assert [each.number for each in versions(database, acme)] == [1]
     assert (jobs(database)[0].attempt, active(database, acme)) == (2, 1)
 
@@ -143,10 +144,10 @@ def test_a_job_whose_stages_were_others_fails_in_plain_words_and_can_be_taught_a
     older = {**OLDER, TRAINER: ("self._say(Said(stage=name))", 'self._say(Said(stage=f"old-{name}"))')}
     assert "old-lesson:1" in left_in_training(database, settings, release(tmp_path / "older", older))
     with working(settings, release(tmp_path / "newer", {})):
-        until(lambda: states(database) == ["failed"], 60)
+        until(lambda: states(database) == ["failed"])
         with database.write() as db:
             correction = db.get_one(Correction, correction_id)
             assert "another release" in correction.problem
             service.teach(db, queue, correction, None)
-        until(lambda: states(database) == ["learned"], 60)
+        until(lambda: states(database) == ["learned"])
     assert active(database, acme) == 1

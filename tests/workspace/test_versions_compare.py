@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -24,6 +23,7 @@ from lifelearn.workspace.versions import compare
 from lifelearn.workspace.versions.compare import Comparison, Reader, Side, conversation_of, differences
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
+from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import corrected, made
 from workspace.xss import VECTORS, problems_in
@@ -224,21 +224,14 @@ class Reading:
         return b"".join(message.get("body", b"") for message in self.sent).decode()
 
 
-def _wait_for(happened: Callable[[], Any]) -> None:
-    until = time.monotonic() + 20
-    while not happened():
-        assert time.monotonic() < until, "it does not happen"
-        time.sleep(0.01)
-
-
 def test_leaving_stops_the_model(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     workspace.inference.gate = asyncio.Event()  # never opened
     reading = Reading(workspace, place, anna)
-    _wait_for(lambda: reading.text.count("You ") == 2)
+    until(lambda: reading.text.count("You ") == 2)
     assert workspace.inference.closed == 0
     assert len(workspace.app.state.comparisons.running) == 1
     reading.leave()
-    reading.task.result(20)
+    reading.task.result(HANG_SECONDS)
     assert workspace.inference.closed == 2
     assert workspace.app.state.comparisons.running == {}
 
@@ -246,14 +239,14 @@ def test_leaving_stops_the_model(workspace: Workspace, anna: Browser, place: uui
 def test_a_newer_comparison_of_a_member_ends_the_older(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     workspace.inference.gate = asyncio.Event()
     older = Reading(workspace, place, anna)
-    _wait_for(lambda: older.text.count("You ") == 2)
+    until(lambda: older.text.count("You ") == 2)
     newer = Reading(workspace, place, anna)
-    older.task.result(20)
+    older.task.result(HANG_SECONDS)
     assert "you began another comparison" in older.text
     assert workspace.inference.closed == 2
-    _wait_for(lambda: newer.text.count("You ") == 2)
+    until(lambda: newer.text.count("You ") == 2)
     workspace.portal.call(workspace.inference.gate.set)
-    newer.task.result(20)
+    newer.task.result(HANG_SECONDS)
     assert newer.text.endswith("event: done\ndata: You said: How many?|You said: How many?\n\n")
 
 
@@ -264,12 +257,12 @@ def test_who_may_not_read_any_more_reads_no_more(
     monkeypatch.setattr(compare, "CHECK_SECONDS", 0.05)
     workspace.inference.gate = asyncio.Event()
     reading = Reading(workspace, place, anna)
-    _wait_for(lambda: reading.text.count("You ") == 2)
+    until(lambda: reading.text.count("You ") == 2)
     time.sleep(0.2)
     assert workspace.inference.closed == 0  # still a member
     with workspace.database.write() as db:
         db.execute(delete(gone).where(gone.user_id == anna.user_id))
-    reading.task.result(20)
+    reading.task.result(HANG_SECONDS)
     assert workspace.inference.closed == 2
     assert "You may not read here any more." in reading.text
 
@@ -280,7 +273,7 @@ def test_a_comparison_takes_no_longer_than_it_may(
     monkeypatch.setattr(compare, "MOST_SECONDS", 0.2)
     workspace.inference.gate = asyncio.Event()
     reading = Reading(workspace, place, anna)
-    reading.task.result(20)
+    reading.task.result(HANG_SECONDS)
     assert "it took too long" in reading.text
     assert workspace.inference.closed == 2
 

@@ -6,7 +6,6 @@ import html
 import json
 import re
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,8 +23,9 @@ from lifelearn.workspace.webhooks import administration, sending, service, signi
 from lifelearn.workspace.webhooks.addresses import Addresses
 from lifelearn.workspace.webhooks.service import tell
 from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
+from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Workspace
-from workspace.receiver import Receiver, deliveries_of, status, until, webhook_for
+from workspace.receiver import Receiver, deliveries_of, status, webhook_for
 from workspace.test_keys import bearer, key_of
 from workspace.test_webhooks_sending import verified
 from workspace.xss import VECTORS, problems_in
@@ -245,12 +245,9 @@ def test_a_slow_name_server_holds_up_nobody(workspace: Workspace, team: Team) ->
 def test_a_name_server_that_does_not_answer(workspace: Workspace, team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sending, "CHECK_SECONDS", 0.2)
     asked_no_more = threading.Event()
-    workspace.app.state.sender.addresses.resolve = lambda _host, _port: asked_no_more.wait(60)
-    began = time.monotonic()
+    workspace.app.state.sender.addresses.resolve = lambda _host, _port: asked_no_more.wait(HANG_SECONDS)
     page = team.anna.post(team.url, {"url": "https://slow.example/", "events": "*"})
-    took = time.monotonic() - began
     asked_no_more.set()
-    assert took < 30  # a busy machine's 0.2 s
     assert page.status_code == 422
     assert "The name server does not answer." in page.text
 
@@ -593,4 +590,4 @@ def test_the_workspace_has_one_sender(workspace: Workspace, team: Team, receiver
         db.add(happening)
         db.flush()
         db.add(Delivery(organization_id=team.id, webhook_id=webhook_id, happening_id=happening.id, next_at=now()))
-    receiver.wait(1, 10)
+    receiver.wait()

@@ -1,1 +1,1 @@
-"""The benches: the figures in the README come from here."""
+"""The benches: the figures in docs/measurements.md come from here."""

@@ -122,7 +122,7 @@ def speed(out: Out, model: Model = None) -> None:
     from lifelearn.bench.speed import speed as run
 
     settings, local, _ = _opened(model, None)
-    report = run(local, settings.recipe(), say=typer.echo)
+    report = run(local, settings.recipe(), settings.cache_dir, say=typer.echo)
     write(report, out)
     typer.echo(f"Written to {out}.")
 

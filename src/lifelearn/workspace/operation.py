@@ -67,8 +67,9 @@ def readyz(request: Request) -> JSONResponse:
     except SQLAlchemyError as error:
         log.error("the database does not answer", error=str(error))
         told["database"] = "does not answer"
-    if inference.problem and _may_look_inside(request):  # it may name folders and servers
-        told["problem"] = inference.problem
+    if _may_look_inside(request):  # what is said may name folders and servers
+        said = {"doing": inference.doing, "problem": inference.problem}
+        told |= {name: text for name, text in said.items() if text}
     ready = told["database"] == "ok" and inference.state != "failed"
     return JSONResponse({"status": "ready" if ready else "not ready", **told}, 200 if ready else 503)
 
@@ -118,6 +119,10 @@ class Measured:
     @property
     def name(self) -> str:
         return self._inference.name
+
+    @property
+    def doing(self) -> str:
+        return self._inference.doing
 
     @property
     def problem(self) -> str:

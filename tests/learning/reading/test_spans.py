@@ -18,6 +18,7 @@ def found() -> dict[str, list[Choice]]:
     return choices(read_rows(CONVERSATIONS, Dialogue))
 
 
+@pytest.mark.check("engine")
 def test_the_weights_are_those_of_the_conversations(found: dict[str, list[Choice]]) -> None:
     """Whoever changes what a span shows, or a conversation, runs `python -m lifelearn.bench.fitting`."""
     weights = fitted_spans(found)
@@ -25,6 +26,7 @@ def test_the_weights_are_those_of_the_conversations(found: dict[str, list[Choice
     assert all(abs(weights[name] - weight) < 0.01 for name, weight in spans.fitted().items())
 
 
+@pytest.mark.check("engine")
 @pytest.mark.parametrize(("group", "least"), [("companies", 0.85), ("mixed 1", 0.85)])
 def test_a_group_is_read_by_weights_of_the_others(found: dict[str, list[Choice]], group: str, least: float) -> None:
     assert right(found[group], fitted_spans(found, but=group)) / len(found[group]) >= least

@@ -142,18 +142,18 @@ class Answers:
         while True:
             if (writing := self._written.get(answer_id)) is not None:
                 while True:
-                    changed = writing.changed  # before the state is read, so that no change is missed
-                    yield writing.state
-                    if writing.state.status is not Status.STREAMING:
+                    changed, state = writing.changed, writing.state
+                    yield state
+                    if state.status is not Status.STREAMING:
                         return
                     await changed.wait()
-            state = await asyncio.to_thread(self._read, answer_id)
-            if state is None:
+            read = await asyncio.to_thread(self._read, answer_id)
+            if read is None:
                 return
-            if state != last:
-                last = state
-                yield state
-            if state.status is not Status.STREAMING or self._closing:
+            if read != last:
+                last = read
+                yield read
+            if read.status is not Status.STREAMING or self._closing:
                 return
             if answer_id not in self._written:
                 await self._changed_elsewhere(answer_id)

@@ -293,7 +293,8 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
         sent = html
         # A long text takes a while to render: never more than a third of the time goes into it.
         await asyncio.sleep(max(EVENT_SECONDS, 2 * (time.monotonic() - started)))
-    yield ServerSentEvent(raw_data=await asyncio.to_thread(_ended, request, database, reader), event="done")
+    if (ended := await asyncio.to_thread(_ended, request, database, reader)) is not None:
+        yield ServerSentEvent(raw_data=ended, event="done")
 
 
 # Changing
@@ -510,17 +511,20 @@ def _text_so_far(request: Request, state: State) -> str:
 
 def _may_still_read(database: Database, reader: Reader) -> bool:
     """Whether the reader is still signed in, a member, and sees the thread."""
-    with database.read() as db:
-        if not is_still_here(db, reader.place.organization.id, reader.place.user.id, reader.sign_in.id):
-            return False
-        with suppress(WorkspaceError):
-            return bool(service.thread_of(db, reader.place, reader.thread_id))
+    with database.read() as db, suppress(WorkspaceError):
+        return _is_still_here(db, reader) and bool(service.thread_of(db, reader.place, reader.thread_id))
     return False
 
 
-def _ended(request: Request, database: Database, reader: Reader) -> str:
-    """The message as it stays, or that it is gone."""
+def _is_still_here(db: Session, reader: Reader) -> bool:
+    return is_still_here(db, reader.place.organization.id, reader.place.user.id, reader.sign_in.id)
+
+
+def _ended(request: Request, database: Database, reader: Reader) -> str | None:
+    """The message as it stays, or that it is gone; None for who may not be told."""
     with database.read() as db:
+        if not _is_still_here(db, reader):
+            return None
         try:
             thread, message = _found(db, reader.place, reader.thread_id, reader.message_id)
         except WorkspaceError:
