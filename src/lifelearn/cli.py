@@ -1,4 +1,4 @@
-"""The command line: chat, demo, learn, train, export, versions, rollback, serve, worker, models, pull, bench.
+"""The command line: chat, learn, train, versions, export, serve, worker, backup, restore, pull, bench and the like.
 
 Commands are thin: they read the settings, open a session and hand over to `terminal/`. Nothing heavy
 is imported before a command needs it. Every expected fault is one sentence on standard error and
@@ -12,8 +12,8 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lifelearn.terminal.journal import Journal
     from lifelearn.terminal.screen import Screen
     from lifelearn.terminal.session import Session
+    from lifelearn.workspace.backup.manifest import Manifest
 
 app = typer.Typer(
     name="lifelearn",
@@ -254,6 +255,37 @@ def worker() -> None:
 
 
 @app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file, or a folder, in which it gets a name.")],
+) -> None:
+    """Write the database and all versions into one archive, while the workspace goes on."""
+    from lifelearn.settings import load_settings
+    from lifelearn.workspace.backup.backup import backup as back_up
+
+    with _transfer() as progress:
+        made, manifest = back_up(load_settings(), file, progress)
+    typer.echo(f"Written: {made} ({_shown(manifest)}). Keep it as you keep a password: it holds all that was said.")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An archive of `lifelearn backup`.")],
+    check: Annotated[bool, typer.Option("--check", help="Only read it from end to end; put nothing in place.")] = False,
+) -> None:
+    """Put a backup in place, into an empty database and an empty folder; nothing is ever overwritten."""
+    from lifelearn.settings import load_settings
+    from lifelearn.workspace.backup.restore import restore as put_back
+    from lifelearn.workspace.backup.restore import verify
+
+    with _transfer() as progress:
+        manifest, left = (verify(file, progress), "") if check else put_back(load_settings(), file, progress)
+    made = f"of {manifest.created_at}, release {manifest.release}"
+    typer.echo(f"{'Sound' if check else 'Restored'}: {file} {made} ({_shown(manifest)}).")
+    if left:
+        typer.echo(left, err=True)
+
+
+@app.command()
 def models(as_json: AsJson = False) -> None:
     """Show which models can be used, which is configured, and whether there is an expert."""
     from rich.console import Console
@@ -283,6 +315,28 @@ def pull(name: Annotated[str, typer.Argument(metavar="[bundled]")] = "bundled") 
             "folder is read where it is."
         )
     typer.echo(f"{BUNDLED_NAME} is in {bundled_model(load_settings().cache_dir, typer.echo)}.")
+
+
+@contextmanager
+def _transfer() -> Iterator[Callable[[int, int], None]]:
+    """Shows on a terminal how much is done. SIGTERM ends it as Ctrl-C does: with nothing left."""
+    import signal
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(stderr=True)
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _shown(manifest: Manifest) -> str:
+    from lifelearn.terminal.text import size
+
+    return f"{manifest.counted}, {size(manifest.size)}"
 
 
 def _screen(talks: bool = False) -> Screen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -80,8 +81,14 @@ def database_url(request: pytest.FixtureRequest, with_tables: bool, tmp_path: Pa
             shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "workspace.db")
         yield f"sqlite:///{tmp_path}/workspace.db"
         return
-    start: str = request.getfixturevalue("postgresql")
     template = request.getfixturevalue("postgresql_template") if with_tables else "template1"
+    with _created(request.getfixturevalue("postgresql"), template) as url:
+        yield url
+
+
+@contextmanager
+def _created(start: str, template: str = "template1") -> Iterator[str]:
+    """A database for a while."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     admin = start.replace("/NAME", "/postgres")
     with psycopg.connect(admin, autocommit=True) as connection:
@@ -123,3 +130,21 @@ def queue(database: Database) -> Iterator[LearningQueue]:
     made = LearningQueue(database)
     yield made
     made.close()
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """Where a backup goes, with nothing beside it."""
+    (tmp_path / "backups").mkdir()
+    return tmp_path / "backups" / "today.tar"
+
+
+@pytest.fixture
+def elsewhere(settings: Settings, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Settings]:
+    """Where a restore goes: another folder and another database of the same kind."""
+    with ExitStack() as made:
+        url = f"sqlite:///{tmp_path}/restored/workspace.db"
+        if not settings.database_url.startswith("sqlite"):
+            url = made.enter_context(_created(request.getfixturevalue("postgresql")))
+        there = {"model_storage_dir": tmp_path / "restored" / "models", "cache_dir": tmp_path / "restored" / "cache"}
+        yield Settings(**{**settings.model_dump(), **there, "database_url": url})

@@ -74,6 +74,7 @@ def made(
     author_id: uuid.UUID | None = None,
     rows: int = 30,
     content: bytes = b"",
+    weights: Path | None = None,
 ) -> Version:
     """The next version. parent: by default the active one. active: made so, if it passed. kept, lost: earlier
     corrections that verification asked, with what came of it."""
@@ -86,7 +87,7 @@ def made(
         report = _report(corrections, passed, kept, lost)
         store = VersionStore(Path(folder), adds=number)
         manifest = store.add(
-            weights_folder(Path(folder) / "weights", content or f"weights of {version_id}".encode()),
+            weights or weights_folder(Path(folder) / "weights", content or f"weights of {version_id}".encode()),
             _lesson(corrections, rows),
             report,
             training=Training(

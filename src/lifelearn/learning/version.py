@@ -23,7 +23,7 @@ from lifelearn.learning.types import Lesson, ModelVersion, Report, Training
 MANIFEST = "manifest.json"
 LESSON = "lesson.json"
 _POINTER = "active"
-_WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors")
 
 
 class VersionError(Exception):
@@ -120,7 +120,7 @@ class VersionStore:
         number = self._adds or max(self._numbers(), default=0) + 1
         partial = self._folder / f".{number:04d}.partial"
         shutil.copytree(weights, partial)
-        file = next(partial / name for name in _WEIGHTS if (partial / name).exists())
+        file = next(partial / name for name in WEIGHTS if (partial / name).exists())
         version = ModelVersion(
             number=number,
             base=base,
@@ -149,7 +149,7 @@ class VersionStore:
         return sorted(int(name) for name in names if name.isdecimal())
 
     def _weights_file(self, number: int) -> Path:
-        for name in _WEIGHTS:
+        for name in WEIGHTS:
             if (self.path(number) / name).exists():
                 return self.path(number) / name
         raise VersionError(f"The weights of version {number} are missing in {self.path(number)}.")

@@ -40,7 +40,7 @@ from lifelearn.workspace.jobs.queue import (
 )
 from lifelearn.workspace.jobs.settlement import CancelledError, Claim, LostError, Made, Plan, PlannedLesson
 from lifelearn.workspace.jobs.training import Trainer, TrainingError
-from lifelearn.workspace.versions.storage import SMALL, Storage
+from lifelearn.workspace.versions.storage import SMALL, Storage, StoreError
 
 POLL_SECONDS = 0.5  # how often the queue is looked at
 PROGRESS_SECONDS = 0.5
@@ -248,7 +248,21 @@ def _learned(
         return {"id": str(version_id), "files": bench.storage.publish(held.organization_id, version_id, folder)}
 
     published = _step(f"publish:{planned.number}", publish)
+    if published["id"] != str(version_id) and not _is_stored(bench, held, planned.number, published):
+        published = _patiently(publish)
     return Made(planned, uuid.UUID(published["id"]), published["files"], version)
+
+
+def _is_stored(bench: Bench, held: Claim, number: int, published: dict[str, Any]) -> bool:
+    """Whether what was recorded as published is there still: a backup has the record, and not yet the version."""
+    version_id, files = uuid.UUID(published["id"]), published["files"]
+    try:
+        _patiently(lambda: bench.storage.fetch_files(held.organization_id, version_id, files, number))
+    except StoreError:
+        raise
+    except VersionError:
+        return False
+    return True
 
 
 def _order(bench: Bench, held: Claim, planned: PlannedLesson, before: list[Made], work: Path) -> Order:

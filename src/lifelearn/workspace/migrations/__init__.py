@@ -44,17 +44,21 @@ def upgrade(database: Database) -> None:
     except DBAPIError as error:
         told = "could not be brought up to date and is as it was" if begun else "cannot be used"
         advice = "" if begun else " Check LL_DATABASE_URL."
-        raise DatabaseError(f"The database {_shown(database)} {told}: {_first_line(error)}{advice}") from error
+        raise DatabaseError(f"The database {shown(database)} {told}: {_first_line(error)}{advice}") from error
 
 
 def _is_up_to_date(database: Database) -> bool:
-    """A quick look: whether it has the last revision, which are numbered."""
-    newest = max((file.name[1:5] for file in (HERE / "versions").glob("r*.py")), default="")
+    """A quick look: whether it has the last revision."""
     try:
         with database.engine.connect() as connection:
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == newest()
     except SQLAlchemyError:  # it is empty, or does not answer, which the second look says
         return False
+
+
+def newest() -> str:
+    """The last revision that this release knows: they are numbered."""
+    return max((file.name[1:5] for file in (HERE / "versions").glob("r*.py")), default="")
 
 
 def _upgrade(database: Database, connection: Connection) -> None:
@@ -70,7 +74,7 @@ def _upgrade(database: Database, connection: Connection) -> None:
         return
     if found is not None and found not in {each.revision for each in script.walk_revisions()}:
         raise DatabaseError(
-            f"The database {_shown(database)} is of a newer release (its schema is {found}, this release knows up to "
+            f"The database {shown(database)} is of a newer release (its schema is {found}, this release knows up to "
             f"{head}). Install that release, or restore the copy from before."
         )
     if found is not None:
@@ -125,7 +129,7 @@ def _turn(database: Database) -> Iterator[Connection]:
                     connection.execute(text("SELECT pg_advisory_xact_lock(:turn)"), {"turn": TURN})
                 yield connection
                 if database.is_sqlite and (lost := connection.exec_driver_sql("PRAGMA foreign_key_check").all()):
-                    raise DatabaseError(f"The database {_shown(database)} has rows that refer to none: {lost[:5]}.")
+                    raise DatabaseError(f"The database {shown(database)} has rows that refer to none: {lost[:5]}.")
         finally:
             if database.is_sqlite:
                 _foreign_keys(connection, "ON")
@@ -152,7 +156,8 @@ def _copied(database: Database, revision: str) -> str:
     return str(copy)
 
 
-def _shown(database: Database) -> str:
+def shown(database: Database) -> str:
+    """Its address, without the password."""
     return database.url.render_as_string(hide_password=True)
 
 

@@ -49,12 +49,12 @@ class Storage:
         files = {file.name: sha256(file) for file in sorted(folder.iterdir()) if file.is_file()}
         if self._folder is None:
             with self._system() as (system, root):
-                target = f"{root}/{_path(organization_id, version_id)}"
+                target = f"{root}/{path_of(organization_id, version_id)}"
                 system.makedirs(target, exist_ok=True)
                 for name in files:
                     system.put_file(str(folder / name), f"{target}/{name}")
             return files
-        target_folder = self._folder / _path(organization_id, version_id)
+        target_folder = self._folder / path_of(organization_id, version_id)
         partial = target_folder.with_name(f".{version_id}.partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -78,7 +78,7 @@ class Storage:
         self, organization_id: uuid.UUID, version_id: uuid.UUID, files: Mapping[str, str], number: int
     ) -> Path:
         """The same for a version that has no row yet."""
-        path = _path(organization_id, version_id)
+        path = path_of(organization_id, version_id)
         folder = (self._folder or self._cache) / path
         if self._folder is None:
             self._download(path, folder, files)
@@ -88,7 +88,7 @@ class Storage:
 
     def remove(self, organization_id: uuid.UUID, version_id: uuid.UUID | None = None) -> None:
         """Removes a version, or all that an organisation has here."""
-        path = _path(organization_id, version_id) if version_id else f"{ORGANIZATIONS}/{organization_id}"
+        path = path_of(organization_id, version_id) if version_id else f"{ORGANIZATIONS}/{organization_id}"
         if self._folder is None:
             with self._system() as (system, root):
                 if system.exists(f"{root}/{path}"):
@@ -146,7 +146,8 @@ class Storage:
             raise StoreError(f"LL_MODEL_STORAGE_DIR={self._url} cannot be used: {told}") from error
 
 
-def _path(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
+def path_of(organization_id: uuid.UUID, version_id: uuid.UUID) -> str:
+    """A version's folder in the storage."""
     return f"{_versions(organization_id)}/{version_id}"
 
 
