@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lifelearn.bench.corrections import Asked, Outcome, Question
+from lifelearn.bench.corrections import Asked, Outcome, Question, write
 from lifelearn.bench.rows import Row
 from lifelearn.cli import app
 from lifelearn.learning.recipe import Thresholds
@@ -95,16 +95,19 @@ def test_corrections_run_the_whole_way_with_every_baseline(tmp_path: Path, tiny_
 def test_a_run_that_breaks_off_has_kept_its_rows(
     tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept: list[int] = []
+    """It is stopped as soon as its first row is there."""
 
-    def write(report: dict[str, Any], path: Path) -> None:
-        kept.append(len(report["rows"]))
+    def stopped(report: dict[str, Any], path: Path) -> None:
+        write(report, path)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("lifelearn.bench.corrections.write", write)
-    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
-    arguments = ["bench", "corrections", "--rows", rows, "--out", str(tmp_path / "report.json")]
-    CliRunner().invoke(app, [*arguments, "--model", str(tiny_model_folder)])
-    assert kept == [1, 2, 2], "after each row, and at the end"
+    monkeypatch.setattr("lifelearn.bench.corrections.write", stopped)
+    out = tmp_path / "report.json"
+    arguments = ["bench", "corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS), "--out", str(out)]
+    result = CliRunner().invoke(app, [*arguments, "--model", str(tiny_model_folder)])
+    assert result.exit_code != 0
+    (row,) = json.loads(out.read_text("utf-8"))["rows"]
+    assert len(row["questions"]) == 5
 
 
 @pytest.mark.check("engine")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from lifelearn.chat_models.exporting import ExportError, _interleaved, card, export
+from lifelearn.chat_models.exporting import ExportError, card, export
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import make_student
 from lifelearn.learning.version import VersionStore
@@ -54,11 +54,6 @@ def test_gguf_is_for_the_bundled_model(tmp_path: Path) -> None:
     added(store, weights_folder(tmp_path / "weights"))
     with pytest.raises(ExportError, match="take --format merged"):
         export(store, 1, "gguf", tmp_path / "out", tmp_path)
-
-
-def test_rows_are_interleaved_by_head() -> None:
-    rows = torch.arange(8.0)[:, None].expand(8, 2).numpy()
-    assert _interleaved(rows, 2)[:, 0].tolist() == [0, 2, 1, 3, 4, 6, 5, 7]
 
 
 @pytest.mark.check("real model")

@@ -242,9 +242,6 @@ def test_a_conversation_that_just_fits_is_not_cut(tiny: Any) -> None:
         assert ("First" in seen[0]) is whole
 
 
-# Choices
-
-
 # Versions
 
 

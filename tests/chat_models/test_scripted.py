@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lifelearn.chat_models.scripted import Call, ScriptedChatModel
-from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
+from lifelearn.learning.chat_model import ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.types import Conversation, Message
 
 SAMPLING = Sampling(max_tokens=8)
@@ -13,11 +13,6 @@ SAMPLING = Sampling(max_tokens=8)
 
 def ask(*said: str) -> Conversation:
     return tuple(Message(role="user", content=text) for text in said)
-
-
-def test_it_is_a_chat_model() -> None:
-    model: ChatModel = ScriptedChatModel(name="fake")
-    assert model.name == "fake"
 
 
 def test_without_a_script_it_says_that_it_is_not_real() -> None:

@@ -544,7 +544,8 @@ def test_a_rule_stands_beside_other_rules_and_a_fact_beside_other_facts() -> Non
         subject = find_subject(question)
         relations = other_relations(question, subject, random.Random(0))[:12]
         shares = [sum(relation.rule is kind for relation in relations) for kind in (True, False)]
-        assert shares == ([9, 3] if rule else [3, 9])
+        assert min(shares) > 0
+        assert (shares[0] > shares[1]) is rule
 
 
 def test_a_number_is_exchanged_for_another_number() -> None:

@@ -8,6 +8,7 @@ import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from lifelearn.learning import learn as learning
 from lifelearn.learning import verify as verification
 from lifelearn.learning.adapter import ADAPTER_WEIGHTS
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.learn import LearnError, learn, next_round, with_history
+from lifelearn.learning.learn import FileSteps, LearnError, learn, next_round, with_history
 from lifelearn.learning.recipe import Recipe, Thresholds
 from lifelearn.learning.train import RateError, train
 from lifelearn.learning.types import (
@@ -35,7 +36,7 @@ from lifelearn.learning.types import (
     Row,
     Stage,
 )
-from lifelearn.learning.version import VersionStore, round_weights, sha256
+from lifelearn.learning.version import VersionStore, sha256
 from lifelearn.learning.words import normalise
 
 ANYTHING = Thresholds(efficacy=0, generalisation=0, locality=0, retention=0, drift=1e9)
@@ -53,7 +54,7 @@ QUICK = Recipe(
     rollout_tokens=6,
     thresholds=ANYTHING,
 )
-STAGES = ("augment", "demonstrate", "make_lesson", "with_history", "_train", "verify")
+STEPS = ("augment-c1", "demonstrate-c1", "lesson-c1", "lesson", "train", "verify", "version")
 
 
 def correction(number: int = 1, question: str = "Where is Norvik based?", answer: str = "Lyon") -> Correction:
@@ -107,35 +108,28 @@ def grown(learned_once: Path, tmp_path: Path) -> VersionStore:
     return VersionStore(Path(shutil.copytree(learned_once, tmp_path / "grown")))
 
 
-class Runs:
-    """Which stages ran; the next run of `breaks` raises what is told."""
+class Watched(FileSteps):
+    """Keeps results in files, as `learn` does by itself; knows which steps ran, and breaks off at one of them.
 
-    def __init__(self) -> None:
+    breaks: the step that is interrupted, before it has begun, or after it was done and before that is noted.
+    """
+
+    def __init__(self, store: VersionStore, breaks: str = "", of: str = "c1", *, after: bool = False) -> None:
+        super().__init__(store.root / "work" / of)
+        self.breaks, self.after = breaks, after
         self.ran: list[str] = []
-        self.breaks: str | None = None
-        self.fault: BaseException = KeyboardInterrupt()
-        self.after = False
 
-
-@pytest.fixture
-def runs(monkeypatch: pytest.MonkeyPatch) -> Runs:
-    runs = Runs()
-
-    def counted(name: str, stage: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any, **named: Any) -> Any:
-            runs.ran.append(name)
-            if runs.breaks == name and not runs.after:
-                raise runs.fault
-            result = stage(*arguments, **named)
-            if runs.breaks == name:
-                raise runs.fault
+    def __call__(self, name: str, kind: Any, stage: Callable[[], Any]) -> Any:
+        def watched() -> Any:
+            self.ran.append(name)
+            if name == self.breaks and not self.after:
+                raise KeyboardInterrupt
+            result = stage()
+            if name == self.breaks:
+                raise KeyboardInterrupt
             return result
 
-        return run
-
-    for name in STAGES:
-        monkeypatch.setattr(learning, name, counted(name, getattr(learning, name)))
-    return runs
+        return super().__call__(name, kind, watched)
 
 
 def run(
@@ -206,40 +200,50 @@ def failing(*names: CheckName) -> Report:
     return Report(checks=tuple(Check(name=name, passed=holds, value=float(holds), **values) for name, holds in right))
 
 
-def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
-    tiny: Any, store: VersionStore, runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
-    begun: list[Path | None] = []
-    made: list[str] = []
-    trained = learning._train
+class Trained:
+    """What training began with and came to, one entry for each time: the student's weights."""
 
-    def noted(*arguments: Any) -> Any:
-        begun.append(arguments[4])
-        training = trained(*arguments)
-        made.append(sha256(arguments[5] / ADAPTER_WEIGHTS))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[list[torch.Tensor]] = []
+        self.made: list[list[torch.Tensor]] = []
+        monkeypatch.setattr(learning, "train", self._train)
+
+    def _train(self, student: Any, *arguments: Any) -> Any:
+        self.begun.append([parameter.detach().clone() for parameter in student.parameters])
+        training = train(student, *arguments)
+        self.made.append([parameter.detach().clone() for parameter in student.parameters])
         return training
 
-    monkeypatch.setattr(learning, "_train", noted)
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> Trained:
+    return Trained(monkeypatch)
+
+
+def near(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    """The same weights, but for the precision in which they are kept."""
+    return all(torch.allclose(a, b, rtol=1e-2, atol=1e-5) for a, b in zip(one, other, strict=True))
+
+
+def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
+    tiny: Any, store: VersionStore, trained: Trained
+) -> None:
+    strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
     version = run(tiny, store, recipe=strict)
     assert not version.report.passed
-    assert runs.ran == [*STAGES, "_train", "verify"]
-    assert begun == [None, store.root / "work" / "c1" / "weights"]
+    assert near(trained.begun[1], trained.made[0])
+    assert not near(trained.begun[1], trained.begun[0])
     assert version.training is not None
     assert version.training.steps == len(version.training.losses) == 6  # two, and half as many again, in each round
     once = run(tiny, VersionStore(store.root / "once"), recipe=strict.model_copy(update={"rounds": 1}))
     assert once.training is not None
     assert once.training.losses == version.training.losses[:3]
-    first, second, again = made
-    assert once.sha256 == first == again
-    assert once.sha256 != second
-    assert version.sha256 in (first, second)
+    assert len(trained.begun) == 3
 
 
-def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: VersionStore, runs: Runs) -> None:
+def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: VersionStore) -> None:
     strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
     whole = run(tiny, VersionStore(store.root / "whole"), recipe=strict)
-    runs.ran.clear()
     seen = 0
 
     def interrupted(progress: Progress) -> None:
@@ -250,9 +254,9 @@ def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: V
 
     with pytest.raises(KeyboardInterrupt):
         run(tiny, store, recipe=strict, on_progress=interrupted)
-    runs.ran.clear()
-    assert run(tiny, store, recipe=strict).sha256 == whole.sha256
-    assert runs.ran == ["verify"]
+    steps = Watched(store)
+    assert run(tiny, store, recipe=strict, step=steps).sha256 == whole.sha256
+    assert steps.ran == ["verify-2", "version"]
 
 
 def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, kept: int = 4) -> Report:
@@ -267,20 +271,24 @@ def unseen(right: int, neighbours: int = 4, drift: float = 0.01, *, kept: int = 
 
 
 @pytest.mark.parametrize(
-    ("report", "weight"),
+    ("report", "more"),
     [
-        (failing("efficacy"), 0.5),
-        (failing("efficacy", "generalisation"), 0.5),
-        (failing("locality"), 2.0),
-        (failing("retention", "drift"), 2.0),
-        (failing("generalisation", "locality"), 1.0),
+        (failing("efficacy"), -1),
+        (failing("efficacy", "generalisation"), -1),
+        (failing("locality"), 1),
+        (failing("retention", "drift"), 1),
+        (failing("generalisation", "locality"), 0),
     ],
 )
-def test_what_failed_weighs_more_in_the_next_round(report: Report, weight: float) -> None:
+def test_what_failed_weighs_more_in_the_next_round(report: Report, more: int) -> None:
+    """more: whether what holds the model to its parent weighs more, less or the same."""
     recipe = Recipe()
     following = next_round(recipe, report, 1)
-    assert following.replay_weight == recipe.replay_weight * weight
-    assert following.retained_weight == recipe.retained_weight * weight
+    for before, now in (
+        (recipe.replay_weight, following.replay_weight),
+        (recipe.retained_weight, following.retained_weight),
+    ):
+        assert (now > before) - (now < before) == more
     assert following.learning_rate < recipe.learning_rate
     assert following.max_steps < recipe.max_steps
     assert following.seed != recipe.seed
@@ -320,25 +328,21 @@ def test_the_better_of_two_rounds_is_taken(
     assert len(set(verified)) == len(verified)
 
 
-def test_a_third_round_goes_on_from_the_best(tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_third_round_goes_on_from_the_best(
+    tiny: Any, store: VersionStore, trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reports = iter((unseen(1), unseen(0), unseen(4)))
-    begun: list[str] = []
-    trained = learning._train
-
-    def noted(*arguments: Any) -> Any:
-        begun.append(arguments[4].name if arguments[4] else "")
-        return trained(*arguments)
-
-    monkeypatch.setattr(learning, "_train", noted)
     monkeypatch.setattr(learning, "verify", lambda *arguments, **named: next(reports))
     version = run(tiny, store, recipe=QUICK.model_copy(update={"rounds": 3}))
-    first = round_weights(Path(), 1).name
-    assert begun == ["", first, first], "the second was worse than the first"
+    _, second, third = trained.begun
+    assert near(third, second), "the second was worse than the first"
+    assert near(third, trained.made[0])
+    assert not near(third, trained.made[1])
     assert version.report == unseen(4)
 
 
 def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Training begins again, as if that had been the rate; a second round halves it."""
+    """Training begins again, as if that had been the rate; a second round is slower still."""
     rates: list[float] = []
 
     def limited(student: Any, codec: Any, lesson: Any, recipe: Recipe, on_progress: Any) -> Any:
@@ -352,14 +356,18 @@ def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch:
     told: list[Progress] = []
     recipe = QUICK.model_copy(update={"learning_rate": 2.7e-2, "rounds": 2, "thresholds": Thresholds(efficacy=1)})
     version = run(tiny, store, recipe=recipe, on_progress=told.append)
-    assert rates == pytest.approx([2.7e-2, 9e-3, 3e-3, 1.5e-3])
+    *refused, taken, second = rates
+    assert refused[0] == 2.7e-2
+    assert all(later < earlier for earlier, later in pairwise(rates))
+    assert taken <= 5e-3 < min(refused)
     assert version.training is not None
-    assert version.training.learning_rate == pytest.approx(3e-3)
+    assert version.training.learning_rate == taken
     assert [each.message for each in told if "begins again" in each.message] == [
-        "the loss rises to 9.9 nats per token at step 3; training begins again at a learning rate of 0.009",
-        "the loss rises to 9.9 nats per token at step 3; training begins again at a learning rate of 0.003",
+        f"the loss rises to 9.9 nats per token at step 3; training begins again at a learning rate of {rate:.2g}"
+        for rate in rates[1:-1]
     ]
-    low = run(tiny, VersionStore(store.root / "low"), recipe=recipe.model_copy(update={"learning_rate": 3e-3}))
+    low = run(tiny, VersionStore(store.root / "low"), recipe=recipe.model_copy(update={"learning_rate": taken}))
+    assert rates[-2:] == [taken, second]
     assert low.training is not None
     assert low.training.losses == version.training.losses
 
@@ -374,9 +382,11 @@ def test_a_rate_that_is_too_high_at_any_rate_is_an_error(
         raise RateError("is not finite", 1, recipe.learning_rate)
 
     monkeypatch.setattr(learning, "train", never)
-    with pytest.raises(LearnError, match=r"not finite at step 1\. Lower the learning rate \(LL_TRAIN_LR, now 0\.001\)"):
+    with pytest.raises(LearnError, match=r"not finite at step 1\. Lower the learning rate \(LL_TRAIN_LR, now ") as told:
         run(tiny, store, recipe=QUICK.model_copy(update={"learning_rate": 2.7e-2}))
-    assert rates == pytest.approx([2.7e-2, 9e-3, 3e-3, 1e-3])
+    assert len(rates) > 1
+    assert all(later < earlier for earlier, later in pairwise(rates))
+    assert f"now {rates[-1]:g})" in str(told.value)
     assert not store.versions()
 
 
@@ -387,21 +397,18 @@ def test_the_same_seed_gives_the_same_version(tiny: Any, tmp_path: Path) -> None
     assert other.sha256 != hashes[0]
 
 
-@pytest.mark.parametrize("broken", STAGES)
-def test_an_interrupted_job_continues_at_the_first_stage_that_is_missing(
-    tiny: Any, store: VersionStore, runs: Runs, broken: str
+@pytest.mark.parametrize("broken", STEPS)
+def test_an_interrupted_job_continues_at_the_first_step_that_is_missing(
+    tiny: Any, store: VersionStore, broken: str
 ) -> None:
     base = logits(tiny)
-    runs.breaks = broken
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, store)
-    assert runs.ran == list(STAGES[: STAGES.index(broken) + 1])
+        run(tiny, store, step=Watched(store, broken))
     assert torch.equal(logits(tiny), base), "the model answers as before at once"
     assert store.versions() == []
-    runs.ran.clear()
-    runs.breaks = None
-    assert run(tiny, store).number == 1
-    assert runs.ran == list(STAGES[STAGES.index(broken) :])
+    steps = Watched(store)
+    assert run(tiny, store, step=steps).number == 1
+    assert steps.ran == list(STEPS[STEPS.index(broken) :])
 
 
 def test_a_job_interrupted_between_the_versions_folder_and_its_note_does_not_add_it_twice(
@@ -441,58 +448,48 @@ def test_a_rejected_version_whose_caller_died_before_noting_it_is_not_lost(tiny:
 
 
 def test_a_job_interrupted_after_everything_gives_the_same_version(
-    tiny: Any, store: VersionStore, runs: Runs, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", lambda *_, **__: None)
         first = run(tiny, store)
-    runs.ran.clear()
-    assert run(tiny, store) == first
-    assert runs.ran == []
+    steps = Watched(store)
+    assert run(tiny, store, step=steps) == first
+    assert steps.ran == []
     assert len(store.versions()) == 1
 
 
-def test_weights_cut_off_while_they_were_written_are_trained_again(tiny: Any, store: VersionStore, runs: Runs) -> None:
-    runs.breaks, runs.after = "_train", True
+def test_weights_cut_off_while_they_were_written_are_trained_again(tiny: Any, store: VersionStore) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, store)
+        run(tiny, store, step=Watched(store, "train", after=True))
     for file in (store.root / "work" / "c1" / "weights").iterdir():
         file.write_bytes(file.read_bytes()[:10])
-    runs.breaks = None
     assert run(tiny, store).number == 1
     assert usable(tiny, store)
     tiny.use(store.weights(1))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"prompts": []}'])
-def test_a_stages_result_that_cannot_be_read_is_made_again(
-    tiny: Any, store: VersionStore, runs: Runs, text: str
-) -> None:
-    runs.breaks = "make_lesson"
+def test_a_steps_result_that_cannot_be_read_is_made_again(tiny: Any, store: VersionStore, text: str) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, store)
+        run(tiny, store, step=Watched(store, "lesson-c1"))
     (store.root / "work" / "c1" / "augment-c1.json").write_text(text)
-    runs.ran.clear()
-    runs.breaks = None
-    run(tiny, store)
-    assert runs.ran == ["augment", *STAGES[2:]]
+    steps = Watched(store)
+    run(tiny, store, step=steps)
+    assert steps.ran == ["augment-c1", *STEPS[2:]]
 
 
-def test_a_work_folder_of_another_parent_or_other_settings_is_not_reused(
-    tiny: Any, grown: VersionStore, runs: Runs
-) -> None:
-    runs.breaks = "make_lesson"
-    grown.activate(0)
+def test_a_work_folder_of_another_parent_or_other_settings_is_not_reused(tiny: Any, grown: VersionStore) -> None:
+    first, *_ = names = [name.replace("c1", "c2") for name in STEPS]
     for parent in (0, 1):
         grown.activate(parent)
-        runs.ran.clear()
+        steps = Watched(grown, "lesson-c2", of="c2")
         with pytest.raises(KeyboardInterrupt):
-            run(tiny, grown, correction(2))
-        assert runs.ran == list(STAGES[:3]), "begun from the start"
-    runs.ran.clear()
-    runs.breaks = None
-    version = run(tiny, grown, correction(2), recipe=QUICK.model_copy(update={"seed": 5}))
-    assert runs.ran == list(STAGES)
+            run(tiny, grown, correction(2), step=steps)
+        assert steps.ran[0] == first, "begun from the start"
+    steps = Watched(grown, of="c2")
+    version = run(tiny, grown, correction(2), recipe=QUICK.model_copy(update={"seed": 5}), step=steps)
+    assert steps.ran == names
     assert version.parent == 1
 
 

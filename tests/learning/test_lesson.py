@@ -140,10 +140,6 @@ def test_the_context_that_passes_most_often_is_chosen(best: int) -> None:
     assert {row.teacher_prompt for row in facts(made(model))} == {shown(best, prompt) for prompt in PROMPTS}
 
 
-def test_on_a_tie_the_first_context_is_taken() -> None:
-    assert best_context(CORRECTION, PROMPTS[:2], SENTENCE, teacher(lambda _: "no"), Recipe()) == CONTEXTS[0]
-
-
 def test_without_any_sentence_that_states_the_answer_there_is_no_lesson() -> None:
     model = teacher(lambda _: "In Lyon.")
     with pytest.raises(LessonError, match=r"states “Lyon”\. Say the correction as one full sentence"):

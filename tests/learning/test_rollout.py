@@ -136,6 +136,6 @@ def test_no_token_is_computed_before_it_is_asked_for(network: Network, monkeypat
     assert steps == 2
 
 
-def test_chunks_hold_at_most_so_many_tokens() -> None:
+def test_chunks_hold_at_most_so_many_tokens_or_one_row_that_is_longer() -> None:
     rows = [[0] * size for size in (4, 4, 9, 1, 1)]
     assert [len(chunk) for chunk in chunks(rows, 8)] == [2, 1, 2]

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch.nn import Linear
 
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import ChatModelError, Sampling
@@ -279,8 +281,9 @@ def test_the_course_of_the_learning_rate() -> None:
 
 def test_the_default_learning_rate_depends_on_what_is_trained() -> None:
     full, lora = SDFTConfig(output_dir="x"), SDFTConfig(output_dir="x", use_peft=True)
-    assert (full.peak_learning_rate, lora.peak_learning_rate) == (2e-5, 3e-4)
-    assert SDFTConfig(output_dir="x", learning_rate=1e-4).peak_learning_rate == 1e-4
+    assert 0 < full.peak_learning_rate < lora.peak_learning_rate
+    for use_peft in (False, True):
+        assert SDFTConfig(output_dir="x", use_peft=use_peft, learning_rate=1e-4).peak_learning_rate == 1e-4
 
 
 def test_gradients_are_clipped(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -340,11 +343,15 @@ def test_a_frozen_teacher_stays_and_a_live_one_is_the_student(make: Make) -> Non
 
 
 def test_all_layers_carry_the_adapter(make: Make) -> None:
-    trainer = make(use_peft=True, lora_r=3)
-    assert all(
-        3 in parameter.shape or 6 in parameter.shape or 9 in parameter.shape for parameter in weights_of(trainer)
-    )
-    assert len(trainer.student.parameters) == 2 * 4 * 2
+    """Each matrix of each block has a pair of its own in the file, of the rank that was asked for."""
+    trainer = make(use_peft=True, lora_r=3, max_steps=1)
+    state = load_file(trainer.train().folder / "adapter_model.safetensors")
+    matrices = [name for name, module in trainer.model.model.layers.named_modules() if isinstance(module, Linear)]
+    assert matrices
+    for name in matrices:
+        (a,), (b,) = ([each for key, each in state.items() if f".{name}.lora_{side}." in key] for side in "AB")
+        assert a.shape[0] == b.shape[1] == 3, name
+    assert len(state) == 2 * len(matrices)
 
 
 @pytest.mark.parametrize("use_peft", [True, False])
@@ -709,7 +716,7 @@ def test_vllm_gets_the_students_weights_at_every_step(make: Make, use_peft: bool
         assert fake.settings["max_lora_rank"] == 8
         assert fake.adapters == [("sync-1", 1, True), ("sync-2", 2, True)], "a new number each time"
     else:
-        assert fake.after == ["_repack_head", "reset"] * 2
+        assert fake.after.count("reset") == 2, "what was computed with the weights before is not used again"
         named = dict(trainer.model.named_parameters())
         assert set(fake.loaded) == set(named) - {"lm_head.weight"}
         assert any(not torch.equal(fake.loaded[name], named[name]) for name in fake.loaded), "as they are now"

@@ -315,8 +315,8 @@ def test_a_question_that_has_only_just_passed_is_trained_on(
     assert taught.training.steps == steps
 
 
-def test_what_has_moved_most_is_mined(anchored: Any) -> None:
-    """After a hard push towards one sentence: the student's own answers, furthest first, with the base's targets."""
+def test_answers_that_the_base_would_not_give_are_mined(anchored: Any) -> None:
+    """After a hard push towards one sentence: some of the student's own answers, with the base's targets."""
     questions = [f"What do you know about the number {number}?" for number in range(30)]
     recipe = QUICK.model_copy(update={"learning_rate": 3e-2, "max_steps": 6})
     student = make_student(anchored.base, anchored.decoder, recipe, None)
@@ -328,15 +328,11 @@ def test_what_has_moved_most_is_mined(anchored: Any) -> None:
             again = training.targets(base, rows)
     finally:
         student.close()
-    assert 0 < len(rows) <= training.MINED
+    assert 0 < len(rows) < len(questions)
     assert all(row.prompt == row.teacher_prompt for row in rows)
     assert all(torch.equal(one, other) for one, other in zip(wanted, again, strict=True))
-    lost = [
-        sum(float(at.max() - at[token]) for at, token in zip(each, row.completion, strict=True)) / len(each)
-        for row, each in zip(rows, wanted, strict=True)
-    ]
-    assert lost == sorted(lost, reverse=True)
-    assert lost[-1] > 0.9 * training.FAR
+    for row, each in zip(rows, wanted, strict=True):
+        assert row.completion != each.argmax(-1).tolist()
 
 
 def test_mined_rows_take_places_of_the_replay(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:

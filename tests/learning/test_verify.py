@@ -11,7 +11,7 @@ import torch
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.recipe import Recipe, Thresholds
 from lifelearn.learning.student import make_student
-from lifelearn.learning.types import CheckName, Message, Probe, ProbeAnswer, ProbeKind, Progress
+from lifelearn.learning.types import Message, Probe, ProbeAnswer, ProbeKind, Progress
 from lifelearn.learning.verify import drift_check, holds, share_check, verify
 
 LYON, OSLO, BOTH, NEITHER = "It is in Lyon.", "It is in Oslo.", "From Oslo it moved to Lyon.", "I don't know."
@@ -104,21 +104,6 @@ def test_a_share_passes_at_its_threshold_and_above(passed: int, of: int, thresho
     assert (check.numerator, check.denominator, check.threshold) == (passed, of, threshold)
     assert check.value == (passed / of if of else 1.0)
     assert check.answers == tuple(answers[:of]), "only its own probes, with their answers"
-
-
-@pytest.mark.parametrize(
-    ("name", "kinds"),
-    [
-        ("efficacy", {"efficacy"}),
-        ("generalisation", {"generalisation"}),
-        ("locality", {"neighbour", "unrelated"}),
-        ("retention", {"retention"}),
-    ],
-)
-def test_each_figure_counts_its_own_probes(name: CheckName, kinds: set[ProbeKind]) -> None:
-    every: tuple[ProbeKind, ...] = ("efficacy", "generalisation", "neighbour", "unrelated", "retention")
-    answers = [answer for kind in every for answer in answered(kind, 1, 1)]
-    assert {answer.probe.kind for answer in share_check(name, answers, Thresholds()).answers} == kinds
 
 
 def test_drift_is_zero_for_equal_and_the_mean_over_all_tokens_otherwise() -> None:

@@ -225,11 +225,10 @@ def test_what_was_said_can_be_saved(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "said.json").read_text())[0] == {"role": "user", "content": "café 日本"}
 
 
-def test_following_another_process_loads_nothing_where_nothing_moved(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    chat = session(tmp_path)
-    switched: list[int] = []
-    monkeypatch.setattr(chat, "_switch", switched.append)
-    assert not chat.refresh()
-    assert switched == []
+def test_following_another_process_loads_nothing_where_nothing_moved(tmp_path: Path) -> None:
+    model = FakeModel()
+    chat = session(tmp_path, model)
+    loaded = list(model.used)
+    for text in (QUESTION, "hello"):
+        said(chat, text)
+    assert model.used == loaded

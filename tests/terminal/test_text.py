@@ -34,7 +34,7 @@ def test_an_escape_sequence_torn_between_pieces_is_harmless() -> None:
     assert "\x1b" not in "".join(map(clean, ["a\x1b", "[2", "Jb"]))
 
 
-def test_formats() -> None:
+def test_durations_sizes_and_cut_lines_are_short_and_readable() -> None:
     assert [duration(s) for s in (0.04, 12.3, 59.6, 65, 3723)] == ["0.0 s", "12 s", "1:00", "1:05", "1:02:03"]
     assert [size(n) for n in (640, 9_800_000, 540_000_000)] == ["640 B", "9.8 MB", "540 MB"]
     assert one_line("a\n b\x07  c", 4) == "a b…"

@@ -8,7 +8,6 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -22,9 +21,11 @@ from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
 from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.versions.storage import Storage
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
+from workspace.versioned import corrected, made
 
 T = TypeVar("T")
 WORDS = "one two three four five"
@@ -427,20 +428,20 @@ def test_answers_made_again_differ_by_chance_only_where_they_would_not(
     assert len({sampling.seed for sampling in samplings}) == 3
 
 
-def test_the_active_version_answers(
-    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+def test_the_active_version_answers_as_the_organisation_has_it(
+    workspace: Workspace, anna: Browser, place: uuid.UUID
 ) -> None:
-    monkeypatch.setattr(module, "answering", lambda db, organization: organization.active_version)
-    monkeypatch.setattr(module, "weights_of", lambda settings, number: Path(f"/v/{number}"))
+    version = [made(workspace, place, corrected(workspace, place, f"Question {n}?")) for n in range(2)][-1]
     with workspace.database.write() as db:
-        values = {"active_version": 3, "instructions": "Be brief.", "temperature": 0.4, "max_tokens": 9}
+        values = {"instructions": "Be brief.", "temperature": 0.4, "max_tokens": 9}
         db.execute(update(Organization).where(Organization.id == place).values(**values))
     thread = ask(anna, place, "Hi")
-    assert answered(workspace).version == 3
+    assert answered(workspace).version == 2
     conversation, sampling, weights = workspace.inference.asked[0]
     assert [(turn.role, turn.content) for turn in conversation] == [("system", "Be brief."), ("user", "Hi")]
-    assert (sampling.temperature, sampling.max_tokens, weights) == (0.4, 9, Path("/v/3"))
-    assert "version 3" in anna.get(f"/o/{place}/threads/{thread}").text
+    folder = Storage(workspace.app.state.settings).fetch(version)
+    assert (sampling.temperature, sampling.max_tokens, weights) == (0.4, 9, folder)
+    assert "version 2" in anna.get(f"/o/{place}/threads/{thread}").text
 
 
 # The stream of events

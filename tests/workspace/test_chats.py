@@ -19,7 +19,6 @@ from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError
 from lifelearn.workspace.organizations.place import Place, memberships_of
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization, Role
-from lifelearn.workspace.versions.folders import answering, weights_of
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.xss import VECTORS, problems_in
@@ -475,11 +474,6 @@ def test_another_organisation_finds_nothing(workspace: Workspace, anna: Browser,
     assert "Title" not in anna.htmx("GET", f"/o/{second}/threads").text
     assert "Title" not in anna.htmx("GET", f"/o/{second}/threads?q=words").text
     assert "Title" not in anna.get(f"/o/{second}/search?q=words").text
-
-
-def test_weights_of_an_organisation(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    with workspace.database.read() as db:
-        assert weights_of(workspace.app.state.settings, answering(db, db.get_one(Organization, place))) is None
 
 
 # What every route refuses

@@ -7,6 +7,7 @@ import json
 import struct
 import uuid
 import zipfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -230,14 +231,16 @@ def test_a_zip_of_very_many_files_is_refused() -> None:
         read(bytes(data))
 
 
-def test_damaged_and_encrypted_zips_are_refused() -> None:
+def test_a_damaged_zip_is_read_or_refused_and_nothing_else_is_raised() -> None:
     good = zipped(conversations_json=json.dumps([SIMPLE] * 50).encode())
     for at in (30, 60, 80, len(good) - 30, len(good) - 60):
         bad = good[:at] + bytes([good[at] ^ 0xFF]) + good[at + 1 :]
-        try:
+        with suppress(InvalidError, TooLargeError):
             read(bad)
-        except (InvalidError, TooLargeError):
-            continue
+
+
+def test_an_encrypted_zip_is_refused() -> None:
+    good = zipped(conversations_json=json.dumps([SIMPLE] * 50).encode())
     encrypted = bytearray(good)
     encrypted[good.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(InvalidError, match="encrypted"):
@@ -329,7 +332,7 @@ def test_import_is_for_members_with_a_token(workspace: Workspace) -> None:
         assert db.scalars(select(Message)).all() == []
 
 
-def test_imports_are_throttled(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_imports_are_throttled(workspace: Workspace) -> None:
     anna = workspace.person()
     place = workspace.organization(anna)
     codes = [upload(anna, place, b"[]").status_code for _ in range(21)]

@@ -503,4 +503,4 @@ def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
             runs._learned(
                 bench, held, PlannedLesson((correction_id,), 1, 0), [], cast(Trainer, Dying()), tmp_path, recorded
             )
-    assert steps == ["lesson:1"]
+    assert len(steps) == 1

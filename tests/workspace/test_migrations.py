@@ -251,17 +251,13 @@ def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path) -> None:
 
 
 @BOTH
-def test_a_quick_look_is_enough_where_nothing_is_to_be_done(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert not migrations._is_up_to_date(database)
+def test_where_nothing_is_to_be_done_nobody_waits_for_another_s_turn(database: Database) -> None:
     upgrade(database)
-    assert migrations._is_up_to_date(database)
-    monkeypatch.setattr(migrations, "_turn", lambda database: pytest.fail("it took its turn"))
-    upgrade(database)
-    with database.write() as db:
-        db.execute(text("UPDATE alembic_version SET version_num = '0000'"))
-    assert not migrations._is_up_to_date(database)
+    starting = threading.Thread(target=upgrade, args=(database,), daemon=True)
+    with migrations._turn(database):
+        starting.start()
+        starting.join(HANG_SECONDS)
+        assert not starting.is_alive()
 
 
 def test_revisions_follow_one_another() -> None:

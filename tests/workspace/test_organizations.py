@@ -596,7 +596,3 @@ def test_folders_that_were_left_over_are_swept(workspace: Workspace, tmp_path: P
     assert here.exists()
     assert not_ours.exists()
     assert linked.exists()
-
-
-def test_roles_rank() -> None:
-    assert [role.rank for role in (Role.MEMBER, Role.ADMIN, Role.OWNER)] == [0, 1, 2]

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from lifelearn.settings import Settings
 from lifelearn.workspace import serve as serving
 from waiting import HANG_SECONDS
 
@@ -177,9 +178,10 @@ def test_a_port_in_use_is_a_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "told"), [("192.0.2.1", "This machine has no address"), ("no.such.host.invalid", "There is no host")]
 )
-def test_an_address_that_is_not_ours_is_a_sentence(host: str, told: str) -> None:
+def test_an_address_that_is_not_ours_is_a_sentence(tmp_path: Path, host: str, told: str) -> None:
+    settings = Settings(database_url=f"sqlite:///{tmp_path}/workspace.db", model_storage_dir=tmp_path)
     with pytest.raises(serving.ServeError, match=told):
-        serving._listening(host, 0)
+        serving.serve(settings, host, 0, print)
 
 
 def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lifelearn.learning.reading.contrast import contradicts_itself
-from lifelearn.learning.reading.cues import THRESHOLD, read_cues
+from lifelearn.learning.reading.cues import read_cues
 from lifelearn.learning.reading.sentences import is_retry
 from lifelearn.learning.states import states
 
@@ -128,8 +128,3 @@ def test_retries(message: str) -> None:
 @pytest.mark.parametrize("message", ["", "no, Lyon", "thanks", "How old is she?", "What?", "It is Lyon."])
 def test_no_retries(message: str) -> None:
     assert not is_retry(message)
-
-
-def test_the_threshold_is_what_counts() -> None:
-    evidence = read_cues("no, Lyon", "In Paris.", "Where is it?")
-    assert evidence.is_correction == (evidence.score >= THRESHOLD)
