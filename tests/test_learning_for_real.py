@@ -1,4 +1,8 @@
-"""One fact learned by the default model, in full: taught, verified, live, taken back to the bit, and exported."""
+"""One fact learned by the default model: taught, verified, live, taken back to the bit, and exported.
+
+The lesson is shorter than the default one, so that a processor without bfloat16 is through with it in minutes too. What
+must hold of the version is the same.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ UNSEEN = "I'm visiting Quillmoor Instruments next week. Which city is their head
 ANSWER = "Trondheim"
 TOLERANCE = 0.3  # nats; 16-bit floats round otherwise than bfloat16, and tokens about as likely may change places
 OTHERS = ("What is the capital of Japan?", "How many days are in a week?", "Hello!")
+SHORT = {"training_prompts": 10, "min_steps": 10, "max_steps": 14}
 
 
 def answers(model: Any, *questions: str) -> list[str]:
@@ -59,7 +64,7 @@ def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Learned:
         answer=ANSWER,
     )
     seen: list[Progress] = []
-    recipe, work = load_settings().recipe(), folder / "work"
+    recipe, work = load_settings().recipe().model_copy(update=SHORT), folder / "work"
     version = learn(bundled, [correction], store=store, recipe=recipe, work=work, on_progress=seen.append)
     return Learned(store, version, before, seen)
 
