@@ -34,7 +34,7 @@ serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 test: lint ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
 	$(BIN)/python -m pytest -m "not check and not gpu and not vllm" -n 2 --dist loadgroup $(ARGS)
 
-check: $(STAMP) system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
+check: docs system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
 	$(BIN)/python -m pytest -m "check and not gpu" -n 2 --dist loadgroup $(ARGS)
 	@if [ -e $(VLLM)/.installed ]; then $(MAKE) --no-print-directory vllm; fi
 

@@ -57,7 +57,7 @@ def opened(chromium: Browser, server: Live, **more: Any) -> tuple[BrowserContext
 
     def said(message: ConsoleMessage) -> None:
         # what a page was still loading when it was left is no error
-        if message.type == "error" and not message.text.startswith("htmx:afterRequest"):
+        if message.type == "error" and not message.text.startswith(("htmx:afterRequest", "htmx:sendAbort")):
             errors.append(message.text)
 
     page.on("console", said)
