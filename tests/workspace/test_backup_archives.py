@@ -25,6 +25,8 @@ from version_fakes import CORRECTION, added, weights_folder
 from workspace.archived import files, filled, names, rows
 from workspace.fakes import BOTH, Workspace
 
+Change = Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]  # of an archive's members
+
 # The terminal's data, with and without a workspace
 
 
@@ -39,6 +41,8 @@ def learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     store.activate(2)
     journal_of(settings.folder).acknowledge(CORRECTION)
     (settings.folder / "history").write_text("what was typed")
+    (settings.folder / "versions" / "0001" / ".DS_Store").write_text("of somebody's desktop")
+    (settings.folder / "versions" / "0002" / "notes (mine).txt").write_text("of the user's own")
     return settings
 
 
@@ -52,7 +56,7 @@ def test_what_was_learned_in_a_terminal_comes_back(learned: Settings, target: Pa
     assert journal_of(there.folder).pending() == [CORRECTION]
     expected = files(learned.folder)
     assert {**files(there.folder), "active": expected["active"]}.items() <= expected.items()
-    assert "history" not in files(there.folder)
+    assert expected.keys() - files(there.folder).keys() == {"history", "versions/0001/.DS_Store", "journal.jsonl.lock"}
     assert not list(tmp_path.rglob("*.db"))
 
 
@@ -88,7 +92,7 @@ def archive(learned: Settings, target: Path) -> Path:
     return target
 
 
-def repacked(archive: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]) -> None:
+def repacked(archive: Path, change: Change) -> None:
     """The archive with its members changed."""
     with tarfile.open(archive) as tar:
         members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
@@ -100,7 +104,7 @@ def repacked(archive: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]
             tar.addfile(member, io.BytesIO(content))
 
 
-def with_file(name: str, listed: bool, **attributes: Any) -> Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]:
+def with_file(name: str, listed: bool, **attributes: Any) -> Change:
     """One more file, in the manifest too if `listed`."""
 
     def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
@@ -114,6 +118,18 @@ def with_file(name: str, listed: bool, **attributes: Any) -> Callable[[list[tupl
             sha256 = "4e388ab32b10dc8dbc7e28144f552830adc74787c1e2c0824032078a79f227fb"
             manifest.files[name] = Entry(size=4, sha256=sha256)
             members.append((last, manifest.model_dump_json().encode()))
+
+    return change
+
+
+def with_manifest(**values: Any) -> Change:
+    """The manifest says something else."""
+
+    def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
+        last, text = members.pop()
+        assert last.name == MANIFEST
+        told = Manifest.model_validate_json(text).model_copy(update=values)
+        members.append((last, told.model_dump_json().encode()))
 
     return change
 
@@ -140,12 +156,11 @@ def test_a_path_that_leads_elsewhere_is_refused(archive: Path, tmp_path: Path, n
         with_file("data/versions/0003/x", listed=True, type=tarfile.FIFOTYPE, size=4),
         lambda members: members.pop(0),  # one is missing
         lambda members: members.__setitem__(0, (members[0][0], members[0][1] + b"more")),
+        with_manifest(database="sqlite"),  # and there is none
     ],
-    ids=["unlisted", "twice", "link", "hard link", "pipe", "missing", "longer"],
+    ids=["unlisted", "twice", "link", "hard link", "pipe", "missing", "longer", "no database"],
 )
-def test_what_the_list_does_not_say_is_refused(
-    archive: Path, tmp_path: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]
-) -> None:
+def test_what_the_list_does_not_say_is_refused(archive: Path, tmp_path: Path, change: Change) -> None:
     repacked(archive, change)
     with pytest.raises(ArchiveError, match=r"was changed|is no backup"):
         restore(Settings(model_storage_dir=tmp_path / "there"), archive)
@@ -173,19 +188,10 @@ def test_what_is_no_backup_or_only_half_of_one_is_refused(archive: Path, tmp_pat
 def test_a_newer_format_and_a_newer_schema_are_refused(archive: Path, tmp_path: Path) -> None:
     there = Settings(model_storage_dir=tmp_path / "there")
 
-    def changed(**values: Any) -> Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]:
-        def change(members: list[tuple[tarfile.TarInfo, bytes]]) -> None:
-            last, text = members.pop()
-            assert last.name == MANIFEST
-            told = Manifest.model_validate_json(text).model_copy(update=values)
-            members.append((last, told.model_dump_json().encode()))
-
-        return change
-
-    repacked(archive, changed(schema_revision="9999"))
+    repacked(archive, with_manifest(schema_revision="9999"))
     with pytest.raises(RestoreError, match="of a newer release"):
         restore(there, archive)
-    repacked(archive, changed(format=FORMAT + 1))
+    repacked(archive, with_manifest(format=FORMAT + 1))
     with pytest.raises(ArchiveError, match=f"of a newer release of Life-Learn \\(format {FORMAT + 1}"):
         restore(there, archive)
 

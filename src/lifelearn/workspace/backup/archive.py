@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import IO
 
 from lifelearn.learning.version import sync
-from lifelearn.workspace.backup.manifest import MANIFEST, MANIFEST_BYTES, ArchiveError, Entry, Manifest, named
+from lifelearn.workspace.backup.manifest import (
+    DATABASES,
+    MANIFEST,
+    MANIFEST_BYTES,
+    ArchiveError,
+    Entry,
+    Manifest,
+    named,
+)
 from lifelearn.workspace.versions.storage import StoreError
 
 PIECE = 1 << 20
@@ -90,19 +98,15 @@ class Reader:
         found = {name: member.size for name, member in self._members.items()}
         plain = all(member.isreg() and not member.issparse() for member in members)
         listed = {name: entry.size for name, entry in self.manifest.files.items()}
-        if not plain or len(members) != len(found) + 1 or found != listed:
+        database = self.manifest.database
+        whole = database is None or DATABASES[database] in listed
+        if not plain or not whole or len(members) != len(found) + 1 or found != listed:
             raise ArchiveError(f"{file} was changed: it does not hold the files that its {MANIFEST} lists.")
 
     def verify(self) -> None:
         """Reads everything. Raises ArchiveError where a file is not what it was."""
         for name in self.manifest.files:
             self._copy(name, None)
-
-    def read(self, name: str) -> bytes:
-        """A small file."""
-        stream = io.BytesIO()
-        self._copy(name, stream)
-        return stream.getvalue()
 
     def extract(self, name: str, to: Path) -> None:
         """Copies a file out, onto the disk. Raises ArchiveError, and OSError where it cannot be written."""

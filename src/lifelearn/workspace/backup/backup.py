@@ -173,7 +173,7 @@ def _add_terminal(settings: Settings, archive: Writer) -> int:
     for version in versions:
         weights = store.weights(version.number)
         assert weights is not None
-        for file in sorted(each for each in weights.iterdir() if each.is_file()):
+        for file in sorted(each for each in weights.glob("[!.]*") if each.is_file()):
             entry = archive.add(f"{DATA}versions/{weights.name}/{file.name}", file)
             if file.name in WEIGHTS and entry.sha256 != version.sha256:
                 raise BackupError(

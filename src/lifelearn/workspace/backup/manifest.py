@@ -16,7 +16,7 @@ Kind = Literal["sqlite", "postgresql"]
 DATABASES: dict[Kind, str] = {"sqlite": "database/workspace.sqlite", "postgresql": "database/workspace.pgdump"}
 
 _ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-_FILE = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+_FILE = r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*"
 _NAME = re.compile(
     rf"database/workspace\.(?:sqlite|pgdump)|data/(?:secret_key|active|journal\.jsonl|versions/[0-9]{{4,}}/{_FILE}"
     rf"|organizations/{_ID}/versions/{_ID}/{_FILE})"
