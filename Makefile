@@ -74,6 +74,7 @@ docs: $(VENV)/.docs ## the documents as a site, every link and anchor checked: s
 	@rm -rf $(SITE)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --nitpicky --quiet --conf-dir docs . $(SITE)
 	@rm -rf $(SITE)/.doctrees
+	@echo "The site is $(SITE)/index.html."
 
 vllm: $(VLLM)/.installed ## rollouts by vLLM on a processor, in a virtual environment of its own (3.7 GB; x86-64 Linux)
 	$(VLLM)/bin/python -m pytest -m vllm tests/learning/test_sdft_vllm.py $(ARGS)
@@ -93,7 +94,7 @@ ifdef LL_EVAL_DATA
 	$(BIN)/lifelearn bench corrections --rows $(LL_EVAL_DATA)/corrections_dev.jsonl --sequential 25 --out reports/sequential.json
 endif
 
-dist: setup system ## sdist and wheel into dist/, which are looked into, installed and opened in a browser
+dist: setup system ## sdist and wheel into dist/, looked into, installed, opened in a browser (which it installs, see make check)
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation
 	DIST=dist $(BIN)/python -m pytest -q tests/test_package.py

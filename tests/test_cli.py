@@ -161,7 +161,7 @@ def test_learn_from_a_file_that_holds_none(run: Run, tmp_path: Path, content: st
 
 
 def test_learn_pending(run: Run, tmp_path: Path, learn: FakeLearn) -> None:
-    assert run("learn", "--pending") == (0, "Nothing is pending.\n", "")
+    assert run("learn", "--pending") == (0, f"Nothing is pending in {tmp_path}.\n", "")
     journal = journal_of(tmp_path)
     journal.acknowledge(correction(number="a"))
     journal.acknowledge(correction("we get 30 days of leave.", number="b"))

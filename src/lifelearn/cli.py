@@ -168,7 +168,7 @@ def learn(
         return _withdraw(settings, withdraw)
     said = _read(conversation) if conversation is not None else None
     if said is None and not _pending(settings):
-        return typer.echo("Nothing is pending.")
+        return typer.echo(f"Nothing is pending in {settings.folder}.")
     screen = _screen()
     session = _open(settings, screen)
     corrections = _pending(settings) if said is None else [_noticed(session, said)]
@@ -373,7 +373,7 @@ def _pending(settings: Settings) -> list[Correction]:
 def _withdraw(settings: Settings, correction_id: str) -> None:
     waiting = {correction.id: correction for correction in _pending(settings)}
     if correction_id not in waiting:
-        known = ", ".join(waiting) or "nothing is"
+        known = ", ".join(waiting) or "none"
         raise CommandError(f"No correction {correction_id} is pending. Pending: {known}.")
     _journal(settings).settle(correction_id, "withdrawn", None, "by the user")
     shutil.rmtree(settings.folder / "work" / correction_id, ignore_errors=True)

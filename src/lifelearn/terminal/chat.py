@@ -147,7 +147,9 @@ class Chat:
             with screen.learning(expected_seconds(session)) as on_progress:
                 version = session.learn(correction, on_progress)
         except KeyboardInterrupt:
-            screen.error(f"Learning was stopped. The correction is kept: {WAITING}. {_named(before)} stays active.")
+            screen.error(
+                f"Learning was stopped. The correction is kept: {session.resume}. {_named(before)} stays active."
+            )
             return False
         except BrokenPipeError:
             raise
@@ -172,7 +174,7 @@ class Chat:
         if WAITING in told:
             return ""
         try:
-            return f" The correction is kept: {WAITING}" if self._session.keeps(correction) else ""
+            return f" The correction is kept: {self._session.resume}" if self._session.keeps(correction) else ""
         except Exception as error:
             return f" {sentence(error) or ''}"
 
@@ -274,7 +276,7 @@ def greeting(session: Session) -> list[str]:
     waiting = session.journal.pending()
     if waiting:
         verb = "waits" if len(waiting) == 1 else "wait"
-        lines.append(f"{plural(len(waiting), 'correction')} {verb} to be learned: {WAITING}")
+        lines.append(f"{plural(len(waiting), 'correction')} {verb} to be learned: {session.resume}")
     return [*lines, "Correct an answer and it is learned. /help lists the commands."]
 
 

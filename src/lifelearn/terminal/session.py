@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -113,6 +114,11 @@ class Session:
                 f"{self.model.name} cannot be taught: only a local model has weights here. "
                 "Set LL_INFERENCE_BACKEND=local."
             )
+
+    @property
+    def resume(self) -> str:
+        """The command that learns what is pending in this folder."""
+        return f"lifelearn learn --pending --data {shlex.quote(str(self.store.root))}"
 
     def refresh(self) -> bool:
         """Follows the active version if another process moved it; whether it did."""
@@ -255,7 +261,7 @@ class Session:
             with suppress(OSError):
                 raise BusyError(
                     f"Another process (pid {owner.read_text().strip()}) is learning in this folder; your correction "
-                    "is kept and is learned afterwards: lifelearn learn --pending"
+                    f"is kept and is learned afterwards: {self.resume}"
                 ) from error
             raise BusyError("Another process is learning in this folder; your correction is kept.") from error
         try:
@@ -308,8 +314,7 @@ class Session:
         if self.store.active() != parent:
             raise SessionError(
                 f"Somebody made version {self.store.active()} the active one while this was learned on top of version "
-                f"{parent}, so version {version.number} stays a candidate. Your correction is kept: "
-                "lifelearn learn --pending"
+                f"{parent}, so version {version.number} stays a candidate. Your correction is kept: {self.resume}"
             )
         self.store.activate(version.number)
         self._switch(version.number)

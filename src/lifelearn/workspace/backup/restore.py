@@ -19,6 +19,7 @@ from lifelearn.workspace.backup import postgresql
 from lifelearn.workspace.backup.archive import Reader, opened
 from lifelearn.workspace.backup.backup import Progress, fingerprint, key_in_use
 from lifelearn.workspace.backup.manifest import DATA, DATABASES, Manifest
+from lifelearn.workspace.crypto import KEY_FILE
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.migrations import newest, shown
 from lifelearn.workspace.versions.storage import ORGANIZATIONS, Storage
@@ -183,6 +184,11 @@ def _left_to_do(settings: Settings, manifest: Manifest) -> str:
     keys = key_in_use(settings)
     if manifest.key is None or (keys is not None and fingerprint(keys) == manifest.key):
         return ""
+    if DATA + KEY_FILE in manifest.files:
+        return (
+            "LL_SECRET_KEY is set, and the archive holds another key: with yours, second factors and webhooks' secrets "
+            "cannot be read. Unset LL_SECRET_KEY before you start the workspace; the key lies beside the versions."
+        )
     how = "is not what it was" if keys else "was set, and is not in the archive"
     return (
         f"LL_SECRET_KEY {how}: without the same key second factors and webhooks' secrets cannot be read. Set it before "
