@@ -30,7 +30,19 @@ from lifelearn.workspace.backup.manifest import (
 from lifelearn.workspace.versions.storage import StoreError
 
 PIECE = 1 << 20
+Progress = Callable[[int, int], None]  # bytes done, of how many
 Tick = Callable[[int], None]  # told how many more bytes are done
+
+
+class Tally:
+    """A tick that adds up, and tells how much is done of `total`, which may be known later."""
+
+    def __init__(self, on_progress: Progress) -> None:
+        self._on_progress, self._done, self.total = on_progress, 0, 0
+
+    def __call__(self, more: int) -> None:
+        self._done += more
+        self._on_progress(self._done, max(self._done, self.total))
 
 
 class SourceError(ArchiveError):

@@ -7,7 +7,6 @@ afterwards, however long that takes, unless its organisation is deleted meanwhil
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version as release
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 from lifelearn.learning.version import WEIGHTS, VersionError, VersionStore
 from lifelearn.settings import Settings
 from lifelearn.workspace.backup import snapshot
-from lifelearn.workspace.backup.archive import SourceError, Writer, written
+from lifelearn.workspace.backup.archive import Progress, SourceError, Tally, Writer, written
 from lifelearn.workspace.backup.manifest import DATA, DATABASES, Kind, Manifest
 from lifelearn.workspace.backup.snapshot import Contents, Kept
 from lifelearn.workspace.crypto import KEY_FILE, Keys
@@ -26,8 +25,6 @@ TRIES = 5
 # Beside the terminal's versions, and copied in this order: a version is complete before it is made the active one, and
 # active before the journal calls it learned.
 TERMINAL = ("journal.jsonl", "active")
-
-Progress = Callable[[int, int], None]  # bytes done, of how many
 
 
 class BackupError(Exception):
@@ -91,14 +88,8 @@ def _database(settings: Settings) -> Database | None:
 
 
 def _written(settings: Settings, database: Database | None, file: Path, on_progress: Progress) -> Manifest:
-    done = total = 0
-
-    def tick(more: int) -> None:
-        nonlocal done
-        done += more
-        on_progress(done, max(done, total))
-
-    with written(file, tick) as archive:
+    tally = Tally(on_progress)
+    with written(file, tally) as archive:
         at = datetime.now(UTC)
         kind: Kind | None = None
         contents = Contents(None, 0, [])
@@ -106,7 +97,7 @@ def _written(settings: Settings, database: Database | None, file: Path, on_progr
             kind = "sqlite" if database.is_sqlite else "postgresql"
             copy = archive.work / "database"
             contents = snapshot.taken(database, copy)
-            total = copy.stat().st_size + sum(version.size for version in contents.versions)
+            tally.total = copy.stat().st_size + sum(version.size for version in contents.versions)
             archive.add(DATABASES[kind], copy)
             copy.unlink()
             _add_versions(settings, database, contents.versions, archive)

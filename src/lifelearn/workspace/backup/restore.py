@@ -16,8 +16,8 @@ from pathlib import Path
 from lifelearn.learning.version import sync
 from lifelearn.settings import Settings
 from lifelearn.workspace.backup import postgresql
-from lifelearn.workspace.backup.archive import Reader, opened
-from lifelearn.workspace.backup.backup import Progress, fingerprint, key_in_use
+from lifelearn.workspace.backup.archive import Progress, Reader, Tally, opened
+from lifelearn.workspace.backup.backup import fingerprint, key_in_use
 from lifelearn.workspace.backup.manifest import DATA, DATABASES, Manifest
 from lifelearn.workspace.crypto import KEY_FILE
 from lifelearn.workspace.database import Database
@@ -69,15 +69,9 @@ def restore(settings: Settings, file: Path, on_progress: Progress = lambda done,
 @contextmanager
 def _opened(file: Path, times: int, on_progress: Progress) -> Iterator[Reader]:
     """times: how often all of it will be read."""
-    done = total = 0
-
-    def tick(more: int) -> None:
-        nonlocal done
-        done += more
-        on_progress(done, max(done, total))
-
-    with opened(file, tick) as archive:
-        total = times * archive.manifest.size
+    tally = Tally(on_progress)
+    with opened(file, tally) as archive:
+        tally.total = times * archive.manifest.size
         yield archive
 
 

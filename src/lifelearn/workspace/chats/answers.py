@@ -142,7 +142,7 @@ class Answers:
         while True:
             if (writing := self._written.get(answer_id)) is not None:
                 while True:
-                    changed, state = writing.changed, writing.state
+                    changed, state = writing.changed, writing.state  # in this order, so that no change is missed
                     yield state
                     if state.status is not Status.STREAMING:
                         return
