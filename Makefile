@@ -40,7 +40,7 @@ check: docs system ## all other tests: PostgreSQL, a browser, processes that are
 
 lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/ruff check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
 # Programs that only tests need. Without them the tests that use them are skipped, which CI does not accept.

@@ -15,6 +15,10 @@ import pytest
 
 import lifelearn  # noqa: F401  # before torch: see there
 
+# Tests run beside each other, each on a core. Several threads of each would wait for one another, and at it.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"
+
 TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"

@@ -35,7 +35,7 @@ SHORT = {"training_prompts": 10, "min_steps": 10, "max_steps": 14}
 def answers(model: Any, *questions: str) -> list[str]:
     """Each in a fresh context."""
     found: list[str] = model.answer(
-        [(Message(role="user", content=question),) for question in questions], Sampling(max_tokens=40)
+        [(Message(role="user", content=question),) for question in questions], Sampling(max_tokens=24)
     )
     return found
 

@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
+from sqlalchemy import Engine, create_engine
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import Database
@@ -148,3 +150,19 @@ def elsewhere(settings: Settings, request: pytest.FixtureRequest, tmp_path: Path
             url = made.enter_context(_created(request.getfixturevalue("postgresql")))
         there = {"model_storage_dir": tmp_path / "restored" / "models", "cache_dir": tmp_path / "restored" / "cache"}
         yield Settings(**{**settings.model_dump(), **there, "database_url": url})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _statements_compiled_once() -> Iterator[None]:
+    """Each test has a database of its own; what a statement compiles to is the same for all of a kind."""
+    first: dict[str, Engine] = {}
+
+    def made(*args: Any, **options: Any) -> Engine:
+        engine = create_engine(*args, **options)
+        like = first.setdefault(engine.dialect.name, engine)
+        engine.dialect, engine._compiled_cache = like.dialect, like._compiled_cache
+        return engine
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lifelearn.workspace.database.create_engine", made)
+        yield

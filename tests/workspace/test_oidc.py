@@ -33,6 +33,9 @@ CLIENT, SECRET = "workspace", "the workspace's secret"
 PERSON = {"sub": "b-1", "email": "Ben@example.org", "email_verified": True, "name": "Ben Benson"}
 
 
+KEY = RSAKey.generate_key(2048, {"kid": "one", "use": "sig"})
+
+
 @dataclass
 class FakeProvider:
     """Signs `person` in without asking. The fields are what a test changes about it.
@@ -41,7 +44,7 @@ class FakeProvider:
     """
 
     issuer: str = ""
-    key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}))
+    key: RSAKey = field(default_factory=lambda: KEY)
     person: dict[str, Any] = field(default_factory=lambda: dict(PERSON))
     claims: dict[str, Any] = field(default_factory=dict)
     header: dict[str, Any] = field(default_factory=dict)

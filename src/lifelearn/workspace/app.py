@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import structlog
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
@@ -49,6 +49,27 @@ log = structlog.get_logger("lifelearn")
 PROBLEM = "application/problem+json"
 
 
+def _routes() -> APIRouter:
+    routes = APIRouter()
+    for pages in (
+        accounts.router,
+        organizations.router,
+        chats.router,
+        programs.router,
+        corrections.router,
+        versions.router,
+        webhooks.router,
+    ):
+        routes.include_router(pages, dependencies=[Depends(check_csrf)], include_in_schema=False)
+    for api in (programs.api, programs.completions, corrections_api.api, versions_api.api, webhooks_api.api):
+        routes.include_router(api)
+    routes.include_router(operation.router, include_in_schema=False)
+    return routes
+
+
+ROUTES = _routes()  # for all applications of a process: FastAPI works a route out at its first use, which takes a while
+
+
 def create_app(settings: Settings | None = None, inference: Inference | None = None) -> FastAPI:
     """The application, not yet started: its schema is made and its model process begun when it serves.
 
@@ -63,6 +84,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
         docs_url=None,
         redoc_url=None,
         openapi_url="/api/openapi.json",
+        routes=ROUTES.routes,
     )
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
@@ -77,19 +99,6 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.sender = Sender(app.state.database, settings, app.state.pages.keys)
     app.state.comparisons = Comparisons()
     app.state.rechecks = Rechecks(app.state.database, app.state.inference, settings)
-    for router in (
-        accounts.router,
-        organizations.router,
-        chats.router,
-        programs.router,
-        corrections.router,
-        versions.router,
-        webhooks.router,
-    ):
-        app.include_router(router, dependencies=[Depends(check_csrf)], include_in_schema=False)
-    for router in (programs.api, programs.completions, corrections_api.api, versions_api.api, webhooks_api.api):
-        app.include_router(router)
-    app.include_router(operation.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(WorkspaceError, _expected)
     app.add_exception_handler(RequestValidationError, _unreadable)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,19 +56,6 @@ class Pages:
     settings: Settings
     keys: Keys
     database: Database
-    environment: Environment = field(init=False)
-
-    def __post_init__(self) -> None:
-        environment = Environment(
-            loader=FileSystemLoader(HERE / "templates"),
-            autoescape=select_autoescape(default=True, default_for_string=True),
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.filters["when"] = _when
-        environment.filters["iso"] = datetime.isoformat
-        object.__setattr__(self, "environment", environment)
 
     @property
     def secure(self) -> bool:
@@ -160,7 +147,7 @@ def render(
         **(context or {}),
         **more,
     }
-    response = HTMLResponse(pages.environment.get_template(template).render(values), status)
+    response = HTMLResponse(_TEMPLATES.get_template(template).render(values), status)
     if viewer.new:
         set_cookie(response, pages, viewer.token, days=None)
     elif viewer.renewed:
@@ -253,3 +240,13 @@ def address_of(request: Request) -> str:
 def _when(moment: datetime | None) -> str:
     """A point in time for people; the page's script shows it in the reader's own time zone."""
     return "never" if moment is None else f"{moment:%d %b %Y, %H:%M} UTC"
+
+
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(HERE / "templates"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters |= {"when": _when, "iso": datetime.isoformat}
