@@ -95,7 +95,8 @@ def test_options_reach_the_configuration(run: Any, monkeypatch: pytest.MonkeyPat
     options = (
         "--alpha 1 --loss topk_logits --top-k 7 --top-k-of teacher --top-k-tail --teacher base --ema-rate 0.5 "
         "--schedule constant --gradient-clip 2 --skip-tokens 1 --importance-clip 0 --no-shuffle --long-prompts cut "
-        "--num-generations 2 --generate-from-teacher --gradient-checkpointing --seed 3 --report-to jsonl,wandb"
+        "--num-generations 2 --generate-from-teacher --gradient-checkpointing --control-tokens --seed 3 "
+        "--report-to jsonl,wandb"
     )
     with pytest.raises(SeenError):
         run(*options.split())
@@ -104,8 +105,8 @@ def test_options_reach_the_configuration(run: Any, monkeypatch: pytest.MonkeyPat
         "distillation_topk_of": "teacher", "distillation_add_tail": True, "teacher_model_kind": "base",
         "teacher_update_rate": 0.5, "lr_scheduler_type": "constant", "max_grad_norm": 2.0,
         "num_loss_tokens_to_skip": 1, "distillation_is_clip": 0, "shuffle_dataset": False, "long_prompts": "cut",
-        "num_generations": 2, "generate_from_teacher": True, "gradient_checkpointing": True, "seed": 3,
-        "report_to": ("jsonl", "wandb"), "bf16": False, "num_prompts_per_batch": 2,
+        "num_generations": 2, "generate_from_teacher": True, "gradient_checkpointing": True, "control_tokens": True,
+        "seed": 3, "report_to": ("jsonl", "wandb"), "bf16": False, "num_prompts_per_batch": 2,
     }  # fmt: skip
     assert {name: getattr(seen[0], name) for name in expected} == expected
 

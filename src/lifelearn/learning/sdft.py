@@ -111,7 +111,7 @@ class SDFTTrainer:
             tokenizer = tokenizer or AutoTokenizer.from_pretrained(model)
             model = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
         self.tokenizer: PreTrainedTokenizerBase = tokenizer or AutoTokenizer.from_pretrained(model.name_or_path)
-        self.codec = Codec(self.tokenizer, model)
+        self.codec = Codec(self.tokenizer, model, control_tokens=config.control_tokens)
         self.base_name = base_name or str(model.name_or_path)
         self.train_rows, self.eval_rows = self._read(dataset, eval_dataset)
         self.sharded = config.fsdp or (

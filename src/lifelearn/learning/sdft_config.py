@@ -120,6 +120,9 @@ class SDFTConfig:
     long_prompts: Literal["drop", "cut"] = _setting(
         "drop", "What becomes of rows with longer prompts: left out, or cut at their beginning (as in TRL)."
     )
+    control_tokens: bool = _setting(
+        False, "Control tokens that stand in the data set's texts are such; otherwise they are text. Trusted data only."
+    )
     shuffle_dataset: bool = _setting(True, "A new order of the rows in each epoch. Default: TRL's.")
     max_completion_length: int = _setting(1024, "Most tokens of a rollout. Default: the reference's.", ge=1)
     num_generations: int = _setting(1, "Rollouts a prompt. Default: the paper's.", ge=1)

@@ -7,19 +7,26 @@ from collections.abc import Sequence
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.literals import Kept, Literals
 from lifelearn.learning.types import Conversation, Message
 
 
 class Codec:
-    """A tokenizer with its chat template and the tokens that end an answer."""
+    """A tokenizer with its chat template and the tokens that end an answer.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    No text becomes a control token (literals.py), unless `control_tokens` allows it, for data sets that are trusted.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, control_tokens: bool = False
+    ) -> None:
         if not tokenizer.chat_template:
             raise ChatModelError(
                 f"The tokenizer of {tokenizer.name_or_path} has no chat template, so the model cannot chat. "
                 "Choose an instruction-tuned model (LL_BASE_MODEL_NAME)."
             )
         self._tokenizer = tokenizer
+        self._literals = None if control_tokens else Literals(tokenizer)
         self.context = int(getattr(model.config, "max_position_embeddings", 0) or 2048)
         configured = model.generation_config.eos_token_id if model.generation_config else None
         ends = configured if isinstance(configured, list) else [configured]
@@ -34,15 +41,18 @@ class Codec:
         A last turn of the assistant's is the beginning of the answer, to be continued.
         """
         if conversation and conversation[-1].role == "assistant":
-            begun = self._tokenizer(conversation[-1].content, add_special_tokens=False)["input_ids"]
-            return self.prompt(conversation[:-1]) + list(begun)
+            return self.prompt(conversation[:-1]) + self._encode(conversation[-1].content)
         turns = [turn.model_dump() for turn in conversation]
+        kept = None if self._literals is None else Kept(self._literals)
+        if kept is not None:
+            turns = [{**turn, "content": kept.text(turn["content"])} for turn in turns]
         # `enable_thinking` is read by templates of thinking models and ignored by all others.
-        return list(
+        text = str(
             self._tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, tokenize=True, return_dict=False, enable_thinking=False
+                turns, add_generation_prompt=True, tokenize=False, enable_thinking=False
             )
         )
+        return self._as_written(text) if kept is None else kept.encode(text)
 
     def ask(self, question: str) -> list[int]:
         """Token ids of a question in a fresh context."""
@@ -50,7 +60,7 @@ class Codec:
 
     def completion(self, text: str, max_tokens: int, *, end: bool) -> list[int]:
         """Token ids of an answer, cut to `max_tokens`; `end` adds the end-of-turn token to an uncut one."""
-        ids = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        ids = self._encode(text)
         return self.ended(ids, max_tokens) if end else ids[:max_tokens] or [self.end_id]
 
     def ended(self, ids: Sequence[int], max_tokens: int) -> list[int]:
@@ -59,7 +69,7 @@ class Codec:
 
     def text(self, text: str) -> list[int]:
         """Token ids of plain text, with the model's own beginning-of-text token if it has one."""
-        return list(self._tokenizer(text)["input_ids"])
+        return self._encode(text, add_special_tokens=True)
 
     def decode(self, ids: Sequence[int]) -> str:
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True)).strip()
@@ -67,6 +77,15 @@ class Codec:
     def decode_raw(self, ids: Sequence[int]) -> str:
         """Text of a part of an answer, spaces kept: for streaming."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def _encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        if self._literals is None:
+            return self._as_written(text, add_special_tokens=add_special_tokens)
+        return self._literals.encode(text, add_special_tokens=add_special_tokens)
+
+    def _as_written(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
+        """With the control tokens that stand in it."""
+        return list(self._tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
 
     def _end_of_turn(self) -> int:
         """The token that the chat template puts after an assistant's turn."""
