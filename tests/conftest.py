@@ -30,6 +30,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # What this process starts inherits its name, by which it is told from what another run of the suite, or another worker
 # of this one, started.
 os.environ["LIFELEARN_TEST_RUN"] = str(uuid.uuid4())
+# Or a lesson would wait for whatever else the machine does.
+os.environ["LL_WORKER_NICE"] = "0"
 
 
 # Tests that use the real model, and those that start processes or look at all there are: of each kind one after
@@ -78,7 +80,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting, key or hub of the machine reaches a test."""
     for name in list(os.environ):
-        if name.startswith("LL_") and name not in ("LL_EVAL_DATA", "LL_CACHE_DIR"):
+        if name.startswith("LL_") and name not in ("LL_EVAL_DATA", "LL_CACHE_DIR", "LL_WORKER_NICE"):
             monkeypatch.delenv(name)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -154,6 +154,13 @@ class Settings(BaseSettings):
         description="Where the workspace learns: in a process beside the web one, or by `lifelearn worker` elsewhere, "
         "on PostgreSQL.",
     )
+    worker_nice: int = Field(
+        19,
+        ge=0,
+        le=19,
+        description="How far a lesson steps back behind all other programs, as `nice` counts: answers and pages come "
+        "first. 0 on a machine that only learns: busy programs beside it would stop it nearly.",
+    )
     worker_jobs: int = Field(
         1, ge=1, le=64, description="Jobs that one worker runs at a time, each of another organisation."
     )

@@ -109,7 +109,7 @@ KINDS: dict[str, Callable[[], Any]] = {"Llama 3": llama3, "Qwen3": qwen3, "Gemma
 
 def codec_of(tokenizer: Any, **more: Any) -> Codec:
     config = SimpleNamespace(max_position_embeddings=512)
-    return Codec(tokenizer, SimpleNamespace(config=config, generation_config=None), **more)  # type: ignore[arg-type]
+    return Codec(tokenizer, SimpleNamespace(config=config, generation_config=None), **more)
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -27,7 +27,6 @@ from lifelearn.workspace import logs
 from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import Order, Run, Said
 
-PRIORITY = 19  # as `nice` counts: people's answers and pages come first
 PROGRESS_SECONDS = 0.25
 
 log = structlog.get_logger("lifelearn.trainer")
@@ -39,13 +38,13 @@ Hear = Callable[[], str]
 def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which closes our input when it is done
         signal.signal(number, signal.SIG_IGN)
-    _step_back()
     write, hear = sender(own_output()), inbox(bytes.decode).get
 
     def say(said: Said) -> None:
         write(said.model_dump_json(exclude_defaults=True).encode())
 
     settings = Settings(**json.loads(hear()))
+    _step_back(settings.worker_nice)
     logs.configure(settings.log_format)
     learner: Any = None
     while True:
@@ -59,7 +58,7 @@ def main() -> None:
             say(_told(error))
 
 
-def _step_back() -> None:
+def _step_back(nice: int) -> None:
     """Leaves the processor to whoever answers people.
 
     Linux gives each session of processes an equal share where it groups them (autogroup), and counts a priority only
@@ -67,9 +66,9 @@ def _step_back() -> None:
     took 4 ms instead of 0.2.
     """
     with suppress(OSError):
-        os.nice(PRIORITY)
+        os.nice(nice)
     with suppress(OSError):
-        Path("/proc/self/autogroup").write_text(str(PRIORITY))
+        Path("/proc/self/autogroup").write_text(str(nice))
 
 
 def _learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:

@@ -18,7 +18,7 @@ from lifelearn.workspace.jobs.orders import Order, Run, Said
 MODULE = "lifelearn.workspace.jobs.trainer"
 NEEDED = (
     MODEL
-    | {"prompt_variations", "expert_demos_per_prompt"}
+    | {"prompt_variations", "expert_demos_per_prompt", "worker_nice"}
     | {name for name in Settings.model_fields if name.startswith(("train_", "verify_"))}
 )  # settings: those of the recipe too. It knows no database, and is not told the password of one.
 GRACE = 3.0  # seconds that it has to end by itself
