@@ -16,6 +16,7 @@ import torch
 
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.learning.network import HubNetwork
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.student import make_student
 from lifelearn.learning.types import Conversation, Message
@@ -186,6 +187,49 @@ def test_any_text_is_answered(talkative: Any, text: str) -> None:
 
 
 # The context window (512 tokens here, one a byte)
+
+
+def test_the_oldest_turns_are_left_out_and_what_is_kept_costs_what_it_has(tiny: Any) -> None:
+    """However long the conversation is: of 2,000 turns no more are encoded than fit, in a handful of tries."""
+    turns = (Message(role="system", content="Be kind."), *user("first")) + 999 * (
+        Message(role="assistant", content="ok"), Message(role="user", content="go on")
+    )  # fmt: skip
+    encoded: list[int] = []
+    prompt, length = tiny.codec.prompt, tiny.codec.length
+
+    def prompted(kept: Conversation) -> Any:
+        encoded.append(sum(len(each.content) for each in kept))
+        return prompt(kept)
+
+    def counted(text: str) -> Any:
+        encoded.append(len(text))
+        return length(text)
+
+    tiny.codec.prompt, tiny.codec.length = prompted, counted
+    found = tiny.prompt(turns, 12)
+    del tiny.codec.prompt, tiny.codec.length
+    assert 470 < len(found) <= 500, "as much as there is room for"
+    assert tiny.codec.decode(found).startswith("Be kind."), "instructions stay"
+    assert len(encoded) < 500
+    assert sum(encoded) < 10 * 512
+
+
+def test_a_conversation_that_fits_is_kept_whole(tiny: Any) -> None:
+    turns = (*user("a"), Message(role="assistant", content="b"), *user("c"))
+    assert tiny.prompt(turns, 9) == tiny.codec.prompt(turns)
+
+
+def test_a_long_prompt_is_read_in_parts(talkative: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the hand-written decoder and by transformers: the same answer as at once."""
+    sampling, prompt = Sampling(max_tokens=6), talkative.prompt(user("word " * 60), 6)
+    for network in (talkative.network, HubNetwork(talkative.base)):
+        monkeypatch.setattr("lifelearn.learning.rollout.READ_TOKENS", 1000)
+        whole = list(talkative.pieces(prompt, sampling, network))
+        monkeypatch.setattr("lifelearn.learning.rollout.READ_TOKENS", 50)
+        parts = list(talkative.pieces(prompt, sampling, network))
+        assert None not in whole
+        assert parts[: len(prompt) // 50] == [None] * (len(prompt) // 50)
+        assert parts[len(prompt) // 50 :] == whole
 
 
 def test_a_message_longer_than_the_context_is_a_clear_error(tiny: Any) -> None:
@@ -364,6 +408,10 @@ def shared(request: pytest.FixtureRequest, talkative: Any, monkeypatch: pytest.M
     return talkative
 
 
+def said(model: Any, network: Any) -> str:
+    return "".join(model.pieces(model.prompt(user("Question 1?"), 8), Sampling(max_tokens=8), network))
+
+
 def test_answers_by_several_versions_take_turns(shared: Any, tmp_path: Path) -> None:
     folders = [None, *(adapter(shared, tmp_path / str(by), by=by) for by in (0.2, 0.4))]
     sampling, expected = Sampling(max_tokens=24), []
@@ -373,7 +421,8 @@ def test_answers_by_several_versions_take_turns(shared: Any, tmp_path: Path) -> 
     shared.use(None)
     assert len(set(expected)) == 3
     for _ in range(2):  # loaded, and kept
-        running = [shared.pieces(user("Question 1?"), sampling, shared.network_for(folder)) for folder in folders]
+        prompt = shared.prompt(user("Question 1?"), 24)
+        running = [shared.pieces(prompt, sampling, shared.network_for(folder)) for folder in folders]
         turns = list(zip_longest(*running, fillvalue=""))
         assert ["".join(pieces) for pieces in zip(*turns, strict=True)] == expected
 
@@ -382,22 +431,22 @@ def test_the_versions_used_last_are_kept(shared: Any, tmp_path: Path, monkeypatc
     monkeypatch.setattr("lifelearn.chat_models.local.KEPT", 2)
     first, *others = (adapter(shared, tmp_path / str(number), by=0.2) for number in range(3))
     network = shared.network_for(first)
-    expected = "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), network))
+    expected = said(shared, network)
     assert shared.network_for(first) is network
     for other in others:
         shared.network_for(other)
     again = shared.network_for(first)
     assert again is not network
     del network  # of a model of transformers, its adapter leaves with it
-    assert "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), again)) == expected
+    assert said(shared, again) == expected
     full = adapter(shared, tmp_path / "full", method="full")
     assert shared.network_for(full) is shared.network_for(full), "one that is too large for all is still used"
 
 
 def test_a_damaged_version_beside_others_is_refused(shared: Any, tmp_path: Path) -> None:
-    expected = "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), shared.network_for(None)))
+    expected = said(shared, shared.network_for(None))
     bad = adapter(shared, tmp_path / "bad", by=0.2)
     truncate(bad / "adapter_model.safetensors")
     with pytest.raises(ChatModelError, match="cannot be loaded"):
         shared.network_for(bad)
-    assert "".join(shared.pieces(user("Question 1?"), Sampling(max_tokens=8), shared.network_for(None))) == expected
+    assert said(shared, shared.network_for(None)) == expected

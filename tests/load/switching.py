@@ -49,7 +49,7 @@ def main() -> None:
         def answer(weights: Path | None) -> float:
             started = time.perf_counter()
             network = model.network_for(weights)
-            next(iter(model.pieces(asked, Sampling(max_tokens=1), network)))
+            next(iter(model.pieces(model.prompt(asked, 1), Sampling(max_tokens=1), network)))
             return time.perf_counter() - started
 
         for _ in range(5):

@@ -63,7 +63,7 @@ class ScriptedInference:
         pass
 
     async def stream(
-        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None
+        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
     ) -> AsyncIterator[str]:
         self.asked.append((conversation, sampling, weights))
         if self.state == "failed":

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select, update
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
+from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats import answers as module
 from lifelearn.workspace.chats import routes, service
 from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
@@ -82,6 +83,12 @@ def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
 
 
 @BOTH
+def another(workspace: Workspace) -> Answers:
+    """Those of another process on the same database."""
+    admission = Admission(workspace.inference)
+    return Answers(workspace.database, workspace.inference, admission, workspace.app.state.settings)
+
+
 def test_an_answer_is_written_without_a_reader(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     ask(anna, place, "Hello  there")
     answer = answered(workspace)
@@ -225,7 +232,7 @@ def test_what_a_database_refuses_is_left_out(workspace: Workspace, anna: Browser
 def test_another_process_follows_and_stops(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     gate(workspace)
     answer = started(workspace, anna, place)
-    other = Answers(workspace.database, workspace.inference, workspace.app.state.settings)
+    other = another(workspace)
 
     async def elsewhere() -> list[State]:
         await other.start()
@@ -245,7 +252,7 @@ def test_another_process_follows_and_stops(workspace: Workspace, anna: Browser, 
 def test_another_process_sees_the_end(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     opened = gate(workspace)
     answer = started(workspace, anna, place)
-    other = Answers(workspace.database, workspace.inference, workspace.app.state.settings)
+    other = another(workspace)
 
     async def elsewhere() -> list[State]:
         reading = asyncio.create_task(collected(other.follow(answer.id)))
@@ -264,7 +271,7 @@ def test_an_answer_of_another_process_that_rests_costs_its_readers_no_look(
     answer = answered(workspace)
     with workspace.database.write() as db:
         db.execute(update(Message).where(Message.id == answer.id).values(status=Status.STREAMING, saved_at=now()))
-    other = Answers(workspace.database, workspace.inference, workspace.app.state.settings)
+    other = another(workspace)
     looks: list[uuid.UUID] = []
     rested: list[int] = []
     read = other._read

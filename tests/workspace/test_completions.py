@@ -18,6 +18,7 @@ from sqlalchemy import update
 
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.settings import Settings
+from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs import caller
 from lifelearn.workspace.programs.completions import until
@@ -141,7 +142,7 @@ def test_a_model_that_fails_half_way(program: Program) -> None:
             yield "Half "
             raise ChatModelError("The model's process ended.")
 
-    program.workspace.app.state.inference = Breaks()
+    program.workspace.app.state.admission = Admission(Breaks())
     stream = program.ask(stream=True)
     assert next(stream).choices[0].delta.content == "Half "
     with pytest.raises(openai.APIError, match="The model's process ended"):
@@ -408,3 +409,17 @@ def test_another_site_cannot_read_it(workspace: Workspace, token: str) -> None:
     """No cookie counts here, so that a page elsewhere has nothing to use; and no header lets it read an answer."""
     answer = workspace.visitor().get("/v1/models", headers={**bearer(token), "Origin": "https://evil.example"})
     assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_more_answers_than_a_key_may_have_in_flight(
+    workspace: Workspace, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """429, in OpenAI's form, with when to come back; and a place is there again once an answer is whole."""
+    monkeypatch.setattr("lifelearn.workspace.admission.OF_A_KEY", 0)
+    refused = post(workspace, token)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) > 0
+    assert refused.json()["error"]["code"] == "rate_limit_exceeded"
+    assert "are being written for this key" in refused.json()["error"]["message"]
+    monkeypatch.setattr("lifelearn.workspace.admission.OF_A_KEY", 1)
+    assert [post(workspace, token).status_code for _ in range(3)] == [200] * 3

@@ -42,7 +42,7 @@ def look(settings: Settings, weights: Path | None) -> Look:
     found = Look([], [])
     for question in QUESTIONS:
         prompt = model.codec.prompt((Message(role="user", content=question),))
-        ids = list(tokens(network, prompt, model.codec.stop_ids, GREEDY))
+        ids = [each for each in tokens(network, prompt, model.codec.stop_ids, GREEDY) if each is not None]
         found.ids.append(ids)
         found.logits.append(network.logits([[*prompt, *ids]], [len(ids) + 1]))
     return found

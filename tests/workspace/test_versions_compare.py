@@ -197,7 +197,7 @@ class Reading:
             (Side(0, None), Side(0, None)),
             conversation_of(organization, "How many?"),
             Sampling(20),
-            workspace.app.state.inference,
+            workspace.app.state.admission,
             workspace.database,
             Reader(anna.user_id, place, sign_in.id),
             workspace.app.state.comparisons,

@@ -33,7 +33,7 @@ from lifelearn.learning.packing import chunks
 from lifelearn.learning.rollout import rollout, tokens
 from lifelearn.learning.student import FULL_WEIGHTS, has_bfloat16, load_full
 from lifelearn.learning.tokens import Codec
-from lifelearn.learning.types import Conversation
+from lifelearn.learning.types import Conversation, Message
 
 _SERVED = "served"
 HUB_SECONDS = 10.0
@@ -165,21 +165,23 @@ class LocalChatModel:
         return HubNetwork(self.base)
 
     def answer(self, conversations: Sequence[Conversation], sampling: Sampling) -> list[str]:
-        prompts = [self._prompt(conversation, sampling.max_tokens) for conversation in conversations]
+        prompts = [self.prompt(conversation, sampling.max_tokens) for conversation in conversations]
         with self._lock:
             completions = rollout(self._network, prompts, self.codec.stop_ids, sampling)
         return [self.codec.decode(completion) for completion in completions]
 
-    def pieces(self, conversation: Conversation, sampling: Sampling, network: Network) -> Iterator[str]:
+    def pieces(self, prompt: Sequence[int], sampling: Sampling, network: Network) -> Iterator[str | None]:
         """The answer by `network`, a token at a time: each is computed when it is asked for, in the asking thread.
 
-        "" where a character is not whole yet. The prompt is read at the first. For one thread, which may take turns
-        between many answers.
+        None after a part of a long prompt, "" where a character is not whole yet. prompt: by `prompt`. For one thread,
+        which may take turns between many answers.
         """
-        prompt = self._prompt(conversation, sampling.max_tokens)
         ids: list[int] = []
         shown = ""
         for token in tokens(network, prompt, self.codec.stop_ids, sampling):
+            if token is None:
+                yield None
+                continue
             ids.append(token)
             text = self.codec.decode_raw(ids)
             if text.endswith("\ufffd"):  # half of a character waits for its other half
@@ -190,14 +192,15 @@ class LocalChatModel:
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
         """Pieces as they are sampled. Closing the iterator stops the sampling."""
-        pieces: queue.Queue[str | BaseException | None] = queue.Queue()
+        pieces: queue.Queue[str | BaseException | None] = queue.Queue()  # None: there are no more
         stopped = threading.Event()
 
         def run() -> None:
             try:
+                prompt = self.prompt(conversation, sampling.max_tokens)
                 with self._lock:
-                    for piece in self.pieces(conversation, sampling, self._network):
-                        pieces.put(piece)
+                    for piece in self.pieces(prompt, sampling, self._network):
+                        pieces.put(piece or "")
                         if stopped.is_set():
                             break
                 pieces.put(None)
@@ -228,19 +231,41 @@ class LocalChatModel:
                 found += logprobs_NV.to(torch.bfloat16).split(lengths)
         return found
 
-    def _prompt(self, conversation: Conversation, room: int) -> list[int]:
-        """The conversation's ids; its oldest turns are left out when it outgrows the context window."""
-        turns = list(conversation)
+    def prompt(self, conversation: Conversation, room: int) -> list[int]:
+        """The conversation's ids, with room for an answer; its oldest turns are left out when it outgrows the context.
+
+        Takes time for what is kept, however long the conversation is. Raises ChatModelError where not even the last
+        message fits.
+        """
+        most, turns = self.codec.context - room, list(conversation)
+        starts = self._starts(turns, most)
         while True:
-            prompt = self.codec.prompt(tuple(turns))
-            if len(prompt) + room <= self.codec.context:
+            first = starts[0] if starts else 0
+            kept = [turn for turn in turns[:first] if turn.role == "system"] + turns[first:]
+            prompt = self.codec.prompt(tuple(kept))
+            if len(prompt) <= most:
                 return prompt
-            later = [index for index, turn in enumerate(turns) if turn.role == "user"][1:]
-            if not later:
+            if len(starts) < 2:
                 raise ChatModelError(
-                    f"The message has {len(prompt)} tokens; {self._name} takes {self.codec.context - room}. Shorten it."
+                    f"The message has {len(prompt)} tokens; {self._name} takes {most}. Shorten it."
                 )
-            turns = [turn for turn in turns[: later[0]] if turn.role == "system"] + turns[later[0] :]
+            # What the template adds to each turn was not counted. By halves of what that is about, soon there.
+            share = len(starts) * (len(prompt) - most) // (2 * len(prompt))
+            starts = starts[min(max(share, 1), len(starts) - 1) :]
+
+    def _starts(self, turns: Sequence[Message], most: int) -> list[int]:
+        """From which messages of the user's on the rest may fit into `most` tokens; the last one in any case."""
+        left = most - sum(self.codec.length(turn.content) for turn in turns if turn.role == "system")
+        found: list[int] = []
+        for index in range(len(turns) - 1, -1, -1):
+            turn = turns[index]
+            if turn.role != "system":
+                left -= self.codec.length(turn.content)
+            if left < 0 and found:
+                break
+            if turn.role == "user":
+                found.append(index)
+        return [0, *found[-2::-1]] if found and left >= 0 else found[::-1]
 
     def _drop(self) -> None:
         self._network = self._base_network

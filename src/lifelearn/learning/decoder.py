@@ -71,13 +71,13 @@ class Cache:
         self.values = [each.index_select(0, rows) for each in self.values]
         self.pad_B = self.pad_B[rows]
 
-    def room(self) -> int:
-        """Makes room for one more token; how many places there are."""
-        places = -(-(self.width + 1) // READ) * READ
+    def room(self, more: int = 1) -> int:
+        """Makes room for more tokens; how many places there are."""
+        places = -(-(self.width + more) // READ) * READ
         if places > self.keys[0].shape[2]:
-            more = (0, 0, 0, places - self.keys[0].shape[2])
-            self.keys = [functional.pad(each, more) for each in self.keys]
-            self.values = [functional.pad(each, more) for each in self.values]
+            added = (0, 0, 0, places - self.keys[0].shape[2])
+            self.keys = [functional.pad(each, added) for each in self.keys]
+            self.values = [functional.pad(each, added) for each in self.values]
         return places
 
 
@@ -188,6 +188,27 @@ class Decoder:
 
         pad_B = torch.tensor([width - len(prompt) for prompt in prompts], device=self.device)
         return torch.cat(logits)[chosen], Cache(joined(keys), joined(values), width, pad_B)
+
+    @torch.no_grad()
+    def read(self, ids: Sequence[int], cache: Cache, layers: Layers | None) -> Tensor:
+        """Next-token logits [1, V] after more tokens of a cache's only row, which has no pad."""
+        at, count = cache.width, len(ids)
+        cache.room(count)
+        end = at + count
+        cos, sin = self._rope(end)
+        cos, sin = cos[at:end], sin[at:end]
+        mask = torch.full((count, end), -math.inf, dtype=self.dtype, device=self.device).triu_(at + 1)
+        x = self.embedding[torch.tensor(ids, device=self.device)]
+        for index, (block, low) in enumerate(self._adapted(layers)):
+            q, k, v = self.heads.split(turn(self._heads(block, x, low), cos, sin, self.heads))
+            keys, values = cache.keys[index][0], cache.values[index][0]
+            keys[:, at:end], values[:, at:end] = k.transpose(0, 1), v.transpose(0, 1)
+            y = functional.scaled_dot_product_attention(
+                q.transpose(0, 1)[None], keys[None, :, :end], values[None, :, :end], mask, enable_gqa=True
+            )
+            x = self._after_attention(block, x, y[0].transpose(0, 1).reshape(count, -1), low)
+        cache.width = end
+        return self.head(norm(x[-1:], self.final_norm, self.eps))
 
     @torch.no_grad()
     def step(self, token_B: Tensor, cache: Cache, layers: Layers | None) -> Tensor:

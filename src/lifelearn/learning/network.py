@@ -46,6 +46,10 @@ class Network(Protocol):
         """Next-token logits after each prompt, [B, V], and the state to go on from."""
         ...
 
+    def read(self, ids: Sequence[int], state: State) -> Tensor:
+        """Next-token logits after more tokens of the one row, [1, V], as a longer prompt's: at least one."""
+        ...
+
     def step(self, token_B: Tensor, state: State) -> Tensor:
         """Next-token logits after one more token a row, [B, V]."""
         ...
@@ -71,6 +75,10 @@ class DecoderNetwork:
 
     def prefill(self, prompts: Rows) -> tuple[Tensor, State]:
         return self._decoder.prefill(prompts, self._layers)
+
+    def read(self, ids: Sequence[int], state: State) -> Tensor:
+        assert isinstance(state, Cache)
+        return self._decoder.read(ids, state, self._layers)
 
     def step(self, token_B: Tensor, state: State) -> Tensor:
         assert isinstance(state, Cache)
@@ -139,6 +147,20 @@ class HubNetwork:
             )
         joined = [tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in zip(*layers, strict=True)]
         return torch.cat(logits), HubState(DynamicCache(joined), width, width - lengths_B)
+
+    def read(self, ids: Sequence[int], state: State) -> Tensor:
+        assert isinstance(state, HubState)
+        positions = torch.arange(state.width, state.width + len(ids), device=self.device)
+        output = self._model(
+            input_ids=torch.tensor([ids], device=self.device),
+            position_ids=positions[None],
+            past_key_values=state.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        state.width += len(ids)
+        logits_1V: Tensor = output.logits[:, -1]
+        return logits_1V
 
     def step(self, token_B: Tensor, state: State) -> Tensor:
         assert isinstance(state, HubState)

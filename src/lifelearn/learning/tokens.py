@@ -63,6 +63,10 @@ class Codec:
         ids = self._encode(text)
         return self.ended(ids, max_tokens) if end else ids[:max_tokens] or [self.end_id]
 
+    def length(self, text: str) -> int:
+        """How many tokens a text has by itself."""
+        return len(self._as_written(text))
+
     def ended(self, ids: Sequence[int], max_tokens: int) -> list[int]:
         """An answer's ids with the end-of-turn token, unless they reach `max_tokens`: then it was cut."""
         return [*ids, self.end_id] if len(ids) < max_tokens else list(ids[:max_tokens])

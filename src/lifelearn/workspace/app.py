@@ -22,6 +22,7 @@ from starlette.exceptions import HTTPException
 
 from lifelearn.settings import Settings, load_settings
 from lifelearn.workspace import accounts, chats, operation, organizations, programs
+from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats.answers import Answers
 from lifelearn.workspace.corrections import api as corrections_api
 from lifelearn.workspace.corrections import routes as corrections
@@ -90,7 +91,8 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.database = Database(settings.database_url)
     app.state.metrics, app.state.closing = operation.Metrics(), asyncio.Event()
     app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
-    app.state.answers = Answers(app.state.database, app.state.inference, settings)
+    app.state.admission = Admission(app.state.inference)
+    app.state.answers = Answers(app.state.database, app.state.inference, app.state.admission, settings)
     app.state.queue = LearningQueue(app.state.database, settings.inference_backend != "openai")
     app.state.detector = Detector(app.state.database, settings, app.state.queue)
     app.state.watch = Watch(app.state.database)
@@ -98,7 +100,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.pages = Pages(settings, Keys.of(settings), app.state.database)
     app.state.sender = Sender(app.state.database, settings, app.state.pages.keys)
     app.state.comparisons = Comparisons()
-    app.state.rechecks = Rechecks(app.state.database, app.state.inference, settings)
+    app.state.rechecks = Rechecks(app.state.database, app.state.admission, settings)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     app.add_exception_handler(WorkspaceError, _expected)
     app.add_exception_handler(RequestValidationError, _unreadable)

@@ -60,9 +60,12 @@ class Inference(Protocol):
 
     async def stop(self) -> None: ...
 
-    def stream(self, conversation: Conversation, sampling: Sampling, weights: Path | None = None) -> AsyncIterator[str]:
+    def stream(
+        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
+    ) -> AsyncIterator[str]:
         """The answer in pieces, by the version in the folder `weights` or by the base. Closing it stops the model.
 
+        of: whose it is; the model goes round by that.
         Waits while the model is loading. Raises ChatModelError where no answer can be had.
         """
         ...
@@ -93,7 +96,7 @@ class ProcessInference:
             await asyncio.wait([self._keeper])
 
     async def stream(
-        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None
+        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
     ) -> AsyncIterator[str]:
         await self._settled.wait()
         if self.state == "failed":
@@ -105,7 +108,7 @@ class ProcessInference:
         asked = {"conversation": turns, "sampling": asdict(sampling), "weights": str(weights) if weights else None}
         complete = False
         try:
-            self._send({"id": number, **asked})
+            self._send({"id": number, "of": of, **asked})
             while (piece := await pieces.get()) is not None:
                 if isinstance(piece, ChatModelError):
                     complete = True

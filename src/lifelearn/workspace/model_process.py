@@ -1,12 +1,12 @@
 """The process that holds the model: `python -m lifelearn.workspace.model_process`, started by inference.py.
 
 One base model in memory answers for all organisations, each by its own version. The answers that are being written
-take turns, a token each, so that a short one does not wait for a long one.
+take turns, so that a short one does not wait for a long one, nor one organisation for another.
 
 Speaks JSON, a line each. The first line in is what it needs of the settings (keys are in no argument and in no
-environment). Then comes {"id", "conversation", "sampling", "weights"} for an answer and {"id", "stop"} to end one; out
-go {"doing"} while it is loading, {"state", "name" or "problem"}, {"id", "piece"}, and {"id", "end"} or {"id", "error"}.
-It ends when its input does, however the process that started it ended. Knows no web and no database.
+environment). Then comes {"id", "of", "conversation", "sampling", "weights"} for an answer and {"id", "stop"} to end
+one; out go {"doing"} while it is loading, {"state", "name" or "problem"}, {"id", "piece"}, and {"id", "end"} or
+{"id", "error"}. It ends when its input does, however the process that started it ended. Knows no web and no database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import re
 import signal
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,11 +32,13 @@ from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import ANSWERS
+from lifelearn.workspace.turns import READ, WRITTEN, Turns
 
 if TYPE_CHECKING:
     from lifelearn.chat_models.local import LocalChatModel
 
-AT_ONCE = 16  # answers that are written at a time; others wait in order
+AT_ONCE = 16  # answers that are written at a time; others wait
+PREPARED_AT_ONCE = 2  # prompts that are made of conversations
 
 log = structlog.get_logger("lifelearn.model")
 Line = dict[str, Any]
@@ -85,37 +86,75 @@ def _serve(settings: Settings, inbox: Inbox, send: Send) -> None:
 
 
 def in_turns(model: LocalChatModel, inbox: Inbox, send: Send) -> None:
-    """Answers on this machine: each in turn gets one token, and between the rounds a new one is let in."""
+    """Answers on this machine: each in its turn reads a part of its prompt or writes a token (turns.py).
 
-    def answer(asked: Line) -> Iterator[str]:
-        conversation, sampling, weights = _asked(asked)
-        yield from model.pieces(conversation, sampling, model.network_for(weights))
+    Prompts are made of conversations in threads of their own, outside everybody's turn. Once one is there, its line
+    comes to the inbox with it, or with why there is none.
+    """
+    turns = Turns()
+    waiting: dict[int, Line] = {}  # in the order in which they came
+    running: dict[int, Iterator[str | None]] = {}
 
-    waiting: deque[Line] = deque()
-    running: dict[int, Iterator[str]] = {}
-    while True:
-        while not inbox.empty() or not (waiting or running):
-            line = inbox.get()
-            if "stop" in line:
-                running.pop(line["id"], None)
-                waiting = deque(asked for asked in waiting if asked["id"] != line["id"])
-            else:
-                waiting.append(line)
-        if waiting and len(running) < AT_ONCE:
-            asked = waiting.popleft()
-            running[asked["id"]] = answer(asked)
-        for number, pieces in list(running.items()):
-            try:
-                piece = next(pieces, None)
-            except Exception as error:
-                del running[number]
-                send({"id": number, "error": _told(error)})
-                continue
-            if piece is None:
-                del running[number]
-                send({"id": number, "end": True})
-            elif piece:
-                send({"id": number, "piece": piece})
+    def prepare(asked: Line) -> None:
+        try:
+            conversation, sampling, _ = _asked(asked)
+            inbox.put({**asked, "prompt": model.prompt(conversation, sampling.max_tokens)})
+        except Exception as error:
+            inbox.put({**asked, "problem": _told(error)})
+
+    def take(line: Line) -> None:
+        number = line["id"]
+        if "stop" in line:
+            waiting.pop(number, None)
+            end(number)
+        elif "problem" in line:
+            if waiting.pop(number, None) is not None:
+                send({"id": number, "error": line["problem"]})
+        elif "prompt" in line:
+            if number in waiting:
+                waiting[number] = line
+        else:
+            waiting[number] = line
+            pool.submit(prepare, line)
+
+    def begin(asked: Line) -> None:
+        number = asked["id"]
+        _, sampling, weights = _asked(asked)
+        try:
+            running[number] = model.pieces(asked["prompt"], sampling, model.network_for(weights))
+            turns.add(number, asked["of"])
+        except Exception as error:
+            send({"id": number, "error": _told(error)})
+
+    def go_on(number: int) -> None:
+        try:
+            piece = next(running[number])
+        except StopIteration:
+            end(number)
+            return send({"id": number, "end": True})
+        except Exception as error:
+            end(number)
+            return send({"id": number, "error": _told(error)})
+        turns.used(number, READ if piece is None else WRITTEN)
+        if piece:
+            send({"id": number, "piece": piece})
+        return None
+
+    def end(number: int) -> None:
+        running.pop(number, None)
+        turns.remove(number)
+
+    with ThreadPoolExecutor(PREPARED_AT_ONCE) as pool:
+        while True:
+            ready = [each for each in waiting.values() if "prompt" in each]
+            while not inbox.empty() or not (turns or ready):
+                take(inbox.get())
+                ready = [each for each in waiting.values() if "prompt" in each]
+            if ready and len(turns) < AT_ONCE:
+                chosen = min(ready, key=lambda each: turns.count(each["of"]))
+                begin(waiting.pop(chosen["id"]))
+            if turns:
+                go_on(turns.next())
 
 
 def in_threads(model: ChatModel, inbox: Inbox, send: Send) -> None:

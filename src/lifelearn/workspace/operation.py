@@ -135,10 +135,10 @@ class Measured:
         await self._inference.stop()
 
     async def stream(
-        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None
+        self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
     ) -> AsyncIterator[str]:
         asked, waits = time.perf_counter(), self.state == "ready"
-        stream = cast(AsyncGenerator[str], self._inference.stream(conversation, sampling, weights))
+        stream = cast(AsyncGenerator[str], self._inference.stream(conversation, sampling, weights, of))
         with self._metrics.running.track_inprogress():
             async with aclosing(stream) as pieces:
                 async for piece in pieces:

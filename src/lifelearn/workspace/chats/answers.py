@@ -26,19 +26,19 @@ from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
+from lifelearn.workspace.admission import Admission, Asker
 from lifelearn.workspace.chats.service import LEFT_SECONDS, cleaned_piece, conversation_of, is_left
 from lifelearn.workspace.chats.tables import Message, Status
 from lifelearn.workspace.corrections.context import with_corrections
 from lifelearn.workspace.database import Database, ago, now
-from lifelearn.workspace.errors import UnavailableError
+from lifelearn.workspace.errors import TooManyError, UnavailableError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.folders import answering, weights_of
 
 log = structlog.get_logger("lifelearn.answers")
 
-ACTIVE = 16  # answers that the model is asked for at once
-MOST = 200  # with those that wait for it
+MOST = 200  # answers that are written at a time, with those that wait for the model
 SAVE_SECONDS = 1.0
 BEAT_SECONDS = 5.0  # how often an answer that has nothing new says that it is still being written
 POLL_SECONDS = 0.5  # how often other processes' answers are looked up, all at once
@@ -107,11 +107,11 @@ class _Writing:
 class Answers:
     """`begin` and `stop` may be called from any thread, and are meant for `after_commit`."""
 
-    def __init__(self, database: Database, inference: Inference, settings: Settings) -> None:
+    def __init__(self, database: Database, inference: Inference, admission: Admission, settings: Settings) -> None:
         self._database, self._inference, self._settings = database, inference, settings
+        self._admission = admission
         self._loop: asyncio.AbstractEventLoop | None = None
         self._written: dict[uuid.UUID, _Writing] = {}
-        self._places = asyncio.Semaphore(ACTIVE)
         self._saver: asyncio.Task[None] | None = None
         self._awaited: dict[uuid.UUID, asyncio.Event] = {}  # other processes' answers that have readers here
         self._poller: asyncio.Task[None] | None = None
@@ -261,13 +261,16 @@ class Answers:
                 raise asyncio.CancelledError
             if len(self._written) > MOST:
                 raise ChatModelError("Too many answers are being written at the moment. Try again in a minute.")
-            async with self._places:
-                await self._ask(writing)
+            asker = await asyncio.to_thread(self._asker, writing.id)
+            if asker is None:  # deleted meanwhile
+                raise asyncio.CancelledError
+            async with self._admission.place(asker):
+                await self._ask(writing, str(asker.organization))
             if not writing.state.text:
                 raise ChatModelError("The model gave no answer. Try again, or ask in other words.")
         except asyncio.CancelledError:
             status = Status.INTERRUPTED if self._closing else Status.STOPPED
-        except ChatModelError as problem:
+        except (ChatModelError, TooManyError) as problem:
             status, error = Status.FAILED, str(problem)
         except VersionError:  # its text names folders of this machine
             log.exception("version")
@@ -284,12 +287,12 @@ class Answers:
             del self._written[writing.id]
             writing.now_is(writing.state.text, status, error)
 
-    async def _ask(self, writing: _Writing) -> None:
+    async def _ask(self, writing: _Writing, of: str) -> None:
         asked = await asyncio.to_thread(self._asked, writing.id)
         if asked is None:  # deleted meanwhile
             raise asyncio.CancelledError
         writing.version, writing.told = asked.version, asked.told
-        stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights)
+        stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights, of)
         async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
             async for piece in pieces:
                 writing.model = self._inference.name
@@ -321,6 +324,11 @@ class Answers:
                     each.cancel()
 
     # In a thread, with the database
+
+    def _asker(self, answer_id: uuid.UUID) -> Asker | None:
+        with self._database.read() as db:
+            answer = db.get(Message, answer_id)
+            return None if answer is None else Asker(answer.organization_id, answer.author_id)
 
     def _asked(self, answer_id: uuid.UUID) -> _Asked | None:
         with self._database.read() as db:

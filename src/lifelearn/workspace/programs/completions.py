@@ -24,11 +24,11 @@ from starlette.types import Scope as Connection
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.learning.version import VersionError
+from lifelearn.workspace.admission import Admission, Asker
 from lifelearn.workspace.corrections.context import with_corrections
 from lifelearn.workspace.database import database_of
 from lifelearn.workspace.errors import ProgramError, UnavailableError
 from lifelearn.workspace.guard import BODY_BYTES
-from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations.service import MOST_TOKENS
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.caller import Chats
@@ -249,8 +249,9 @@ def complete(request: Request, caller: Chats, asked: ChatCompletionRequest) -> R
     if asked.model == MODEL:  # a version with a number answers as it is
         with database_of(request).read() as db:
             conversation = with_corrections(db, organization.id, conversation).conversation
-    inference: Inference = request.app.state.inference
-    pieces = inference.stream(conversation, asked.sampling(organization), weights)
+    admission: Admission = request.app.state.admission
+    asker = Asker(organization.id, caller.key.user_id, caller.key.id)
+    pieces = admission.stream(asker, conversation, asked.sampling(organization), weights)
     assert isinstance(pieces, AsyncGenerator)  # so that it can be closed
     return Completion(until(pieces, asked.stops), f"{MODEL}/{version}", streams=bool(asked.stream))
 

@@ -25,10 +25,10 @@ from starlette.types import Receive, Scope, Send
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.workspace.accounts.throttle import Limit
+from lifelearn.workspace.admission import Admission, Asker
 from lifelearn.workspace.chats.service import cleaned_piece
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.errors import UnavailableError
-from lifelearn.workspace.inference import Inference
+from lifelearn.workspace.errors import TooManyError, UnavailableError
 from lifelearn.workspace.organizations.place import is_still_here
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.leaving import until_gone
@@ -102,7 +102,7 @@ class Comparison(Response):
         sides: tuple[Side, Side],
         conversation: Conversation,
         sampling: Sampling,
-        inference: Inference,
+        admission: Admission,
         database: Database,
         reader: Reader,
         comparisons: Comparisons,
@@ -110,7 +110,7 @@ class Comparison(Response):
         events: bool,
     ) -> None:
         self.sides, self.conversation, self.sampling = sides, conversation, sampling
-        self.inference, self.database, self.reader = inference, database, reader
+        self.admission, self.database, self.reader = admission, database, reader
         self.comparisons, self.finished, self.events = comparisons, finished, events
         self.background = None
 
@@ -163,7 +163,8 @@ class Comparison(Response):
             written.put_nowait(None)
 
     async def _write(self, name: str, side: Side, written: asyncio.Queue[str | None]) -> None:
-        stream = self.inference.stream(self.conversation, self.sampling, side.weights)
+        asker = Asker(self.reader.organization_id, self.reader.user_id)
+        stream = self.admission.stream(asker, self.conversation, self.sampling, side.weights)
         try:
             async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
                 async for piece in pieces:
@@ -171,7 +172,7 @@ class Comparison(Response):
                     written.put_nowait(_event(name, json.dumps(cleaned_piece(piece))))
                     if len(side.text) > ANSWER_CHARS:
                         break
-        except ChatModelError as error:
+        except (ChatModelError, TooManyError) as error:
             side.problem = str(error)
         except Exception:
             log.exception("comparison")

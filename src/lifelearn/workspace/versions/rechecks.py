@@ -27,12 +27,12 @@ from lifelearn.learning.states import states
 from lifelearn.learning.types import Conversation
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
+from lifelearn.workspace.admission import Admission, Asker
 from lifelearn.workspace.chats.service import cleaned_piece
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database, after_commit, ago, now
-from lifelearn.workspace.errors import ConflictError, UnavailableError
-from lifelearn.workspace.inference import Inference
+from lifelearn.workspace.errors import ConflictError, TooManyError, UnavailableError
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
@@ -81,8 +81,8 @@ class _Asked:
 class Rechecks:
     """The askings of this process. `begin` may be called from any thread, and is meant for `after_commit`."""
 
-    def __init__(self, database: Database, inference: Inference, settings: Settings) -> None:
-        self._database, self._inference, self._settings = database, inference, settings
+    def __init__(self, database: Database, admission: Admission, settings: Settings) -> None:
+        self._database, self._admission, self._settings = database, admission, settings
         self._loop: asyncio.AbstractEventLoop | None = None
         self._running: dict[uuid.UUID, tuple[int, asyncio.Task[None]]] = {}
         self._problems: dict[tuple[uuid.UUID, int], str] = {}
@@ -130,9 +130,9 @@ class Rechecks:
         try:
             while (asked := await asyncio.to_thread(self._next, organization_id, number, since)) is not None:
                 async with asyncio.timeout(QUESTION_SECONDS):
-                    text = await self._answer(asked)
+                    text = await self._answer(asked, Asker(organization_id))
                 await asyncio.to_thread(self._keep, organization_id, number, since, asked, text)
-        except ChatModelError as error:
+        except (ChatModelError, TooManyError) as error:
             self._problems[organization_id, number] = str(error)
         except TimeoutError:
             self._problems[organization_id, number] = "The model took too long for an answer."
@@ -143,8 +143,8 @@ class Rechecks:
             log.exception("recheck")
             self._problems[organization_id, number] = "Something went wrong on our side."
 
-    async def _answer(self, asked: _Asked) -> str:
-        stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights)
+    async def _answer(self, asked: _Asked, asker: Asker) -> str:
+        stream = self._admission.stream(asker, asked.conversation, asked.sampling, asked.weights)
         async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
             return cleaned_piece("".join([piece async for piece in pieces])).strip()
 

@@ -249,7 +249,7 @@ def compare_two(
         (Side(form.a, _fetched(request, a) if a else None), Side(form.b, _fetched(request, b) if b else None)),
         compare.conversation_of(organization, question),
         Sampling(organization.max_tokens),  # greedy: the same question has the same answers
-        request.app.state.inference,
+        request.app.state.admission,
         database_of(request),
         Reader(place.user.id, organization.id, sign_in.id),
         request.app.state.comparisons,
