@@ -36,6 +36,7 @@ from lifelearn.workspace.inference import Inference, ProcessInference
 from lifelearn.workspace.jobs.embedded import EmbeddedWorker
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.organizations.place import check_uploader
 from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
 from lifelearn.workspace.versions import api as versions_api
 from lifelearn.workspace.versions import routes as versions
@@ -113,6 +114,8 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
         hosts=hosts,
         secure=app.state.pages.secure,
         on_request=app.state.metrics.request,
+        check_uploader=check_uploader,
+        on_refused=_expected,
         on_bug=_bug,
         closing=app.state.closing,
     )
@@ -201,8 +204,6 @@ async def _unreadable(request: Request, error: Exception) -> Response:
 async def _http(request: Request, error: Exception) -> Response:
     """What the framework refuses: no such page, no such method."""
     assert isinstance(error, HTTPException)
-    if isinstance(error.__cause__, WorkspaceError):  # the guard's, while a body was read
-        return await _expected(request, error.__cause__)
     shown = WorkspaceError(
         {404: "There is nothing here, or it is not yours to see."}.get(error.status_code, str(error.detail))
     )

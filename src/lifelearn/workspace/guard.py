@@ -1,7 +1,8 @@
-"""What every request passes through before a route sees it: host, size, speed, origin; and the headers of every answer.
+"""What every request passes through before a route sees it: host, origin, the whole body; and every answer's headers.
 
-Plain ASGI, so that streams pass unbuffered. Tokens against cross-site requests are checked in pages.py, which
-knows the session.
+A body is read here, within a size and a time, before anything else is done for its request: no route holds a session
+of the database, a lock or a turn while it waits for a visitor. Plain ASGI, so that streams pass unbuffered. Tokens
+against cross-site requests are checked in pages.py, which knows the session.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import re
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from tempfile import SpooledTemporaryFile
 from urllib.parse import urlsplit
 
 import structlog
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -22,11 +25,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lifelearn.workspace.errors import TooLargeError, WorkspaceError
 
 log = structlog.get_logger("lifelearn.request")
+Body = SpooledTemporaryFile[bytes]
 
 BODY_BYTES = 1 << 20
 IMPORT_BYTES = 64 << 20
 IMPORTS = re.compile(r"/o/[^/]+/import$")
-BODY_SECONDS = 30.0  # between two parts of a body
+BODY_SECONDS = 30.0  # in which a whole body must have come
+BYTES_A_SECOND = 128 << 10  # at least, of one that is larger than BODY_BYTES
+IN_MEMORY = 1 << 20  # of a body; what is more goes to a file
+PART_BYTES = 64 << 10  # of a body, as the application gets it
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PROGRAMS = ("/api/", "/v1/")  # no cookies there, so nothing to forge
 
@@ -66,8 +73,9 @@ class SlowBodyError(WorkspaceError):
 class Guard:
     """hosts: names by which this server may be called; "*" is any. secure: served over https.
 
-    on_request: told method, route, status and seconds of each request. on_bug: what is answered where the application
-    fails. closing: when it is set, event streams end.
+    on_request: told method, route, status and seconds of each request. check_uploader: raises WorkspaceError for who is
+    nobody from whom a large body is taken; called in a thread, before that is read. on_refused, on_bug: what is
+    answered where a body is not taken, and where the application fails. closing: when it is set, event streams end.
     """
 
     def __init__(
@@ -76,6 +84,8 @@ class Guard:
         hosts: Sequence[str],
         secure: bool,
         on_request: Callable[[str, str, int, float], None],
+        check_uploader: Callable[[Request], None],
+        on_refused: Callable[[Request, Exception], Awaitable[Response]],
         on_bug: Callable[[Request, Exception], Awaitable[Response]],
         closing: asyncio.Event,
     ) -> None:
@@ -83,6 +93,7 @@ class Guard:
         self.hosts = frozenset(hosts)
         self.secure = secure
         self.on_request = on_request
+        self.check_uploader, self.on_refused = check_uploader, on_refused
         self.on_bug = on_bug
         self.closing = closing
 
@@ -126,7 +137,14 @@ class Guard:
             refused = self.refused(scope, headers)
             app = PlainTextResponse(*refused) if refused else self.app
             try:
-                await app(scope, _limited(scope, headers, receive, leaving), guarded_send)
+                with SpooledTemporaryFile(IN_MEMORY) as body:
+                    if not refused:
+                        try:
+                            if not await self._read(scope, headers, receive, body):
+                                return None  # the visitor left
+                        except WorkspaceError as error:
+                            app = await self.on_refused(Request(scope), error)
+                    await app(scope, _again(body, leaving), guarded_send)
                 if streams and self.closing.is_set() and not ended:
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
             except Exception as error:
@@ -143,6 +161,35 @@ class Guard:
                 log.info("request", method=scope["method"], route=route, status=status, ms=round(1000 * seconds, 1))
         return None
 
+    async def _read(self, scope: Scope, headers: Headers, receive: Receive, body: Body) -> bool:
+        """Takes a request's whole body; whether it came. Raises WorkspaceError for one that is not taken."""
+        length = headers.get("content-length", "")
+        if length in ("", "0") and "transfer-encoding" not in headers:
+            return True
+        most, seconds = BODY_BYTES, BODY_SECONDS
+        if IMPORTS.search(scope["path"]) and (not length or int(length) > most):
+            await run_in_threadpool(self.check_uploader, Request(scope))
+            most, seconds = IMPORT_BYTES, BODY_SECONDS + int(length or IMPORT_BYTES) / BYTES_A_SECOND
+        if int(length or 0) > most:
+            raise TooLargeError("That is too large.")
+        seen = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] != "http.request":
+                        return False
+                    part = message.get("body", b"")
+                    seen += len(part)
+                    if seen > most:
+                        raise TooLargeError("That is too large.")
+                    body.write(part)
+                    if not message.get("more_body", False):
+                        body.seek(0)
+                        return True
+        except TimeoutError:
+            raise SlowBodyError("The request took too long to arrive.") from None
+
     def refused(self, scope: Scope, headers: Headers) -> tuple[str, int] | None:
         """Why a request goes no further: a text and a status."""
         host = headers.get("host", "").lower()
@@ -152,8 +199,6 @@ class Guard:
                 "This server does not answer to that name. LL_PUBLIC_URL and LL_ALLOWED_HOSTS say to which it does.",
                 400,
             )
-        if int(headers.get("content-length") or 0) > _most(scope):
-            return "That is too large.", 413
         if scope["method"] in UNSAFE and not scope["path"].startswith(PROGRAMS) and _foreign(headers, host):
             return "This request came from another site and was refused.", 403
         return None
@@ -168,26 +213,16 @@ def _foreign(headers: Headers, host: str) -> bool:
     return origin is not None and urlsplit(origin).netloc.lower() != host
 
 
-def _most(scope: Scope) -> int:
-    return IMPORT_BYTES if IMPORTS.search(scope["path"]) else BODY_BYTES
+def _again(body: Body, leaving: Receive) -> Receive:
+    """Gives a body that was read in parts; `leaving` follows it."""
+    done = False
 
-
-def _limited(scope: Scope, headers: Headers, receive: Receive, leaving: Receive) -> Receive:
-    """`receive`, which ends when the body is larger than allowed or comes too slowly; `leaving` follows the body."""
-    most, seen, done = _most(scope), 0, False
-
-    async def limited() -> Message:
-        nonlocal seen, done
+    async def receive() -> Message:
+        nonlocal done
         if done:
             return await leaving()
-        try:
-            message = await asyncio.wait_for(receive(), BODY_SECONDS)
-        except TimeoutError:
-            raise SlowBodyError("The request took too long to arrive.") from None
-        seen += len(message.get("body", b""))
-        done = message["type"] != "http.request" or not message.get("more_body", False)
-        if seen > most:
-            raise TooLargeError("That is too large.")
-        return message
+        part = body.read(PART_BYTES)
+        done = len(part) < PART_BYTES
+        return {"type": "http.request", "body": part, "more_body": not done}
 
-    return limited
+    return receive

@@ -16,10 +16,11 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.corrections.tables import Correction, State
-from lifelearn.workspace.database import Db
-from lifelearn.workspace.errors import ForbiddenError, NotFoundError
+from lifelearn.workspace.crypto import hash_token
+from lifelearn.workspace.database import Db, as_id, now
+from lifelearn.workspace.errors import ForbiddenError, NotFoundError, SignedOutError
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
-from lifelearn.workspace.pages import SignedIn
+from lifelearn.workspace.pages import SignedIn, pages_of
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,21 @@ def _place(request: Request, organization_id: uuid.UUID, sign_in: SignedIn, db: 
 def _reviews(db: Session, organization_id: uuid.UUID) -> int:
     waiting = (Correction.organization_id == organization_id, Correction.state == State.REVIEW)
     return db.scalar(select(func.count()).select_from(Correction).where(*waiting)) or 0
+
+
+def check_uploader(request: Request) -> None:
+    """Raises SignedOutError or NotFoundError where who has a large body for an organisation is no member of it.
+
+    Before the request's own session, which comes once the body is there.
+    """
+    pages, organization_id = pages_of(request), as_id(request.url.path.split("/")[2])
+    token = request.cookies.get(pages.cookie, "")
+    with pages.database.read() as db:
+        sign_in = db.scalar(select(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.expires_at > now()))
+        if sign_in is None or sign_in.waits_for_code:
+            raise SignedOutError("Sign in, and send the file again.")
+        if organization_id is None or db.get(Membership, (organization_id, sign_in.user_id)) is None:
+            raise NotFoundError
 
 
 def is_still_here(db: Session, organization_id: uuid.UUID, user_id: uuid.UUID, sign_in_id: uuid.UUID) -> bool:
