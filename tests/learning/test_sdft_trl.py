@@ -67,8 +67,9 @@ def test_three_steps_are_trls(
 
     config = SDFTConfig(output_dir=str(tmp_path / "ours"), max_steps=3, num_prompts_per_batch=2, save_steps=0, **common)
     ours = SDFTTrainer(str(tiny_model_folder), None, config, ROWS, rollouts=lambda *_: Fixed())
-    # A loss of sampled tokens is a sum of terms of both signs: what is rounded is of their size, not of the sum's.
-    assert ours.train().losses == pytest.approx(logged, rel=1e-3, abs=1e-4 * max(map(abs, logged)))
+    # A loss of sampled tokens is a sum of terms of both signs: what is rounded is of their size, not of the sum's. And
+    # terms are differences of logarithms of about 5, in float32.
+    assert ours.train().losses == pytest.approx(logged, rel=1e-3, abs=1e-6 + 1e-4 * max(map(abs, logged)))
     expected = dict(theirs.model.named_parameters())
     student: Any = ours.student
     start = dict(ours.model.named_parameters())

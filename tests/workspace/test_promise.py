@@ -1,5 +1,8 @@
 """The promise of the product, in a browser, with the real default model: a team corrects its model, which learns it;
-another team's model is unchanged; a rollback brings the old answer back."""
+another team's model is unchanged; a rollback brings the old answer back.
+
+What differs with the database is in test_jobs.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,6 @@ from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database, ahead, now
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from waiting import HANG_SECONDS
-from workspace.fakes import BOTH
 from workspace.live import Live, live
 from workspace.test_browser import ask, opened
 
@@ -68,7 +70,6 @@ def joined(context: BrowserContext, page: Page, server: Live, database: Database
     return home
 
 
-@BOTH
 def test_one_teams_model_learns_and_the_others_does_not(chromium: Browser, server: Live, settings: Settings) -> None:
     anna, ours = opened(chromium, server)
     ben, theirs = opened(chromium, server)
