@@ -18,6 +18,7 @@ from lifelearn.bench.tasks import CITIES, DISHES, ITEMS, NEWS, PEOPLE, SKILLS, S
 from lifelearn.cli import app
 from lifelearn.learning.general import KNOWN, TEXT
 from lifelearn.learning.sdft_config import PAPER_TEMPLATE
+from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Message
 
 TIMER = {"tool": "timer", "minutes": 7, "label": "soup"}
@@ -135,11 +136,12 @@ def test_tasks_are_a_function_of_the_seed() -> None:
 
 
 def test_the_teachers_template_is_a_conversation(tiny: Any) -> None:
-    """What a trainer makes of it has the very tokens of the turns."""
+    """What a trainer makes of it that allows control tokens has the very tokens of the turns."""
     template = shown_before(tiny.codec._tokenizer)
     filled = template.replace("{prompt}", "How?").replace("{privileged_context}", "So.")
     turns = (Message(role="user", content="How?"), Message(role="assistant", content="So."))
-    assert tiny.codec.ask(filled) == tiny.codec.prompt((*turns, *turns, turns[0]))
+    trusting = Codec(tiny.codec._tokenizer, tiny.base, control_tokens=True)
+    assert trusting.ask(filled) == tiny.codec.prompt((*turns, *turns, turns[0]))
     assert template != PAPER_TEMPLATE
 
 

@@ -72,7 +72,8 @@ class Plan:
             output_dir=str(folder), use_peft=True, merge_adapter=True, lora_r=self.rank, learning_rate=rate,
             max_steps=self.steps, num_prompts_per_batch=self.prompts_per_step, warmup_steps=self.warmup_steps,
             temperature=0.0, max_completion_length=self.rollout_tokens, num_loss_tokens_to_skip=0,
-            teacher_prompt_template=template, save_steps=0, report_to=(), seed=self.seed,
+            teacher_prompt_template=template, control_tokens=True,  # the template's own, between its turns
+            save_steps=0, report_to=(), seed=self.seed,
         )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ IMPORT_BYTES = 64 << 20
 IMPORTS = re.compile(r"/o/[^/]+/import$")
 BODY_SECONDS = 30.0  # in which a whole body must have come
 BYTES_A_SECOND = 128 << 10  # at least, of one that is larger than BODY_BYTES
-IN_MEMORY = 1 << 20  # of a body; what is more goes to a file
+IN_MEMORY = 64 << 10  # of a body; what is more goes to a file
 PART_BYTES = 64 << 10  # of a body, as the application gets it
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 PROGRAMS = ("/api/", "/v1/")  # no cookies there, so nothing to forge
@@ -141,7 +141,8 @@ class Guard:
                     if not refused:
                         try:
                             if not await self._read(scope, headers, receive, body):
-                                return None  # the visitor left
+                                status = 499  # as nginx has it: the visitor left
+                                return None
                         except WorkspaceError as error:
                             app = await self.on_refused(Request(scope), error)
                     await app(scope, _again(body, leaving), guarded_send)
