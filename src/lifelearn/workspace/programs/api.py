@@ -72,8 +72,6 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {
         status: {"description": meanings[status], "content": content} for status in {401, 403, 429, *statuses}
     }
-    if 413 in found:  # refused before anybody looks at it
-        found[413]["content"] = {"text/plain": {"schema": {"type": "string"}}, **content}
     return found
 
 

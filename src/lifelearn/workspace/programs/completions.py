@@ -212,6 +212,7 @@ def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
         401: "No API key, or one that does not work.",
         403: "The key lacks the scope `chat`.",
         404: "There is no such model.",
+        413: "The request is larger than 1 MiB.",
         429: "Too many requests. `Retry-After` says in how many seconds to go on.",
         503: "The model does not answer.",
     }
@@ -231,11 +232,7 @@ def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "description": "The answer; with `stream`, its pieces as server-sent events and `[DONE]` after them.",
             "content": {"text/event-stream": {"schema": {"type": "string"}}},
         },
-        413: {
-            "description": "The request is larger than 1 MiB.",
-            "content": {"text/plain": {"schema": {"type": "string"}}},
-        },
-        **_answers(400, 401, 403, 404, 429, 503),
+        **_answers(400, 401, 403, 404, 413, 429, 503),
     },
 )
 def complete(request: Request, caller: Chats, asked: ChatCompletionRequest) -> Response:
