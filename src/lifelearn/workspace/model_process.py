@@ -92,37 +92,42 @@ def in_turns(model: LocalChatModel, inbox: Inbox, send: Send) -> None:
     comes to the inbox with it, or with why there is none.
     """
     turns = Turns()
-    waiting: dict[int, Line] = {}  # in the order in which they came
+    preparing: set[int] = set()
+    ready: dict[int, Line] = {}
     running: dict[int, Iterator[str | None]] = {}
 
     def prepare(asked: Line) -> None:
         try:
-            conversation, sampling, _ = _asked(asked)
-            inbox.put({**asked, "prompt": model.prompt(conversation, sampling.max_tokens)})
+            conversation, sampling, weights = _asked(asked)
+            prompt = model.prompt(conversation, sampling.max_tokens)
+            made = {"of": asked["of"], "prompt": prompt, "sampling": sampling, "weights": weights}
         except Exception as error:
-            inbox.put({**asked, "problem": _told(error)})
+            made = {"problem": _told(error)}
+        inbox.put({"id": asked["id"], **made})
 
     def take(line: Line) -> None:
         number = line["id"]
         if "stop" in line:
-            waiting.pop(number, None)
+            preparing.discard(number)
+            ready.pop(number, None)
             end(number)
-        elif "problem" in line:
-            if waiting.pop(number, None) is not None:
-                send({"id": number, "error": line["problem"]})
-        elif "prompt" in line:
-            if number in waiting:
-                waiting[number] = line
-        else:
-            waiting[number] = line
+        elif "conversation" in line:
+            preparing.add(number)
             pool.submit(prepare, line)
+        elif number not in preparing:
+            pass  # stopped meanwhile
+        else:
+            preparing.remove(number)
+            if "problem" in line:
+                send({"id": number, "error": line["problem"]})
+            else:
+                ready[number] = line
 
-    def begin(asked: Line) -> None:
-        number = asked["id"]
-        _, sampling, weights = _asked(asked)
+    def begin(made: Line) -> None:
+        number = made["id"]
         try:
-            running[number] = model.pieces(asked["prompt"], sampling, model.network_for(weights))
-            turns.add(number, asked["of"])
+            running[number] = model.pieces(made["prompt"], made["sampling"], model.network_for(made["weights"]))
+            turns.add(number, made["of"])
         except Exception as error:
             send({"id": number, "error": _told(error)})
 
@@ -146,13 +151,10 @@ def in_turns(model: LocalChatModel, inbox: Inbox, send: Send) -> None:
 
     with ThreadPoolExecutor(PREPARED_AT_ONCE) as pool:
         while True:
-            ready = [each for each in waiting.values() if "prompt" in each]
             while not inbox.empty() or not (turns or ready):
                 take(inbox.get())
-                ready = [each for each in waiting.values() if "prompt" in each]
             if ready and len(turns) < AT_ONCE:
-                chosen = min(ready, key=lambda each: turns.count(each["of"]))
-                begin(waiting.pop(chosen["id"]))
+                begin(ready.pop(min(ready, key=lambda number: turns.count(ready[number]["of"]))))
             if turns:
                 go_on(turns.next())
 
