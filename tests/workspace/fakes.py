@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,7 @@ class ScriptedInference:
 
     async def stream(
         self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         self.asked.append((conversation, sampling, weights))
         if self.state == "failed":
             raise ChatModelError(self.problem)

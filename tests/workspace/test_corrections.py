@@ -364,6 +364,45 @@ def test_an_admin_rejects_with_a_reason(team: Team) -> None:
     assert team.now(one).state == State.QUEUED
 
 
+@BOTH
+def test_nobody_approves_their_own(team: Team) -> None:
+    team.policy(Policy.REVIEW)
+    one = team.make(team.ben)
+    page = team.ben.get(team.of(one)).text
+    assert "Hand it to the admins" in page
+    assert 'name="own"' not in page
+    team.ben.post(f"{team.of(one)}/teach", {"own": "true"})
+    assert (team.now(one).state, team.jobs()) == (State.REVIEW, 0)
+    refused = team.ben.post(f"{team.of(one)}/teach", {"own": "true"})
+    assert refused.status_code == 403
+    assert "Nobody approves their own correction." in refused.text
+    assert "Approve and teach" not in team.ben.get(team.of(one)).text
+    assert team.anna.post(f"{team.of(one)}/teach").status_code == 303
+    assert (team.now(one).state, team.now(one).decided_by) == (State.QUEUED, team.anna.user_id)
+    rejected = team.make(team.ben, State.REJECTED, question="Who is our CEO?")
+    assert team.ben.post(f"{team.of(rejected)}/teach", {"own": "true"}).status_code == 403
+    assert team.anna.post(f"{team.of(rejected)}/teach").status_code == 303
+
+
+@BOTH
+def test_the_only_admin_approves_their_own_by_saying_so(team: Team) -> None:
+    team.policy(Policy.REVIEW)
+    with team.workspace.database.write() as db:
+        db.query(Membership).filter_by(user_id=team.ben.user_id).update({"role": "member"})
+    for state in (State.ASKED, State.REVIEW, State.REJECTED):
+        one = team.make(team.anna, state, question=f"What is {state}?")
+        refused = team.anna.htmx("POST", f"{team.of(one)}/teach")
+        assert refused.status_code == 422
+        assert "there is no other admin" in refused.text
+        assert 'name="own"' in refused.text
+        assert team.now(one).state == state
+        assert team.anna.post(f"{team.of(one)}/teach", {"own": "true"}).status_code == 303
+        assert (team.now(one).state, team.now(one).decided_by) == (State.QUEUED, team.anna.user_id)
+    others = team.make(team.carl, State.REVIEW, question="Who is our CEO?")
+    assert 'name="own"' not in team.anna.get(team.of(others)).text
+    assert team.anna.post(f"{team.of(others)}/teach").status_code == 303
+
+
 def test_its_author_may_take_it_back_from_review(team: Team) -> None:
     one = team.make(team.carl, State.REVIEW)
     assert team.ben.post(f"{team.of(one)}/dismiss").status_code == 403
@@ -920,18 +959,14 @@ def test_a_field_of_any_length(team: Team, field: str) -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_what_users_wrote_is_text(team: Team, state: State) -> None:
+    made = []
     for vector in VECTORS[::3]:
         text = dict.fromkeys(("wrong", "message", "statement", "problem", "reason"), vector)
-        one = team.make(team.anna, state, question=f"{vector}?", answer=vector, **text)
-        for page in (
-            team.anna.get(team.of(one)),
-            team.anna.get(f"{team.url}/corrections"),
-            team.anna.get(f"{team.url}/review"),
-        ):
-            assert page.status_code == 200
-            assert problems_in(page.text) == [], vector
-        with team.workspace.database.write() as db:
-            db.query(Correction).delete()
+        made.append(team.make(team.anna, state, question=f"{vector}?", answer=vector, **text))
+    for path in (*map(team.of, made), f"{team.url}/corrections", f"{team.url}/review"):
+        page = team.anna.get(path)
+        assert page.status_code == 200
+        assert problems_in(page.text) == [], path
 
 
 def test_errors_hold_what_was_entered_as_text(team: Team) -> None:

@@ -140,6 +140,33 @@ def test_review_and_forgetting(workspace: Workspace, tool: Tool, place: uuid.UUI
 
 
 @BOTH
+def test_to_correct_answers_is_not_to_approve_them(workspace: Workspace, place: uuid.UUID, anna: Browser) -> None:
+    """A key without the scope admin decides nothing about what others wrote, though its user may."""
+    token = key_of(workspace, anna, place, "read", "write")[1]
+
+    def ask(method: str, path: str, body: Any = None) -> Any:
+        url = f"/api/v1/corrections{path}"
+        return workspace.visitor().client.request(method, url, json=body, headers=bearer(token))
+
+    for state in (State.REVIEW, State.REJECTED, State.FAILED):
+        one = corrected(workspace, place, f"What is {state}?", state=state)
+        assert ask("GET", f"/{one.id}").json()["state"] == state
+        refused = ask("POST", f"/{one.id}/teaching", {})
+        assert refused.status_code == 403
+        assert "lacks the scope admin" in refused.json()["detail"]
+    queued = corrected(workspace, place, "Who is our CEO?", "Mia", State.QUEUED)
+    assert ask("DELETE", f"/{queued.id}/teaching").status_code == 403
+    with workspace.database.read() as db:
+        assert db.scalars(select(Job)).all() == []
+    own = corrected(workspace, place, LEAVE, state=State.ASKED, author_id=anna.user_id, source=Source.DETECTED)
+    assert ask("POST", f"/{own.id}/teaching", {}).json()["state"] == "queued"
+    with workspace.database.write() as db:
+        db.get_one(Organization, place).correction_policy = Policy.REVIEW
+    waits = corrected(workspace, place, "Where?", "Ulm", State.ASKED, author_id=anna.user_id, source=Source.DETECTED)
+    assert ask("POST", f"/{waits.id}/teaching", {"own": True}).json()["state"] == "review"
+
+
+@BOTH
 def test_a_member_s_program(workspace: Workspace, place: uuid.UUID) -> None:
     """Sees what its user sees, and may no more; whatever the key's scopes."""
     ben, eve = workspace.person("ben@example.org"), workspace.person("eve@example.org")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lifelearn.workspace import guard
+from lifelearn.workspace import guard, serve
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.test_matrix import OPEN, PAGES, PROGRAMS
@@ -112,3 +112,18 @@ def test_a_body_of_many_parts_comes_whole(workspace: Workspace, anna: Browser) -
     parts = (content[at : at + 7].encode() for at in range(0, len(content), 7))
     form = {"content-type": "application/x-www-form-urlencoded"}
     assert anna.client.post("/account", content=parts, headers=form).status_code == 303
+
+
+def test_connections_are_counted_by_who_may_be_behind_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(serve, "OF_AN_ADDRESS", 2)
+    addresses = serve.Addresses("203.0.113.0/24, 2001:db8::1")
+    assert [addresses.enter("192.0.2.1") for _ in range(3)] == [True, True, False]
+    assert addresses.enter("192.0.2.2")
+    addresses.leave("192.0.2.1")
+    assert addresses.enter("192.0.2.1")
+    # Who has an IPv6 network has all of its addresses.
+    assert [addresses.enter(f"2001:db8:1::{each}") for each in range(3)] == [True, True, False]
+    assert addresses.enter("2001:db8:2::1")
+    # A proxy speaks for everybody.
+    assert all(addresses.enter(each) for each in ["203.0.113.9", "2001:db8::1"] * 5)
+    assert all(serve.Addresses("*").enter("192.0.2.1") for _ in range(5))

@@ -350,7 +350,7 @@ def test_closing_a_stream_stops_the_model(shared: Shared) -> None:
         for stream in streams:
             await anext(stream)
         for stream in streams:
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
         await asyncio.sleep(0.2)
         before = cpu_seconds(child(inference))
         await asyncio.sleep(0.5)

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 
 from lifelearn.settings import Settings
 from lifelearn.workspace import serve as serving
-from waiting import HANG_SECONDS
+from waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.check("processes")
 
@@ -42,8 +42,9 @@ class Server:
     def __init__(self, process: subprocess.Popen[str], port: int, line: str) -> None:
         self.process, self.port, self.line = process, port, line
 
-    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=HANG_SECONDS)
+    def ask(self, path: str, method: str = "GET", of: str = "127.0.0.1", **headers: str) -> tuple[int, str]:
+        """of: the address of this machine that asks."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, HANG_SECONDS, (of, 0))
         connection.request(method, path, headers={"Host": f"localhost:{self.port}", **headers})
         answer = connection.getresponse()
         body = answer.read().decode()
@@ -96,6 +97,20 @@ def test_it_says_where_it_is_and_ends_when_told(tmp_path: Path) -> None:
         assert "Traceback" not in out
         assert "error" not in out.lower()
         assert not any(alive(pid) for pid in child)
+
+
+def test_connections_of_one_address_leave_room_for_the_others(tmp_path: Path) -> None:
+    """Requests whose bodies never come, as many as one address may have, and more."""
+    with served(tmp_path) as server, ExitStack() as held:
+        head = f"POST /sign-in HTTP/1.1\r\nHost: localhost:{server.port}\r\nContent-Length: 9\r\n\r\n".encode()
+        for _ in range(serving.OF_AN_ADDRESS):
+            slow = held.enter_context(socket.create_connection(("127.0.0.1", server.port), HANG_SECONDS))
+            slow.sendall(head)
+        assert server.ask("/healthz") == (503, serving.BUSY.decode())
+        assert server.ask("/healthz", of="127.0.0.2")[0] == 200
+        assert server.ask("/sign-in", of="127.0.0.2")[0] == 200
+        held.close()  # they leave
+        until(lambda: server.ask("/healthz")[0] == 200)
 
 
 def children(pid: int) -> list[int]:

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, update
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
+from lifelearn.workspace import streams
 from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.streams import Reader
 from lifelearn.workspace.versions import compare
-from lifelearn.workspace.versions.compare import Comparison, Reader, Side, conversation_of, differences
+from lifelearn.workspace.versions.compare import Comparison, Side, conversation_of, differences
 from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
 from waiting import HANG_SECONDS, until
@@ -198,8 +200,8 @@ class Reading:
             conversation_of(organization, "How many?"),
             Sampling(20),
             workspace.app.state.admission,
-            workspace.database,
-            Reader(anna.user_id, place, sign_in.id),
+            workspace.app.state.streams,
+            Reader(place, anna.user_id, sign_in.id),
             workspace.app.state.comparisons,
             lambda sides: Response("|".join(f"{side.text}{side.problem}" for side in sides)),
             events=True,
@@ -214,7 +216,7 @@ class Reading:
         async def send(message: Any) -> None:
             self.sent.append(message)
 
-        await self.response({"type": "http"}, receive, send)
+        await self.response({"type": "http", "state": {"ended": self.left}}, receive, send)
 
     def leave(self) -> None:
         self.workspace.portal.call(self.left.set)
@@ -254,7 +256,7 @@ def test_a_newer_comparison_of_a_member_ends_the_older(workspace: Workspace, ann
 def test_who_may_not_read_any_more_reads_no_more(
     workspace: Workspace, anna: Browser, place: uuid.UUID, gone: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compare, "CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "CHECK_SECONDS", 0.05)
     workspace.inference.gate = asyncio.Event()
     reading = Reading(workspace, place, anna)
     until(lambda: reading.text.count("You ") == 2)
@@ -264,7 +266,7 @@ def test_who_may_not_read_any_more_reads_no_more(
         db.execute(delete(gone).where(gone.user_id == anna.user_id))
     reading.task.result(HANG_SECONDS)
     assert workspace.inference.closed == 2
-    assert "You may not read here any more." in reading.text
+    assert "event: done" not in reading.text
 
 
 def test_a_comparison_takes_no_longer_than_it_may(

@@ -13,7 +13,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Conversation
@@ -48,11 +47,11 @@ class Admission:
 
     async def stream(
         self, asker: Asker, conversation: Conversation, sampling: Sampling, weights: Path | None
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         """The answer in pieces. Raises TooManyError, and as the model's `stream` does."""
         async with self.place(asker):
             stream = self._inference.stream(conversation, sampling, weights, str(asker.organization))
-            async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
+            async with aclosing(stream) as pieces:
                 async for piece in pieces:
                     yield piece
 

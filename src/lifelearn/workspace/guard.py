@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lifelearn.workspace.errors import TooLargeError, WorkspaceError
+from lifelearn.workspace.errors import SignedOutError, TooLargeError, WorkspaceError
 
 log = structlog.get_logger("lifelearn.request")
 Body = SpooledTemporaryFile[bytes]
@@ -76,6 +76,8 @@ class Guard:
     on_request: told method, route, status and seconds of each request. check_uploader: raises WorkspaceError for who is
     nobody from whom a large body is taken; called in a thread, before that is read. on_refused, on_bug: what is
     answered where a body is not taken, and where the application fails. closing: when it is set, event streams end.
+    The application may set `ended`, of a request's state, for a visitor who may not read any more: to what is being
+    written for them they have left.
     """
 
     def __init__(
@@ -103,7 +105,8 @@ class Guard:
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        scope.setdefault("state", {})["request_id"] = request_id
+        cut = asyncio.Event()
+        scope.setdefault("state", {}).update(request_id=request_id, ended=cut)
         started = time.perf_counter()
         status, began, ended, streams = 500, False, False, False
 
@@ -125,13 +128,15 @@ class Guard:
 
         async def leaving() -> Message:
             """Waits for the visitor to leave. Who follows events has left once the server is closing."""
-            message, closing = asyncio.ensure_future(receive()), asyncio.ensure_future(self.closing.wait())
+            message = asyncio.ensure_future(receive())
+            ends = [asyncio.ensure_future(event.wait()) for event in (self.closing, cut)]
             try:
-                await asyncio.wait((message, closing), return_when=asyncio.FIRST_COMPLETED)
-                return {"type": "http.disconnect"} if streams and not message.done() else await message
+                await asyncio.wait((message, *ends), return_when=asyncio.FIRST_COMPLETED)
+                gone = cut.is_set() or (streams and not message.done())
+                return {"type": "http.disconnect"} if gone else await message
             finally:
-                closing.cancel()
-                message.cancel()
+                for each in (message, *ends):
+                    each.cancel()
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             refused = self.refused(scope, headers)
@@ -146,7 +151,11 @@ class Guard:
                         except WorkspaceError as error:
                             app = await self.on_refused(Request(scope), error)
                     await app(scope, _again(body, leaving), guarded_send)
-                if streams and self.closing.is_set() and not ended:
+                if cut.is_set() and not began:
+                    told = SignedOutError("You may not read here any more: ask an admin of the organisation.")
+                    response = await self.on_refused(Request(scope), told)
+                    await response(scope, receive, guarded_send)
+                elif streams and not ended and (cut.is_set() or self.closing.is_set()):
                     await send({"type": "http.response.body", "body": b"", "more_body": False})
             except Exception as error:
                 response = await self.on_bug(Request(scope), error)

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -62,7 +62,7 @@ class Inference(Protocol):
 
     def stream(
         self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         """The answer in pieces, by the version in the folder `weights` or by the base. Closing it stops the model.
 
         of: whose it is; the model goes round by that.
@@ -97,7 +97,7 @@ class ProcessInference:
 
     async def stream(
         self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         await self._settled.wait()
         if self.state == "failed":
             raise ChatModelError(self.problem)

@@ -15,7 +15,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from fastapi import APIRouter, Request, Response
@@ -136,9 +136,9 @@ class Measured:
 
     async def stream(
         self, conversation: Conversation, sampling: Sampling, weights: Path | None = None, of: str = ""
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str]:
         asked, waits = time.perf_counter(), self.state == "ready"
-        stream = cast(AsyncGenerator[str], self._inference.stream(conversation, sampling, weights, of))
+        stream = self._inference.stream(conversation, sampling, weights, of)
         with self._metrics.running.track_inprogress():
             async with aclosing(stream) as pieces:
                 async for piece in pieces:

@@ -13,15 +13,18 @@ import resource
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import _TrustedHosts
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.accounts.throttle import network
 from lifelearn.workspace.app import create_app
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.migrations import upgrade
@@ -31,6 +34,8 @@ HEAD_SECONDS = 15.0  # in which it must have come
 KEEP_ALIVE_SECONDS = 75  # longer than common proxies keep a connection
 END_SECONDS = 10  # that open requests have to end when the server does
 CONNECTIONS = 4000  # at a time; more are told to come back
+OF_AN_ADDRESS = 1000  # of them, from one address: an office behind one is many people
+BUSY = b"Too many connections from your address. Close some, or try again soon."
 BACKLOG = 1024
 
 
@@ -50,6 +55,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     app = create_app(settings)
     upgrade(app.state.database)  # here, where an error is a sentence; once more at the start costs nothing
     _allow_many_files()
+    _Protocol.of = Addresses(os.environ.get("FORWARDED_ALLOW_IPS", ""))
     config = uvicorn.Config(
         app,
         http=_Protocol,
@@ -116,13 +122,43 @@ class _Server(uvicorn.Server):
             self._ready()
 
 
+class Addresses:
+    """How many connections each address has. proxies: who speaks for many, as FORWARDED_ALLOW_IPS names them."""
+
+    def __init__(self, proxies: str = "") -> None:
+        self._proxies = _TrustedHosts(proxies)
+        self._open: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """Counts a connection, where there is room for it; whether there was."""
+        if self._open[network(address)] >= OF_AN_ADDRESS and address not in self._proxies:
+            return False
+        self._open[network(address)] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        """Counts one less, of those that had room."""
+        self._open[network(address)] -= 1
+        self._open += Counter()  # without those that have none
+
+
 class _Protocol(H11Protocol):
-    """uvicorn's, which waits for a request's head only so long."""
+    """uvicorn's, which waits for a request's head only so long, and takes only so many connections from an address."""
 
     _head: asyncio.TimerHandle | None = None
+    _from: str | None = None
+    of = Addresses()  # of all connections of the process
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        address = str(peer[0]) if isinstance(peer, tuple) else ""  # a socket of this machine has none
+        if address and not self.of.enter(address):
+            head = f"HTTP/1.1 503 Service Unavailable\r\nContent-Length: {len(BUSY)}\r\nRetry-After: 10\r\n"
+            transport.write(f"{head}Content-Type: text/plain\r\nConnection: close\r\n\r\n".encode() + BUSY)
+            transport.close()
+            return
+        self._from = address or None
         self._idle = self.conn.their_state  # as it is before a head is complete
         self._watch()
 
@@ -133,6 +169,8 @@ class _Protocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head is not None:
             self._head.cancel()
+        if self._from is not None:
+            self.of.leave(self._from)
         super().connection_lost(exc)
 
     def _watch(self) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import secrets
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
@@ -293,7 +293,7 @@ class Answers:
             raise asyncio.CancelledError
         writing.version, writing.told = asked.version, asked.told
         stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights, of)
-        async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
+        async with aclosing(stream) as pieces:
             async for piece in pieces:
                 writing.model = self._inference.name
                 writing.now_is(writing.state.text + cleaned_piece(piece))

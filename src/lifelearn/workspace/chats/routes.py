@@ -25,6 +25,7 @@ from markupsafe import Markup
 from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
+from lifelearn.workspace import streams
 from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import chatgpt, export, imports, service
@@ -43,6 +44,7 @@ from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Here, Place, is_still_here
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.paging import read_cursor
+from lifelearn.workspace.streams import streams_of
 
 router = APIRouter(prefix="/o/{organization_id}")
 
@@ -264,9 +266,16 @@ class Reader:
     thread_id: uuid.UUID
     message_id: uuid.UUID
 
+    @property
+    def stream(self) -> streams.Reader:
+        return streams.Reader(self.place.organization.id, self.place.user.id, self.sign_in.id)
 
-def _reader(place: Here, sign_in: SignedIn, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -> Reader:
+
+def _reader(
+    request: Request, place: Here, sign_in: SignedIn, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID
+) -> Reader:
     _found(db, place, thread_id, message_id)
+    streams_of(request).check_room(place.user.id)
     return Reader(place, sign_in, thread_id, message_id)
 
 
@@ -278,23 +287,24 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
     """
     database, checked = database_of(request), time.monotonic()
     sent = ""
-    async for state in answers_of(request).follow(reader.message_id):
-        if time.monotonic() - checked > CHECK_SECONDS:
-            if not await asyncio.to_thread(_may_still_read, database, reader):
-                return
-            checked = time.monotonic()
-        if state.status is not Status.STREAMING:
-            break
-        started = time.monotonic()
-        html = await asyncio.to_thread(_text_so_far, request, state)
-        if not html or html == sent:  # the next state, whenever it comes: nobody waits for a first word
-            continue
-        yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
-        sent = html
-        # A long text takes a while to render: never more than a third of the time goes into it.
-        await asyncio.sleep(max(EVENT_SECONDS, 2 * (time.monotonic() - started)))
-    if (ended := await asyncio.to_thread(_ended, request, database, reader)) is not None:
-        yield ServerSentEvent(raw_data=ended, event="done")
+    with streams_of(request).reading(request.scope, reader.stream):
+        async for state in answers_of(request).follow(reader.message_id):
+            if time.monotonic() - checked > CHECK_SECONDS:
+                if not await asyncio.to_thread(_may_still_read, database, reader):
+                    return
+                checked = time.monotonic()
+            if state.status is not Status.STREAMING:
+                break
+            started = time.monotonic()
+            html = await asyncio.to_thread(_text_so_far, request, state)
+            if not html or html == sent:  # the next state, whenever it comes: nobody waits for a first word
+                continue
+            yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
+            sent = html
+            # A long text takes a while to render: never more than a third of the time goes into it.
+            await asyncio.sleep(max(EVENT_SECONDS, 2 * (time.monotonic() - started)))
+        if (ended := await asyncio.to_thread(_ended, request, database, reader)) is not None:
+            yield ServerSentEvent(raw_data=ended, event="done")
 
 
 # Changing

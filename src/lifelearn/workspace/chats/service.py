@@ -307,7 +307,7 @@ def withdraw(message: Message) -> None:
 
 def may_manage(place: Place, thread: Thread) -> bool:
     """Whether the visitor may rename and delete a visible thread: it is theirs, or shared and they are admin."""
-    return thread.owner_id == place.user.id or (thread.shared and place.may_admin)
+    return thread.owner_id == place.user.id or (thread.shared and place.may_decide)
 
 
 # Text

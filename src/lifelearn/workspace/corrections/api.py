@@ -64,9 +64,9 @@ def show(place: Reads, db: Db, correction_id: uuid.UUID) -> CorrectionTold:
 
 @api.post("/{correction_id}/teaching", operation_id="teachCorrection", responses=problems(*BODY, 404, 409))
 def teach(request: Request, place: Writes, db: Db, correction_id: uuid.UUID, asked: TeachingAsked) -> CorrectionTold:
-    """Has it learned: one that waits for its author, again after a failure, or after all. An admin's word approves
-    one that waits for review; where admins review, a member's word hands it to them."""
-    word = Word(asked.question, asked.right_answer, asked.answer, asked.replace, asked.anyway)
+    """Has it learned: one that waits for its author, again after a failure, or after all. Where admins review, a
+    member's word hands it to them. An admin's word approves another's, with a key that has the scope admin."""
+    word = Word(asked.question, asked.right_answer, asked.answer, asked.replace, asked.anyway, asked.own)
     try:
         return _one(db, place, service.teach(db, request, place, correction_id, word))
     except InvalidError as error:

@@ -176,8 +176,17 @@ class Card:
     @property
     def hands_over(self) -> bool:
         """Whether the visitor's word hands it to the admins."""
-        reviewed = self.place.organization.correction_policy == Policy.REVIEW and not self.place.may_admin
+        reviewed = self._reviewed and not self.place.may_approve(self.correction.author_id)
         return reviewed and not (self.correction.state == State.FAILED and service.approved(self.correction))
+
+    @property
+    def approves_own(self) -> bool:
+        """Whether the visitor's word approves their own, since nobody else can."""
+        return self._reviewed and self.own and self.place.may_approve(self.correction.author_id)
+
+    @property
+    def _reviewed(self) -> bool:
+        return self.place.organization.correction_policy == Policy.REVIEW or self.correction.state == State.REVIEW
 
     @property
     def unsure(self) -> bool:

@@ -19,6 +19,7 @@ from pydantic import ConfigDict, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from lifelearn.workspace import streams
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.chats import service as chats
 from lifelearn.workspace.corrections import cards, service
@@ -33,6 +34,7 @@ from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place, is_still_here
 from lifelearn.workspace.organizations.tables import AuditEvent
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
+from lifelearn.workspace.streams import streams_of
 from lifelearn.workspace.versions.tables import Verdict
 
 router = APIRouter(prefix="/o/{organization_id}")
@@ -71,6 +73,7 @@ class TeachForm(CsrfForm):
     answer: Bounded | None = None
     replace: bool = False
     anyway: bool = False
+    own: bool = False
 
     @property
     def word(self) -> Word:
@@ -146,9 +149,14 @@ class Reader:
     sign_in: SignIn
     correction_id: uuid.UUID
 
+    @property
+    def stream(self) -> streams.Reader:
+        return streams.Reader(self.place.organization.id, self.place.user.id, self.sign_in.id)
 
-def _reader(place: Here, sign_in: SignedIn, db: Db, correction_id: uuid.UUID) -> Reader:
+
+def _reader(request: Request, place: Here, sign_in: SignedIn, db: Db, correction_id: uuid.UUID) -> Reader:
     service.correction_of(db, place, correction_id)
+    streams_of(request).check_room(place.user.id)
     return Reader(place, sign_in, correction_id)
 
 
@@ -159,16 +167,17 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
     Each event holds the whole state: whoever lost the connection connects again and has missed nothing.
     """
     database, checked = database_of(request), time.monotonic()
-    async for state in watch_of(request).follow(reader.correction_id):
-        if time.monotonic() - checked > CHECK_SECONDS:
-            if not await asyncio.to_thread(_may_still_read, database, reader):
-                return
-            checked = time.monotonic()
-        if not state.is_live:
-            break
-        html = await asyncio.to_thread(_so_far, request, state)
-        yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
-    yield ServerSentEvent(raw_data=await asyncio.to_thread(_ended, request, database, reader), event="done")
+    with streams_of(request).reading(request.scope, reader.stream):
+        async for state in watch_of(request).follow(reader.correction_id):
+            if time.monotonic() - checked > CHECK_SECONDS:
+                if not await asyncio.to_thread(_may_still_read, database, reader):
+                    return
+                checked = time.monotonic()
+            if not state.is_live:
+                break
+            html = await asyncio.to_thread(_so_far, request, state)
+            yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
+        yield ServerSentEvent(raw_data=await asyncio.to_thread(_ended, request, database, reader), event="done")
 
 
 @router.get("/corrections/{correction_id}/waiting")

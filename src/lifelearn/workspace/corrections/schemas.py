@@ -43,6 +43,7 @@ class TeachingAsked(Taken):
     answer: Right | None = Field(None, description="In short: what a right answer must say.")
     replace: bool = Field(False, description="It replaces the older one of the same question, `conflicts_with`.")
     anyway: bool = Field(False, description="It is taught in spite of its `flags`.")
+    own: bool = Field(False, description="An admin approves what is their own, since there is no other admin.")
 
 
 class RejectionAsked(Taken):

@@ -62,6 +62,7 @@ class Word:
     """What somebody says who teaches a correction. None leaves what is there.
 
     replace: the older one of the same question is to be replaced. anyway: taught in spite of what is flagged in it.
+    own: an admin approves what is their own, where there is no other admin.
     """
 
     question: str | None = None
@@ -69,6 +70,7 @@ class Word:
     answer: str | None = None
     replace: bool = False
     anyway: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,12 +139,14 @@ def waiting_for_review(db: Session, place: Place, limit: int) -> list[Correction
 
 def may(place: Place, correction: Correction, forgets: bool = False) -> frozenset[str]:
     """What the visitor may say to a correction that they see, as it is now. forgets: a job is about to forget it."""
-    own, admin, state = correction.author_id == place.user.id, place.may_admin, correction.state
+    own, admin, state = correction.author_id == place.user.id, place.may_decide, correction.state
+    approves = place.may_approve(correction.author_id)
     match state:
         case State.ASKED:
             verbs = {"teach", "dismiss"} if own else set()
         case State.REVIEW:
-            verbs = ({"teach", "reject"} if admin else set()) | ({"dismiss"} if own else set())
+            verbs = {"teach"} if approves else set()
+            verbs |= ({"reject"} if admin else set()) | ({"dismiss"} if own else set())
         case State.QUEUED | State.LEARNING:
             verbs = {"cancel"} if own or admin else set()
         case State.LEARNED:
@@ -150,7 +154,7 @@ def may(place: Place, correction: Correction, forgets: bool = False) -> frozense
         case State.FAILED:
             verbs = {"teach"} if own or admin else set()
         case State.REJECTED:
-            verbs = {"teach"} if admin else set()
+            verbs = {"teach"} if approves else set()
         case State.DISMISSED:
             verbs = {"teach"} if own else set()
         case _:  # WITHDRAWN: what was learned once was forgotten by an admin
@@ -279,7 +283,7 @@ def withdraw_answer(db: Session, request: Request, place: Place, answer: Message
     """Takes the mark back, and with it what was said to be right, unless that was learned already."""
     _lock(db, place.organization.id)
     for earlier in _stated_about(db, answer):
-        if earlier.author_id != place.user.id and not place.may_admin:
+        if earlier.author_id != place.user.id and not place.may_decide:
             raise ForbiddenError("Only who said what is right, or an admin, can take that back.")
         _take_back(db, request, place, earlier)
     chats.withdraw(answer)
@@ -323,9 +327,10 @@ def sent(db: Session, request: Request, place: Place, question: str, right: str,
 def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID, word: Word) -> Correction:
     """Has it learned: for the first time, after a failure, or after all. By its member, or by an admin.
 
-    Where admins review, a member's word hands it to them, but for another try of what one of them approved. Raises
-    InvalidError, with fields: `replace` where an older correction speaks against it, `anyway` where something in it is
-    flagged, `question`, `statement`, `answer`.
+    Where admins review, a member's word hands it to them, but for another try of what one of them approved; and so does
+    an admin's word about their own, where there is another admin. Raises InvalidError, with fields: `replace` where an
+    older correction speaks against it, `anyway` where something in it is flagged, `own` where an admin who is the only
+    one approves their own, `question`, `statement`, `answer`.
     """
     correction = _locked(db, place, correction_id)
     _need(place, correction, "teach")
@@ -335,7 +340,9 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     found = rival(db, correction)
     correction.conflicts_with = found.id if found else None
     again = before == State.FAILED and not changed
-    reviewed = place.organization.correction_policy == Policy.REVIEW and not place.may_admin
+    reviews = place.organization.correction_policy == Policy.REVIEW or before == State.REVIEW
+    reviewed = reviews and not place.may_approve(correction.author_id)
+    own = correction.author_id == place.user.id
     if reviewed and not (again and approved(correction)):
         _to_review(db, correction)
         audit.record(db, request, place.organization.id, place.user, "correction.proposed", str(correction.id))
@@ -346,9 +353,11 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     if correction.flags and not word.anyway and not again:
         seen = ", ".join(flags.KINDS[kind] for kind in correction.flags if kind in flags.KINDS)
         wanted["anyway"] = f"It holds {seen}. Say that it is to be taught anyway."
+    if reviews and not reviewed and own and not word.own and not again:
+        wanted["own"] = "It is your own, and there is no other admin. Say that you approve it yourself."
     if wanted:
         raise InvalidError(" ".join(wanted.values()), wanted)
-    if correction.author_id == place.user.id:
+    if own:
         _limit(request.app.state.settings).count(db, str(place.user.id))
     if not reviewed:  # else it stays approved by who did
         correction.decided_by = place.user.id
@@ -497,6 +506,10 @@ def _need(place: Place, correction: Correction, verb: str) -> None:
         return
     if correction.state not in POSSIBLE[verb]:
         raise ConflictError("This correction is further than that by now. Load the page again and look.")
+    if place.may_admin and not place.decides:
+        raise ForbiddenError("This key lacks the scope admin, which that takes. Make one that has it.")
+    if verb == "teach" and place.may_admin and correction.author_id == place.user.id:
+        raise ForbiddenError("Nobody approves their own correction. Another admin has to.")
     raise ForbiddenError("Only its author or an admin may do that.")
 
 

@@ -32,6 +32,8 @@ class Place:
     role: Role
     memberships: tuple[Membership, ...] = ()  # all of the user's, for the switcher
     reviews: int = 0  # corrections that wait for an admin, where the visitor is one
+    alone: bool = False  # an admin, and there is no other
+    decides: bool = True  # False for a program whose key lacks the scope for what admins do
 
     @property
     def url(self) -> str:
@@ -44,6 +46,15 @@ class Place:
     @property
     def may_admin(self) -> bool:
         return self.may(Role.ADMIN)
+
+    @property
+    def may_decide(self) -> bool:
+        """Whether the visitor decides about what others wrote."""
+        return self.may_admin and self.decides
+
+    def may_approve(self, author_id: uuid.UUID | None) -> bool:
+        """Whether the visitor's word approves what somebody wrote: one's own only where there is no other admin."""
+        return self.may_decide and (author_id != self.user.id or self.alone)
 
     @property
     def may_own(self) -> bool:
@@ -66,11 +77,25 @@ def _place(request: Request, organization_id: uuid.UUID, sign_in: SignedIn, db: 
     here = next((each for each in memberships if each.organization_id == organization_id), None)
     if here is None:
         raise NotFoundError
-    place = Place(here.organization, sign_in.user, Role(here.role), memberships)
+    place = place_of(db, here, memberships)
     if place.may_admin and request.method == "GET":
         place = replace(place, reviews=_reviews(db, organization_id))
     request.state.place = place
     return place
+
+
+def place_of(db: Session, membership: Membership, memberships: tuple[Membership, ...] = ()) -> Place:
+    place = Place(membership.organization, membership.user, Role(membership.role), memberships)
+    return replace(place, alone=place.may_admin and not _has_other_admin(db, place))
+
+
+def _has_other_admin(db: Session, place: Place) -> bool:
+    others = select(Membership.user_id).where(
+        Membership.organization_id == place.organization.id,
+        Membership.user_id != place.user.id,
+        Membership.role.in_([role for role in Role if role.rank >= Role.ADMIN.rank]),
+    )
+    return db.scalar(others.limit(1)) is not None
 
 
 def _reviews(db: Session, organization_id: uuid.UUID) -> int:

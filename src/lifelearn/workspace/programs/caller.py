@@ -6,6 +6,7 @@ A route of /api takes `Reads`, `Writes` or `Administers`: the place where the ke
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Request, Security
@@ -69,6 +70,11 @@ def _place(caller: Annotated[Caller, Depends(_here)]) -> Place:
     return caller.place
 
 
+def _place_of_writer(caller: Annotated[Caller, Depends(_here)]) -> Place:
+    """What an admin decides about others takes the scope for it."""
+    return replace(caller.place, decides=Scope.ADMIN in caller.key.scopes)
+
+
 def _place_of_admin(place: Annotated[Place, Depends(_place)]) -> Place:
     place.need(Role.ADMIN)
     return place
@@ -77,7 +83,7 @@ def _place_of_admin(place: Annotated[Place, Depends(_place)]) -> Place:
 Chats = Annotated[Caller, Security(_caller, scopes=[Scope.CHAT.value])]
 Reader = Annotated[Caller, Security(_here, scopes=[Scope.READ.value])]
 Reads = Annotated[Place, Security(_place, scopes=[Scope.READ.value])]
-Writes = Annotated[Place, Security(_place, scopes=[Scope.WRITE.value])]
+Writes = Annotated[Place, Security(_place_of_writer, scopes=[Scope.WRITE.value])]
 Administers = Annotated[Place, Security(_place_of_admin, scopes=[Scope.ADMIN.value])]
 
 

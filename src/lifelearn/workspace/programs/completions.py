@@ -9,8 +9,9 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractContextManager, aclosing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -33,6 +34,7 @@ from lifelearn.workspace.organizations.service import MOST_TOKENS
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.caller import Chats
 from lifelearn.workspace.programs.leaving import until_gone
+from lifelearn.workspace.streams import Reader, streams_of
 from lifelearn.workspace.versions.folders import answering, weights_of
 from lifelearn.workspace.versions.tables import Version
 
@@ -237,6 +239,7 @@ def _answers(*statuses: int) -> dict[int | str, dict[str, Any]]:
 )
 def complete(request: Request, caller: Chats, asked: ChatCompletionRequest) -> Response:
     organization = caller.place.organization
+    streams_of(request).check_room(caller.key.user_id)
     version, weights = _found(request, organization, asked.model)
     conversation = asked.conversation
     if not any(turn.role == "user" for turn in conversation):
@@ -249,8 +252,9 @@ def complete(request: Request, caller: Chats, asked: ChatCompletionRequest) -> R
     admission: Admission = request.app.state.admission
     asker = Asker(organization.id, caller.key.user_id, caller.key.id)
     pieces = admission.stream(asker, conversation, asked.sampling(organization), weights)
-    assert isinstance(pieces, AsyncGenerator)  # so that it can be closed
-    return Completion(until(pieces, asked.stops), f"{MODEL}/{version}", streams=bool(asked.stream))
+    reader = Reader(organization.id, caller.key.user_id, key_id=caller.key.id)
+    reading = partial(streams_of(request).reading, reader=reader)
+    return Completion(until(pieces, asked.stops), f"{MODEL}/{version}", bool(asked.stream), reading)
 
 
 @completions.get(
@@ -282,18 +286,25 @@ def model(request: Request, caller: Chats, model: str) -> Model:
 
 
 class Completion(Response):
-    """An answer that is still to be written; the model stops as soon as the program leaves.
+    """An answer that is still to be written; the model stops as soon as the program leaves, or its key is revoked.
 
     The status waits for the first piece: a model that cannot answer is an error and not an empty stream.
     """
 
-    def __init__(self, pieces: AsyncGenerator[str], model: str, streams: bool) -> None:
-        self.pieces, self.streams = pieces, streams
+    def __init__(
+        self,
+        pieces: AsyncGenerator[str],
+        model: str,
+        streams: bool,
+        reading: Callable[[Connection], AbstractContextManager[None]],
+    ) -> None:
+        self.pieces, self.streams, self.reading = pieces, streams, reading
         self.about = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": int(time.time()), "model": model}
         self.background = None
 
     async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        await until_gone(receive, self._stream(send) if self.streams else self._whole(scope, receive, send))
+        with self.reading(scope):
+            await until_gone(receive, self._stream(send) if self.streams else self._whole(scope, receive, send))
 
     async def _whole(self, scope: Connection, receive: Receive, send: Send) -> None:
         try:

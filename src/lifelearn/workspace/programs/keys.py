@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import Request
-from sqlalchemy import func, or_, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead, now
 from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from lifelearn.workspace.organizations.audit import record
-from lifelearn.workspace.organizations.place import Place
+from lifelearn.workspace.organizations.place import Place, place_of
 from lifelearn.workspace.organizations.service import name_of
 from lifelearn.workspace.organizations.tables import Membership, Role
 from lifelearn.workspace.programs.tables import ApiKey, Scope
@@ -49,7 +49,14 @@ def caller(db: Session, token_hash: str) -> Caller | None:
     )
     if membership is None:
         return None
-    return Caller(key, Place(key.organization, key.user, Role(membership.role)))
+    return Caller(key, place_of(db, membership))
+
+
+def working(db: Session, key_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Which of the keys still work."""
+    member = and_(Membership.organization_id == ApiKey.organization_id, Membership.user_id == ApiKey.user_id)
+    query = select(ApiKey.id).join(Membership, and_(member, Membership.created_at <= ApiKey.created_at))
+    return set(db.scalars(query.where(ApiKey.id.in_(key_ids), *_works())))
 
 
 def grantable(place: Place) -> list[Scope]:

@@ -24,7 +24,7 @@ MEANINGS = {
     Scope.CHAT: "Ask the model, as at OpenAI's address (/v1)",
     Scope.READ: "Read the organisation, its members and your chats (/api)",
     Scope.WRITE: "Start, change and delete chats, and correct answers (/api)",
-    Scope.ADMIN: "Invites, e-mail addresses and the audit log (/api)",
+    Scope.ADMIN: "Invites, e-mail addresses, the audit log, and what admins decide about others' corrections (/api)",
 }
 
 

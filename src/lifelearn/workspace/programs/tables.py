@@ -20,7 +20,7 @@ class Scope(StrEnum):
     CHAT = "chat"  # /v1: completions and the list of models
     READ = "read"  # /api: read threads, members, settings
     WRITE = "write"  # /api: make and change threads
-    ADMIN = "admin"  # /api: members, invites, audit log; needs a user who may
+    ADMIN = "admin"  # /api: members, invites, audit log, and what others wrote; needs a user who may
 
 
 class ApiKey(Identified, Base):

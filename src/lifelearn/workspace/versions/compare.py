@@ -10,12 +10,11 @@ import asyncio
 import json
 import re
 import uuid
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import cast
 
 import structlog
 from fastapi import Response
@@ -27,11 +26,10 @@ from lifelearn.learning.types import Conversation, Message
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.admission import Admission, Asker
 from lifelearn.workspace.chats.service import cleaned_piece
-from lifelearn.workspace.database import Database
 from lifelearn.workspace.errors import TooManyError, UnavailableError
-from lifelearn.workspace.organizations.place import is_still_here
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.leaving import until_gone
+from lifelearn.workspace.streams import Reader, Streams
 
 log = structlog.get_logger("lifelearn.compare")
 
@@ -40,7 +38,6 @@ RUNNING_MOST = 8  # in one process
 QUESTION_CHARS = 4_000
 ANSWER_CHARS = 20_000
 MOST_SECONDS = 180.0
-CHECK_SECONDS = 5.0  # between two looks at whether the reader may still read
 DIFFERENCE_WORDS = 1_000  # of a text in which differences are looked for
 
 Part = tuple[str, bool]  # a piece of a text, and whether the other text has it not
@@ -54,15 +51,6 @@ class Side:
     weights: Path | None
     text: str = ""
     problem: str = ""
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Who reads, and where."""
-
-    user_id: uuid.UUID
-    organization_id: uuid.UUID
-    sign_in_id: uuid.UUID
 
 
 @dataclass
@@ -103,19 +91,20 @@ class Comparison(Response):
         conversation: Conversation,
         sampling: Sampling,
         admission: Admission,
-        database: Database,
+        streams: Streams,
         reader: Reader,
         comparisons: Comparisons,
         finished: Callable[[tuple[Side, Side]], Response],
         events: bool,
     ) -> None:
         self.sides, self.conversation, self.sampling = sides, conversation, sampling
-        self.admission, self.database, self.reader = admission, database, reader
+        self.admission, self.streams, self.reader = admission, streams, reader
         self.comparisons, self.finished, self.events = comparisons, finished, events
         self.background = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await until_gone(receive, self._run(scope, receive, send))
+        with self.streams.reading(scope, self.reader):
+            await until_gone(receive, self._run(scope, receive, send))
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         written: asyncio.Queue[str | None] = asyncio.Queue()
@@ -142,31 +131,25 @@ class Comparison(Response):
     async def _write_both(self, written: asyncio.Queue[str | None]) -> None:
         named = zip("ab", self.sides, strict=True)
         tasks = [asyncio.create_task(self._write(name, side, written)) for name, side in named]
-        watching = asyncio.create_task(self._watch())
         try:
             async with asyncio.timeout(MOST_SECONDS):
-                writing = set(tasks)
-                while writing and not watching.done():
-                    done, _ = await asyncio.wait((*writing, watching), return_when=asyncio.FIRST_COMPLETED)
-                    writing -= done
-                if writing:
-                    self._unfinished("You may not read here any more.")
+                await asyncio.wait(tasks)
         except TimeoutError:
             self._unfinished("It was ended here: it took too long.")
         except asyncio.CancelledError:
             self._unfinished("It was ended here: you began another comparison.")
             raise
         finally:
-            for task in (*tasks, watching):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, watching, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             written.put_nowait(None)
 
     async def _write(self, name: str, side: Side, written: asyncio.Queue[str | None]) -> None:
         asker = Asker(self.reader.organization_id, self.reader.user_id)
         stream = self.admission.stream(asker, self.conversation, self.sampling, side.weights)
         try:
-            async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
+            async with aclosing(stream) as pieces:
                 async for piece in pieces:
                     side.text += cleaned_piece(piece)
                     written.put_nowait(_event(name, json.dumps(cleaned_piece(piece))))
@@ -180,17 +163,6 @@ class Comparison(Response):
         else:
             if not side.text:
                 side.problem = "It gave no answer."
-
-    async def _watch(self) -> None:
-        """Returns once the reader may not read any more."""
-        while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            if not await asyncio.to_thread(self._may_still_read):
-                return
-
-    def _may_still_read(self) -> bool:
-        with self.database.read() as db:
-            return is_still_here(db, self.reader.organization_id, self.reader.user_id, self.reader.sign_in_id)
 
     def _unfinished(self, why: str) -> None:
         for side in self.sides:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal
 
 import structlog
 from fastapi import Request
@@ -145,7 +144,7 @@ class Rechecks:
 
     async def _answer(self, asked: _Asked, asker: Asker) -> str:
         stream = self._admission.stream(asker, asked.conversation, asked.sampling, asked.weights)
-        async with aclosing(cast(AsyncGenerator[str], stream)) as pieces:
+        async with aclosing(stream) as pieces:
             return cleaned_piece("".join([piece async for piece in pieces])).strip()
 
     # In a thread, with the database

@@ -25,12 +25,13 @@ from lifelearn.workspace.chats.service import cleaned
 from lifelearn.workspace.corrections.service import visible
 from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.corrections.tables import State as CorrectionState
-from lifelearn.workspace.database import Db, commit, database_of
+from lifelearn.workspace.database import Db, commit
 from lifelearn.workspace.errors import InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
+from lifelearn.workspace.streams import Reader, streams_of
 from lifelearn.workspace.versions import compare, downloads, matrix, rechecks, report, service, timeline
-from lifelearn.workspace.versions.compare import Comparison, Part, Reader, Side
+from lifelearn.workspace.versions.compare import Comparison, Part, Side
 from lifelearn.workspace.versions.curves import curve
 from lifelearn.workspace.versions.service import MOST_NUMBER, Summary, called
 from lifelearn.workspace.versions.storage import Storage
@@ -240,6 +241,7 @@ def compare_two(
             raise InvalidError(problem)
         return _comparison(request, place, db, form.a, form.b, question, errors={"question": problem}, status=422)
     organization = place.organization
+    streams_of(request).check_room(place.user.id)
     compare.COMPARISONS.count(db, str(place.user.id))
     numbers = _numbers(db, place)
     suggestions = _suggestions(db, place)
@@ -250,8 +252,8 @@ def compare_two(
         compare.conversation_of(organization, question),
         Sampling(organization.max_tokens),  # greedy: the same question has the same answers
         request.app.state.admission,
-        database_of(request),
-        Reader(place.user.id, organization.id, sign_in.id),
+        streams_of(request),
+        Reader(organization.id, place.user.id, sign_in.id),
         request.app.state.comparisons,
         partial(_compared, request, place, numbers, suggestions, question, events),
         events,
