@@ -174,6 +174,28 @@ class Settings(BaseSettings):
     corrections_per_hour: int = Field(
         60, ge=1, le=100_000, description="Corrections that a member may have learned in an hour."
     )
+    quota_threads: int = Field(
+        100_000, ge=1, le=100_000_000, description="Chats that an organisation may keep. Default set by judgement."
+    )
+    quota_stored_mb: int = Field(
+        2_000,
+        ge=1,
+        le=1_000_000,
+        description="Megabytes of text that an organisation's chats may hold. Default set by judgement.",
+    )
+    quota_imported_mb: int = Field(
+        500,
+        ge=1,
+        le=1_000_000,
+        description="Megabytes of files that an organisation may import within a day. Default set by judgement.",
+    )
+    quota_corrections: int = Field(
+        5_000,
+        ge=1,
+        le=1_000_000,
+        description="Corrections of an organisation that may wait: for their authors, for an admin, or to be learned. "
+        "Default set by judgement.",
+    )
     webhook_private_networks: Annotated[str | None, AfterValidator(_networks)] = Field(
         None,
         description="Networks that webhooks may reach although they are not public, over http too: such as "

@@ -38,6 +38,7 @@ from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.place import check_uploader
 from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
+from lifelearn.workspace.quotas import Quotas
 from lifelearn.workspace.streams import Streams
 from lifelearn.workspace.versions import api as versions_api
 from lifelearn.workspace.versions import routes as versions
@@ -102,6 +103,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.pages = Pages(settings, Keys.of(settings), app.state.database)
     app.state.sender = Sender(app.state.database, settings, app.state.pages.keys)
     app.state.comparisons = Comparisons()
+    app.state.quotas = Quotas(settings)
     app.state.streams = Streams(app.state.database)
     app.state.rechecks = Rechecks(app.state.database, app.state.admission, settings)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")

@@ -66,6 +66,13 @@ class ConflictError(WorkspaceError):
     title = "Somebody was faster"
 
 
+class QuotaError(InvalidError):
+    """There is no room for it. What was entered is shown again, as with anything that cannot be taken."""
+
+    status = 409
+    title = "No room left"
+
+
 class TooLargeError(WorkspaceError):
     status = 413
     title = "Too large"

@@ -45,17 +45,18 @@ class Limit:
         return f"{self.name}:{hash_token(who)[:32]}"
 
 
-def count(db: Session, key: str, most: int, seconds: int) -> None:
-    """Counts one attempt under `key`, in one statement. Raises TooManyError above `most` within `seconds`."""
+def count(db: Session, key: str, most: int, seconds: int, by: int = 1) -> None:
+    """Counts an attempt under `key`, or `by` of them, in one statement. Raises TooManyError above `most` within
+    `seconds`."""
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     moment, over = now(), Throttle.since < ago(seconds=seconds)
     counted, since = db.execute(
         insert(Throttle)
-        .values(key=key, since=moment, count=1)
+        .values(key=key, since=moment, count=by)
         .on_conflict_do_update(
             index_elements=[Throttle.key],
             set_={
-                "count": case((over, 1), else_=Throttle.count + 1),
+                "count": case((over, by), else_=Throttle.count + by),
                 "since": case((over, literal(moment, UtcDateTime())), else_=Throttle.since),
             },
         )

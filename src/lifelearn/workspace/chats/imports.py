@@ -16,6 +16,7 @@ from lifelearn.workspace.chats.chatgpt import Conversation, Skipped
 from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.organizations.place import Place
+from lifelearn.workspace.quotas import Quotas
 
 BATCH = 20  # conversations in a transaction: others write in between
 
@@ -29,15 +30,19 @@ class Imported:
     skipped: Skipped = field(default_factory=Skipped)
 
 
-def keep(database: Database, place: Place, conversations: Iterable[Conversation], imported: Imported) -> None:
-    """Keeps conversations, in transactions of its own; what came in before an error stays."""
+def keep(
+    database: Database, place: Place, conversations: Iterable[Conversation], imported: Imported, quotas: Quotas
+) -> None:
+    """Keeps conversations, in transactions of its own; what came in before an error stays. Raises QuotaError."""
     waiting = iter(conversations)
     while batch := list(islice(waiting, BATCH)):
         with database.write() as db:
-            _keep(db, place, batch, imported)
+            _keep(db, place, batch, imported, quotas)
 
 
-def _keep(db: Session, place: Place, batch: Iterable[Conversation], imported: Imported) -> None:
+def _keep(
+    db: Session, place: Place, batch: Iterable[Conversation], imported: Imported, quotas: Quotas
+) -> None:
     # An id that is made of whose and which it is: the same file again brings nothing twice.
     by_id = {uuid.uuid5(place.user.id, f"{place.organization.id}/{each.id}"): each for each in batch}
     there = set(db.scalars(select(Thread.id).where(Thread.id.in_(by_id))))
@@ -53,6 +58,8 @@ def _keep(db: Session, place: Place, batch: Iterable[Conversation], imported: Im
         about = {"organization_id": place.organization.id, "owner_id": place.user.id, "title": conversation.title}
         threads.append({"id": thread_id, **about, "leaf_id": rows[conversation.shown]["id"], **times})
     if threads:
+        quotas.check_thread(db, place.organization.id)
+        quotas.check_text(db, place.organization.id, sum(len(each["content"].encode()) for each in messages))
         db.execute(insert(Thread), threads)
         db.execute(insert(Message), messages)  # parents first, as they come
     imported.threads += len(threads)

@@ -44,6 +44,7 @@ from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Here, Place, is_still_here
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.paging import read_cursor
+from lifelearn.workspace.quotas import quotas_of
 from lifelearn.workspace.streams import streams_of
 
 router = APIRouter(prefix="/o/{organization_id}")
@@ -175,6 +176,7 @@ def export_markdown(place: Here, db: Db, thread_id: uuid.UUID) -> Response:
 def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Form()]) -> Response:
     try:
         answers_of(request).check_room()
+        quotas_of(request).check_thread(db, place.organization.id)
         thread, _question, answer = service.post(db, place, None, form.content)
     except InvalidError as error:
         if by_htmx(request):
@@ -194,6 +196,7 @@ def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annot
     thread = service.thread_of(db, place, thread_id)
     try:
         answers_of(request).check_room()
+        quotas_of(request).check_text(db, place.organization.id)
         thread, question, answer = service.post(db, place, thread, form.content, form.after, alone=True)
     except InvalidError as error:
         if by_htmx(request):
@@ -218,6 +221,7 @@ def edit(
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
     answers_of(request).check_room()
+    quotas_of(request).check_text(db, place.organization.id)
     question, answer = service.edit(db, place, thread, message, form.content)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     after_commit(db, partial(detector_of(request).begin, question.id))
@@ -235,6 +239,7 @@ def regenerate(
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
     answers_of(request).check_room()
+    quotas_of(request).check_text(db, place.organization.id)
     answer = service.answer_again(db, place, thread, message)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     return _branch_changed(request, place, db, thread, answer)
@@ -382,10 +387,12 @@ def import_page(request: Request, place: Here) -> HTMLResponse:
 def import_file(request: Request, place: Here, db: Db, form: Annotated[ImportForm, Form()]) -> HTMLResponse:
     """Answers with the report. Sending the same file again brings nothing twice."""
     IMPORTS.count(db, str(place.user.id))
+    quotas_of(request).count_import(db, place.organization.id, form.file.size or 0)
     commit(db)  # reading the file takes its time: nobody else waits for it
     database, imported, problem = database_of(request), imports.Imported(), None
     try:
-        imports.keep(database, place, chatgpt.read(form.file.file, imported.skipped), imported)
+        found = chatgpt.read(form.file.file, imported.skipped)
+        imports.keep(database, place, found, imported, quotas_of(request))
     except WorkspaceError as error:
         problem = error
     if imported.threads:

@@ -70,7 +70,8 @@ def teach(request: Request, place: Writes, db: Db, correction_id: uuid.UUID, ask
     try:
         return _one(db, place, service.teach(db, request, place, correction_id, word))
     except InvalidError as error:
-        raise InvalidError(error.message, {FIELDS.get(k, k): told for k, told in error.fields.items()}) from None
+        error.fields = {FIELDS.get(name, name): told for name, told in error.fields.items()}
+        raise
 
 
 @api.delete("/{correction_id}/teaching", operation_id="cancelTeaching", responses=problems(404, 409, 422))

@@ -27,7 +27,14 @@ from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import flags, reading
 from lifelearn.workspace.corrections.tables import OPEN, TAUGHT, Correction, Policy, Source, State
 from lifelearn.workspace.database import now
-from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, TooManyError
+from lifelearn.workspace.errors import (
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    QuotaError,
+    TooManyError,
+)
 from lifelearn.workspace.jobs import service as jobs
 from lifelearn.workspace.jobs.queue import LearningQueue, queue_of
 from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
@@ -35,6 +42,7 @@ from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.paging import paged
+from lifelearn.workspace.quotas import check_correction
 from lifelearn.workspace.versions import lines
 from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
@@ -335,6 +343,8 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     correction = _locked(db, place, correction_id)
     _need(place, correction, "teach")
     before = State(correction.state)
+    if before not in OPEN:
+        check_correction(db, request.app.state.settings, place.organization.id)
     changed = _changed(correction, word)
     correction.flags = flags.kinds(*_texts(correction))
     found = rival(db, correction)
@@ -456,6 +466,13 @@ def _begun(
     _lock(db, correction.organization_id)
     organization = db.get_one(Organization, correction.organization_id)
     stated = correction.source != Source.DETECTED
+    full = ""
+    try:
+        check_correction(db, settings, correction.organization_id)
+    except QuotaError as error:
+        if stated:
+            raise
+        full = error.message
     correction.flags = flags.kinds(*_texts(correction))
     correction.state = State.ASKED
     db.add(correction)
@@ -466,6 +483,9 @@ def _begun(
         _settled(correction, State.DISMISSED, None, f"Already taught: {known}.")
         return correction
     correction.conflicts_with = found.id if found else None
+    if full:
+        _settled(correction, State.DISMISSED, None, full)  # it can be taught after all, once there is room
+        return correction
     sure = stated or (correction.confidence >= SURE and organization.correction_policy == Policy.AUTO)
     if organization.correction_policy == Policy.REVIEW:
         _to_review(db, correction)
