@@ -15,9 +15,11 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from sqlalchemy import Engine, create_engine
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.chats import shown
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.rendering.renderer import RENDERER
 from waiting import HANG_SECONDS
 from workspace.fakes import Workspace, running
 from workspace.live import ARGUMENTS, CHROMIUM
@@ -150,6 +152,17 @@ def elsewhere(settings: Settings, request: pytest.FixtureRequest, tmp_path: Path
             url = made.enter_context(_created(request.getfixturevalue("postgresql")))
         there = {"model_storage_dir": tmp_path / "restored" / "models", "cache_dir": tmp_path / "restored" / "cache"}
         yield Settings(**{**settings.model_dump(), **there, "database_url": url})
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_rendered_at_any_speed() -> Iterator[None]:
+    """By one process for all tests, for which they wait as long as it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lifelearn.workspace.rendering.renderer.HANGS", HANG_SECONDS)
+        patch.setattr(RENDERER, "patience", HANG_SECONDS)
+        patch.setattr(shown, "PAGE_SECONDS", HANG_SECONDS)
+        yield
+    RENDERER.close()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -86,7 +86,8 @@ def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
 def another(workspace: Workspace) -> Answers:
     """Those of another process on the same database."""
     admission = Admission(workspace.inference)
-    return Answers(workspace.database, workspace.inference, admission, workspace.app.state.settings)
+    state = workspace.app.state
+    return Answers(workspace.database, workspace.inference, admission, state.renderer, state.settings)
 
 
 def test_an_answer_is_written_without_a_reader(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
@@ -469,11 +470,11 @@ def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> Non
     """Has something done beside as soon as a reader is shown an answer's text."""
     text_so_far, shown = routes._text_so_far, threading.Event()
 
-    def shows(*arguments: Any) -> str:
-        html = text_so_far(*arguments)
+    async def shows(*arguments: Any) -> tuple[str, bool]:
+        html, over = await text_so_far(*arguments)
         if html:
             shown.set()
-        return html
+        return html, over
 
     monkeypatch.setattr(routes, "_text_so_far", shows)
     threading.Thread(target=lambda: shown.wait(HANG_SECONDS) and do(), daemon=True).start()

@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 
 from lifelearn.workspace.accounts.tables import Throttle, User
 from lifelearn.workspace.accounts.throttle import throttle
+from lifelearn.workspace.database import after_commit, commit
 from lifelearn.workspace.errors import TooManyError
 from lifelearn.workspace.pages import own_path
 from waiting import HANG_SECONDS
@@ -42,6 +43,27 @@ def test_a_writing_session_keeps_all_or_nothing(workspace: Workspace) -> None:
         fails()
     with workspace.database.read() as db:
         assert db.scalars(select(User)).all() == []
+
+
+@BOTH
+def test_what_comes_after_a_change_comes_once_it_is_kept(workspace: Workspace) -> None:
+    """At the end of the session or before, and once."""
+    done: list[str] = []
+
+    def fails() -> None:
+        with workspace.database.write() as db:
+            after_commit(db, lambda: done.append("never"))
+            raise RuntimeError
+
+    with workspace.database.write() as db:
+        after_commit(db, lambda: done.append("at the end"))
+    with workspace.database.write() as db:
+        after_commit(db, lambda: done.append("before"))
+        commit(db)
+        assert done == ["at the end", "before"]
+    with pytest.raises(RuntimeError):
+        fails()
+    assert done == ["at the end", "before"]
 
 
 @BOTH

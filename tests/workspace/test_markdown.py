@@ -1,12 +1,26 @@
-"""What a model's Markdown becomes: what is meant to work, what must not get through, and that it takes bounded time."""
+"""What a model's Markdown becomes: what is meant to work, what must not get through, and how large it may become."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from lifelearn.workspace.chats.markdown import _SAFE, CODE_CHARS, MARKDOWN_CHARS, MATHS_MOST, render_markdown
+from lifelearn.workspace.rendering import markdown
+from lifelearn.workspace.rendering.markdown import (
+    _SAFE,
+    BESIDE,
+    CODE_CHARS,
+    MATHS_MOST,
+    TIMES,
+    TooLargeError,
+    render_markdown,
+)
+from lifelearn.workspace.rendering.renderer import MARKDOWN_CHARS, RENDERER, SECONDS, Renderer
+from waiting import HANG_SECONDS
 from workspace.xss import VECTORS, problems_in
 
 
@@ -110,7 +124,25 @@ HOSTILE = {
     "roots": "$" + "\\sqrt" * 300 + "$",
     "powers": "$a" + "^a" * 900 + "$",
     "wide table": "|".join("a" * 3000) + "\n" + "|".join("-" * 3000) + "\n" + "x\n" * 1500,
-    "mail addresses": "mailto:" * (N // 7),
+    **{name: name * (N // len(name)) for name in ("mailto:", "xmpp:", "http:", "https://", "ftp:", "www.")},
+    "schemes of all kinds": "mailto:xmpp:https:http:www." * (N // 27),
+    "signs of mail": "@" * N,
+    "addresses": "a@" * (N // 2),
+    "autolinks": "<a:" * (N // 3),
+    "nested quotes and lists": "> - 1. " * (N // 7),
+    "nested brackets": "[" * (N // 2) + "]" * (N // 2),
+    "definitions": "[a]: b '" * (N // 8),
+    "definitions over lines": "[a]:\n" * (N // 5),
+    "open tags": "<a href='" * (N // 9),
+    "struck out": "~~a" * (N // 3),
+    "entities": "&#x" * (N // 3),
+    "backslashes": "\\" * N,
+    "empty items": "*\n" * (N // 2),
+    "rules": "***\n" * (N // 4),
+    "fences": "```c\n" * (N // 5),
+    "code in colour": "```python\n" + "(a)\n" * (CODE_CHARS // 4 - 10) + "```\n",
+    "commands": "$$" + "\\left(" * 300 + "$$",
+    "matrices": "$$\\begin{matrix}" + "a&" * 900 + "\\end{matrix}$$ " * 9,
     "parentheses": "http://a" + ")" * N,
     "one word": "x" * N,
     "python": "```python\n" + "'" * (CODE_CHARS - 10) + "\n```",
@@ -121,13 +153,103 @@ HOSTILE = {
 }
 
 
+@pytest.fixture(scope="module")
+def strict() -> Iterator[Renderer]:
+    """One that gives a text a part of the usual time: some take all that there is."""
+    renderer = Renderer(seconds=SECONDS / 8, patience=HANG_SECONDS)
+    yield renderer
+    renderer.close()
+
+
 @pytest.mark.parametrize("name", HOSTILE)
-def test_what_is_made_to_be_slow_does_not_hang(name: str) -> None:
-    shown = render_markdown(HOSTILE[name])
-    assert shown
-    assert problems_in(shown) == []
+def test_what_is_made_to_be_slow_does_not_hang(name: str, strict: Renderer) -> None:
+    """Whatever it took: rendered, or shown as written, it is not larger than it may be."""
+    text = HOSTILE[name]
+    shown = strict.render(text)
+    assert shown.lasts
+    assert problems_in(shown.html) == []
+    if shown.how == "rendered":
+        assert len(shown.html) <= TIMES * len(text) + BESIDE
+
+
+GROWING = {
+    "a long title": f"[a]: /b '{'t' * 20_000}'\n\n" + "[a] " * 4000,
+    "a title that grows": f"[a]: http://b.c '{'&' * 10_000}'\n\n" + "[a] " * 4000,
+    "a long address": f"[a]: http://b.c/{'d' * 20_000}\n\n" + "[a] " * 4000,
+    "an address that grows": f"[a]: http://b.c/{chr(0x2603) * 10_000}\n\n" + "[a] " * 4000,
+    "pictures": f"[a]: http://b.c/{'d' * 20_000}\n\n" + "![a] " * 4000,
+    "empty cells": "|" * 400 + "\n" + "|-" * 399 + "|\n" + "a\n" * 160,
+}
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_is_made_to_grow_is_stopped_before_it_has_grown(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted as it is written: what is written last is the most that comes on top."""
+    text, written = GROWING[name], list[int]()
+    check = markdown._check
+
+    def counted(size: int, most: int) -> None:
+        written.append(size)
+        check(size, most)
+
+    monkeypatch.setattr(markdown, "_check", counted)
+    with pytest.raises(TooLargeError, match="Its HTML has more than"):
+        render_markdown(text)
+    most = TIMES * len(text) + BESIDE
+    assert written[-1] <= most + 12 * len(text)
+    assert sum(size > most for size in written) == 1
+
+
+def test_what_grows_in_the_sanitiser_is_counted_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link says there where it leads to, and how."""
+    text = "<http://a>" * 1000
+    size = len(render_markdown(text))
+    monkeypatch.setattr(markdown, "TIMES", 0)
+    monkeypatch.setattr(markdown, "BESIDE", size)
+    assert len(render_markdown(text)) == size
+    monkeypatch.setattr(markdown, "BESIDE", size - 1)
+    with pytest.raises(TooLargeError):
+        render_markdown(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$x$",
+        "$x$, $y$, " * 90,
+        "```\nx\n```",
+        "".join(f"- $a_{number}$\n" for number in range(200)),
+        "```python\n" + "x = f(a[0], {1: 'b'})\n" * 300 + "```",
+        "|a|b|c|\n|-|-|-|\n" + "|1|2|3|\n" * 800,
+        "see https://a.b and c@d.e\n\n" * 300,
+        "> 1. **a** *b* `c` ~~d~~\n" * 300,
+    ],
+)
+def test_what_people_and_models_write_has_room(text: str) -> None:
+    assert render_markdown(text)
 
 
 def test_what_is_too_long_is_shown_as_written() -> None:
-    shown = render_markdown("<b>*a*" * MARKDOWN_CHARS)
-    assert shown.startswith('<pre tabindex="0">&lt;b&gt;*a*')
+    shown = RENDERER.render("<b>*a*" * MARKDOWN_CHARS)
+    assert shown.how == "over"
+    assert shown.html.startswith('<pre tabindex="0">&lt;b&gt;*a*')
+
+
+PIECES = [
+    "a", " ", "\n", "\n\n", "    ", "\t", "*", "**", "_", "~~", "`", "```", "```python\n", "#", ">", "- ", "1. ", "|",
+    "|-|-|\n", "[", "]", "(", ")", "![", "[a]: b 'c'\n", "[a]", "<", ">", "<http://a.b>", "http:", "mailto:", "xmpp:",
+    "www.a.b", "a@b.c", "$", "$$", "\\(", "\\)", "\\[", "\\]", "\\frac", "{", "}", "^", "&amp;", "\\", "\N{SNOWMAN}",
+    "<script>",
+]  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PIECES), st.integers(1, 40)), max_size=40))
+def test_whatever_is_written(pieces: list[tuple[str, int]]) -> None:
+    text = "".join(piece * times for piece, times in pieces)
+    shown = RENDERER.render(text)
+    assert shown.lasts
+    assert problems_in(shown.html) == []
+    if shown.how == "rendered":
+        assert len(shown.html) <= TIMES * len(text) + BESIDE
+        assert _SAFE.clean(shown.html) == shown.html

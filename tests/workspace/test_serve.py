@@ -224,10 +224,12 @@ def test_the_web_process_is_small_and_has_no_torch(tmp_path: Path) -> None:
         assert resident < 200
 
 
-def test_no_module_of_the_web_process_imports_torch() -> None:
+def test_no_module_of_the_web_process_imports_torch_or_a_parser_of_markdown() -> None:
+    """Both have processes of their own."""
     code = (
         "import sys, lifelearn.workspace.serve\n"
-        "print([name for name in ('torch', 'transformers', 'peft', 'numpy', 'datasets') if name in sys.modules])"
+        "heavy = ('torch', 'transformers', 'peft', 'numpy', 'datasets', 'markdown_it', 'latex2mathml', 'nh3')\n"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

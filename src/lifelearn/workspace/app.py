@@ -39,6 +39,7 @@ from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.place import check_uploader
 from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
 from lifelearn.workspace.quotas import Quotas
+from lifelearn.workspace.rendering.renderer import RENDERER
 from lifelearn.workspace.streams import Streams
 from lifelearn.workspace.versions import api as versions_api
 from lifelearn.workspace.versions import routes as versions
@@ -95,7 +96,10 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     app.state.metrics, app.state.closing = operation.Metrics(), asyncio.Event()
     app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
     app.state.admission = Admission(app.state.inference)
-    app.state.answers = Answers(app.state.database, app.state.inference, app.state.admission, settings)
+    app.state.renderer = RENDERER
+    app.state.answers = Answers(
+        app.state.database, app.state.inference, app.state.admission, app.state.renderer, settings
+    )
     app.state.queue = LearningQueue(app.state.database, settings.inference_backend != "openai")
     app.state.detector = Detector(app.state.database, settings, app.state.queue)
     app.state.watch = Watch(app.state.database)

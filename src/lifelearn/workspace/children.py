@@ -1,7 +1,8 @@
-"""Processes of our own, as those that start them and they themselves see them: the model's, the worker, the trainers.
+"""Processes of our own, as those that start them and they themselves see them: the model's, the worker, the trainers,
+the renderer.
 
-Each is handed its settings on its standard input, speaks lines, and ends when its input does, however the process that
-started it ended. Knows nothing of what they do.
+Each is handed what it needs of the settings on its standard input, speaks lines, and ends when its input does, however
+the process that started it ended. Knows nothing of what they do.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Collection
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
-from lifelearn.settings import Settings
+if TYPE_CHECKING:  # a child that needs no settings is started without what reads them
+    from lifelearn.settings import Settings
 
 T = TypeVar("T")
 

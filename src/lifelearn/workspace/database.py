@@ -85,12 +85,13 @@ def ahead(**parts: float) -> datetime:
 
 
 def after_commit(db: Session, do: Callable[[], None]) -> None:
-    """Has `do` called once the changes of a writing session are kept; never if they are not. It must not raise."""
+    """Has `do` called once the changes of a session are kept; never if they are not. It must not raise."""
     db.info.setdefault(_AFTER, []).append(do)
 
 
 def commit(db: Session) -> None:
-    """Ends the transaction of a session before its block ends, its changes kept, so that nobody waits for what follows.
+    """Ends the transaction of a session before its block ends, its changes kept, so that nobody waits for what follows;
+    what is to come after that comes.
 
     Nothing can be asked of the session from there on; what was loaded stays readable.
     """
@@ -98,6 +99,12 @@ def commit(db: Session) -> None:
     transaction = db.connection().get_transaction()
     assert transaction is not None
     transaction.commit()
+    _after_commit(db)
+
+
+def _after_commit(db: Session) -> None:
+    for do in db.info.pop(_AFTER, ()):
+        do()
 
 
 class Database:
@@ -139,8 +146,7 @@ class Database:
             with connection.begin(), Session(connection, expire_on_commit=False) as session:
                 yield session
                 session.flush()
-        for do in session.info.get(_AFTER, ()):
-            do()
+        _after_commit(session)
 
     def check(self) -> None:
         """Raises an error of SQLAlchemy's where the database does not answer."""

@@ -34,6 +34,7 @@ from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.errors import TooManyError, UnavailableError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.rendering.renderer import FORM, Renderer
 from lifelearn.workspace.versions.folders import answering, weights_of
 
 log = structlog.get_logger("lifelearn.answers")
@@ -97,6 +98,7 @@ class _Writing:
     def row(self) -> dict[str, Any]:
         return {
             "content": self.state.text,
+            "html": None,  # of what it was before, where a page has kept that
             "model": self.model,
             "version": self.version,
             "told": self.told,
@@ -107,9 +109,11 @@ class _Writing:
 class Answers:
     """`begin` and `stop` may be called from any thread, and are meant for `after_commit`."""
 
-    def __init__(self, database: Database, inference: Inference, admission: Admission, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, inference: Inference, admission: Admission, renderer: Renderer, settings: Settings
+    ) -> None:
         self._database, self._inference, self._settings = database, inference, settings
-        self._admission = admission
+        self._admission, self._renderer = admission, renderer
         self._loop: asyncio.AbstractEventLoop | None = None
         self._written: dict[uuid.UUID, _Writing] = {}
         self._saver: asyncio.Task[None] | None = None
@@ -279,8 +283,9 @@ class Answers:
             log.exception("answer")
             status, error = Status.FAILED, "Something went wrong on our side. Try again."
         writing.ending = True  # from here on nothing cancels it
+        row = {**writing.row(), "status": status, "error": error, **await self._html(writing.state.text)}
         try:
-            await asyncio.to_thread(self._end, writing.id, {**writing.row(), "status": status, "error": error})
+            await asyncio.to_thread(self._end, writing.id, row)
         except SQLAlchemyError:
             log.exception("answer not saved")
         finally:
@@ -299,6 +304,13 @@ class Answers:
                 writing.now_is(writing.state.text + cleaned_piece(piece))
                 if len(writing.state.text) > ANSWER_CHARS:
                     break
+
+    async def _html(self, text: str) -> dict[str, Any]:
+        """What is kept of it beside an answer that has ended. Nothing where that would take long: pages see to it."""
+        if not text or self._closing:
+            return {}
+        shown = await self._renderer.rendered(text)
+        return {"html": shown.html, "html_form": FORM} if shown.lasts else {}
 
     async def _save_all(self) -> None:
         """Saves what is being written, all of it in one transaction; ends with the last answer."""

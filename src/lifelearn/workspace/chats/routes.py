@@ -21,7 +21,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from fastapi.responses import HTMLResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from markupsafe import Markup
 from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
@@ -30,8 +29,8 @@ from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import chatgpt, export, imports, service
 from lifelearn.workspace.chats.answers import State, answers_of
-from lifelearn.workspace.chats.markdown import render_markdown
 from lifelearn.workspace.chats.service import Turn
+from lifelearn.workspace.chats.shown import as_html
 from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.corrections import cards
 from lifelearn.workspace.corrections import service as corrections
@@ -45,6 +44,7 @@ from lifelearn.workspace.organizations.place import Here, Place, is_still_here
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.paging import read_cursor
 from lifelearn.workspace.quotas import quotas_of
+from lifelearn.workspace.rendering.renderer import Renderer, as_written
 from lifelearn.workspace.streams import streams_of
 
 router = APIRouter(prefix="/o/{organization_id}")
@@ -291,7 +291,7 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
     Each event holds the whole state: whoever lost the connection connects again and has missed nothing.
     """
     database, checked = database_of(request), time.monotonic()
-    sent = ""
+    sent, over = "", False
     with streams_of(request).reading(request.scope, reader.stream):
         async for state in answers_of(request).follow(reader.message_id):
             if time.monotonic() - checked > CHECK_SECONDS:
@@ -301,7 +301,7 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
             if state.status is not Status.STREAMING:
                 break
             started = time.monotonic()
-            html = await asyncio.to_thread(_text_so_far, request, state)
+            html, over = await _text_so_far(request, state, over)
             if not html or html == sent:  # the next state, whenever it comes: nobody waits for a first word
                 continue
             yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
@@ -412,6 +412,11 @@ def _inference(request: Request) -> Inference:
     return inference
 
 
+def _renderer(request: Request) -> Renderer:
+    renderer: Renderer = request.app.state.renderer
+    return renderer
+
+
 def _url(place: Place, thread: Thread) -> str:
     return f"{place.url}/threads/{thread.id}"
 
@@ -447,7 +452,7 @@ def _thread_page(
 ) -> HTMLResponse:
     turns, earlier = service.last_turns(db, thread, most, through)
     context = {
-        **_about(place, db, thread, turns),
+        **_about(request, place, db, thread, turns),
         "inference": _inference(request),
         "after": turns[-1].message.id if turns else "",
         "earlier": earlier,
@@ -474,11 +479,12 @@ def _branch_changed(request: Request, place: Place, db: Session, thread: Thread,
 def _fragment(
     request: Request, place: Place, db: Session, thread: Thread, turns: list[Turn], template: str, **more: Any
 ) -> HTMLResponse:
-    return render(request, template, {**_about(place, db, thread, turns), **more})
+    return render(request, template, {**_about(request, place, db, thread, turns), **more})
 
 
-def _about(place: Place, db: Session, thread: Thread, turns: list[Turn]) -> dict[str, Any]:
-    return {
+def _about(request: Request, place: Place, db: Session, thread: Thread, turns: list[Turn]) -> dict[str, Any]:
+    """What templates of turns need. The last that is asked of the session: it may be ended here."""
+    about = {
         "cards": cards.below_messages(db, place, (turn.message for turn in turns)),
         "is_pending": cards.is_pending,
         "kinds": KINDS,
@@ -487,13 +493,10 @@ def _about(place: Place, db: Session, thread: Thread, turns: list[Turn]) -> dict
         "turns": turns,
         "url": _url(place, thread),
         "may_manage": service.may_manage(place, thread),
-        "markdown": _markdown,
         "version_name": export.version_name,
     }
-
-
-def _markdown(text: str) -> Markup:
-    return Markup(render_markdown(text))  # noqa: S704
+    messages = (turn.message for turn in turns)
+    return {**about, "html": as_html(database_of(request), _renderer(request), db, messages)}
 
 
 def _list_changed(response: HTMLResponse) -> HTMLResponse:
@@ -517,13 +520,21 @@ def _age(moment: datetime) -> str:
     return "Today" if moment > ago(days=1) else "Last 7 days" if moment > ago(days=7) else "Earlier"
 
 
-# The stream, in threads
+# The stream
 
 
-def _text_so_far(request: Request, state: State) -> str:
-    if state.text:
-        return render_markdown(state.text, keep=False)
-    return WAITING if _inference(request).state == "loading" else ""
+async def _text_so_far(request: Request, state: State, over: bool) -> tuple[str, bool]:
+    """An unfinished answer as HTML, and whether a part of it went over a ceiling: what follows would, and is not
+    tried."""
+    if not state.text:
+        return (WAITING if _inference(request).state == "loading" else ""), over
+    if over:
+        return as_written(state.text), True
+    shown = await _renderer(request).rendered(state.text)
+    return shown.html, shown.how == "over"
+
+
+# The same, in threads
 
 
 def _may_still_read(database: Database, reader: Reader) -> bool:

@@ -45,7 +45,8 @@ class Message(Identified, Base):
     """One turn. parent_id: the turn before it; None for the first. version: of the model that answered.
 
     author_id: who wrote it; of an answer, who asked for it. saved_at: when the process that writes an answer last said
-    that it is alive.
+    that it is alive. html: an answer's content as HTML, None where it is yet to be rendered; html_form: the renderer's
+    FORM then. It is read apart from the rest (shown.py).
     """
 
     __tablename__ = "messages"
@@ -56,6 +57,8 @@ class Message(Identified, Base):
     author_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     role: Mapped[str]  # user or assistant
     content: Mapped[str] = mapped_column(default="")
+    html: Mapped[str | None] = mapped_column(deferred=True)
+    html_form: Mapped[int | None] = mapped_column(deferred=True)
     status: Mapped[str] = mapped_column(default=Status.COMPLETE)
     error: Mapped[str] = mapped_column(default="")
     version: Mapped[int | None]

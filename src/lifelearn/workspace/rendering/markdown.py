@@ -1,14 +1,16 @@
 """An answer's Markdown as safe HTML: tables, code in colour, maths as MathML. Knows neither database nor pages.
 
 Nobody's text becomes markup by itself: HTML in it is shown as it is written, and what was made of it passes a
-sanitiser at the end. The result has no style, no script and nothing from another host, and takes bounded time.
+sanitiser at the end. The result has no style, no script and nothing from another host, and its size is bounded. Time
+and memory are not: the parsers take more than linear time on texts made to be slow, so this runs in a process that is
+(process.py). Where a text's HTML becomes another one, FORM is raised in renderer.py.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,10 +29,9 @@ from pygments.formatters import HtmlFormatter  # type: ignore[import-untyped]
 from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]
 from pygments.token import STANDARD_TYPES  # type: ignore[import-untyped]
 
-# Above these a text is shown as it is written: the parsers take more than linear time on texts made to be slow.
-MARKDOWN_CHARS = 40_000
-MAILTO_MOST = 100
-KEPT_CHARS = 8_000
+# Of the HTML, for each character of the text, and beside them: tables, formulas and coloured code take up to twelve,
+# and one short formula some hundred. A text made for it would have a thousand.
+TIMES, BESIDE = 20, 16_384
 CODE_CHARS, CODE_LINE = 8_000, 400
 MATHS_CHARS, MATHS_DEPTH, MATHS_LINES = 2_000, 30, 60
 MATHS_MOST = 200
@@ -95,29 +96,43 @@ _SAFE = nh3.Cleaner(
 _COLOURS = HtmlFormatter(nowrap=True)
 
 
-def render_markdown(text: str, keep: bool = True) -> str:
-    """Safe HTML of a text in Markdown. keep: it may be asked for again; not so a text that still grows."""
-    if len(text) > MARKDOWN_CHARS or text.count("mailto:") > MAILTO_MOST:
-        return as_written(text)
-    return _kept(text) if keep and len(text) <= KEPT_CHARS else _rendered(text)
+class TooLargeError(Exception):
+    """The HTML would be larger than it may be. The text says how large that is."""
 
 
-def as_written(text: str) -> str:
-    """A text as it is, in safe HTML."""
-    return f'<pre tabindex="0">{html.escape(text)}</pre>'
+def render_markdown(text: str) -> str:
+    """Safe HTML of a text in Markdown. Raises TooLargeError where it would be too large, before it is."""
+    most = TIMES * len(text) + BESIDE
+    shown = _SAFE.clean(_PARSER.render(text, {"most": most}))
+    _check(len(shown), most)  # once more: each link has become longer
+    return shown
 
 
-@lru_cache(maxsize=256)  # a chat that is read again, and by others; some megabytes at most
-def _kept(text: str) -> str:
-    return _rendered(text)
+def _check(size: int, most: int) -> None:
+    if size > most:
+        raise TooLargeError(f"Its HTML has more than {most:,} characters.")
 
 
-def _rendered(text: str) -> str:
-    return _SAFE.clean(_PARSER.render(text, {}))
+class _Bounded(RendererHTML):
+    """What the tokens become, as long as it is no more than `env["most"]` characters."""
+
+    def render(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> str:
+        return "".join(self._parts(tokens, options, env))
+
+    def _parts(self, tokens: Sequence[Token], options: OptionsDict, env: EnvType) -> Iterator[str]:
+        for index, token in enumerate(tokens):
+            if token.type == "inline":
+                yield from self._parts(token.children or (), options, env)
+                continue
+            rule = self.rules.get(token.type)
+            part = rule(tokens, index, options, env) if rule else self.renderToken(tokens, index, options, env)
+            env["size"] = env.get("size", 0) + len(part)
+            _check(env["size"], env["most"])
+            yield part
 
 
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    parser = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Bounded).enable(["table", "strikethrough"])
     parser.use(gfm_autolink_plugin)
     parser.use(
         dollarmath_plugin,

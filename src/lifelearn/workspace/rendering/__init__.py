@@ -1,0 +1,1 @@
+"""Markdown as HTML, made in a process of its own."""
