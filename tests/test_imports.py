@@ -39,7 +39,7 @@ NOT_IN_LEARNING = {
 }  # fmt: skip
 
 
-NAMED_OTHERWISE = {"markdown_it": "markdown-it-py"}
+NAMED_OTHERWISE = {"markdown_it": "markdown-it-py", "stdnum": "python-stdnum"}
 # transformers reads the bundled model by gguf, SQLAlchemy reaches PostgreSQL by psycopg, FastAPI forms by multipart.
 NEEDED_BY_OTHERS = {"gguf", "psycopg", "python-multipart"}
 

@@ -28,6 +28,7 @@ def test_unknown_fields_are_left_out_and_numbers_are_text(tmp_path: Path) -> Non
     ("lines", "said"),
     [
         (["{"], "Line 1"),
+        (["[" * 5_000], "Line 1"),
         ([json.dumps(ROW), '{"id": "b"}'], "Line 2"),
         ([], "no rows"),
         (["[]"], "Line 1"),

@@ -85,6 +85,7 @@ def test_a_conversion_is_right_in_its_style(answer: str, right: bool) -> None:
         ('{"item": "lamps", "count": 33, "city": "Tokyo"} Thanks!', False),
         ('["lamps", 33, "Tokyo"]', False),
         ("33", False),
+        ("[" * 5_000, False),
         ("", False),
     ],
 )

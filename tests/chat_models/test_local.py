@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -393,6 +394,8 @@ def test_a_last_turn_of_the_assistants_is_the_beginning_of_its_answer(tiny: Any)
     plain = tiny.codec.prompt(asked)
     assert begun[: len(plain)] == plain
     assert tiny.codec.decode(begun[len(plain) :]) == "It is"
+    many = (Message(role="assistant", content="It is"),) * (sys.getrecursionlimit() + 1)
+    assert tiny.codec.prompt((*asked, *many)) == plain + begun[len(plain) :] * len(many)
     assert tiny.codec.end_id not in begun[len(plain) :]
 
 

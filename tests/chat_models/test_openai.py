@@ -194,6 +194,7 @@ def test_errors_say_what_was_wrong_and_what_to_do(serve: Serve) -> None:
         (said(None), "returned an empty answer (finish_reason stop) (2 attempts)."),
         (said("", "length"), "returned an empty answer (finish_reason length). "),  # would come back the same
         (said(["x"]), "sent something that is not a chat completion"),
+        (Reply((b"[" * 5_000,)), "sent something that is not a chat completion"),
         (Reply((b"{}",)), "sent something that is not a chat completion: '{}' (2 attempts). Check that LL_OPENAI_BASE"),
         (Reply((b"<html>" + b"x" * 9999,)), "is not a chat completion: '<html>xxx"),
     ]
@@ -357,10 +358,11 @@ def test_a_stream_is_tried_again_until_it_begins(serve: Serve) -> None:
         (streamed("a", finish=False, cut=True), "broke off in the middle of its answer: "),
         (streamed("a", finish=False), "the stream ended without a finish_reason"),
         (Reply((*streamed("a").parts[:1], b'data: {"choi\n\n')), "it sent something that is not JSON"),
+        (Reply((*streamed("a").parts[:1], b"data: " + b"[" * 5_000 + b"\n\n")), "it sent something that is not JSON"),
         (Reply((*streamed("a").parts[:1], b'data: {"error": {"message": "out of memory"}}\n\n')), "out of memory"),
         (streamed("a", "b", gap=60), "did not answer within 0.8 s"),
     ],
-    ids=["cut", "closed", "malformed", "error", "stalled"],
+    ids=["cut", "closed", "malformed", "deep", "error", "stalled"],
 )
 def test_a_failure_in_the_middle_of_a_stream(serve: Serve, reply: Reply, expected: str) -> None:
     server, model = serve(reply, timeout_s=0.8)

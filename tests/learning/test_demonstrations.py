@@ -132,6 +132,8 @@ def test_rows_that_cannot_be_used(rows: list[dict[str, Any]], said: str) -> None
     ("name", "text", "said"),
     [
         ("a.json", "{not json", "neither JSON nor JSON Lines"),
+        ("a.json", "[" * 5_000, "nested too deep"),
+        ("a.jsonl", '{"prompt": "a"}\n' + "[" * 5_000, "nested too deep"),
         ("a.json", "[1, 2]", "must hold a list of JSON objects"),
         ("a.json", '"x"', "must hold a list of JSON objects"),
         ("a.jsonl", '{"prompt": "a"}\n{"prompt"', "neither JSON nor JSON Lines"),

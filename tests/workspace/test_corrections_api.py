@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select, update
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.corrections import flags, reading
 from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
 from lifelearn.workspace.jobs.tables import Job, Kind
 from lifelearn.workspace.organizations.tables import Organization
@@ -254,3 +255,57 @@ def test_above_the_limit_a_program_is_told_to_wait(settings: Settings) -> None:
         assert [each.status_code for each in answers] == [201, 201, 429]
         assert int(answers[2].headers["retry-after"]) > 0
         assert len(tool.ask("GET").json()["items"]) == 2  # nothing is kept of what was refused
+
+
+@pytest.mark.parametrize("broken", ["correction_from", "flags"])
+def test_a_text_on_which_the_reading_breaks(
+    workspace: Workspace, tool: Tool, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def breaks(*_texts: str) -> None:
+        raise RecursionError
+
+    if broken == "flags":
+        monkeypatch.setattr(flags, "kinds", breaks)
+    else:
+        monkeypatch.setattr(reading, "correction_from", breaks)
+    answer = tool.ask("POST", "", SENT)
+    assert answer.status_code == 422
+    assert "Say it in other words" in answer.json()["detail"]
+    with workspace.database.read() as db:
+        assert db.scalars(select(Correction)).all() == []
+
+
+def test_a_kept_answer_that_cannot_be_compared_stops_no_other(
+    workspace: Workspace, tool: Tool, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = corrected(workspace, place, LEAVE, "24 days")
+
+    def breaks(*_texts: str) -> bool:
+        raise RecursionError
+
+    monkeypatch.setattr(reading, "states", breaks)
+    one = tool.ask("POST", "", SENT).json()
+    assert (one["state"], one["conflicts_with"]) == ("asked", str(earlier.id))
+
+
+def test_a_card_that_cannot_be_looked_through_is_shown(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = corrected(workspace, place, LEAVE, "24 days", State.ASKED, author_id=anna.user_id)
+
+    def breaks(*_texts: str) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(flags, "find", breaks)
+    assert "24 days" in anna.get(f"/o/{place}/corrections/{one.id}").text
+
+
+@pytest.mark.parametrize("depth", [100, 500, 900, 1_000, 50_000])
+@pytest.mark.parametrize("inside", ["", '{"question": ', '{"messages": ', '{"more": '])
+@pytest.mark.parametrize("path", ["/api/v1/corrections", "/v1/chat/completions"])
+def test_json_that_is_nested_deep(tool: Tool, path: str, inside: str, depth: int) -> None:
+    body = inside + "[" * depth + "]" * depth + ("}" if inside else "")
+    headers = {**bearer(tool.token), "Content-Type": "application/json"}
+    answer = tool.browser.client.post(path, content=body, headers=headers)
+    assert answer.status_code in (400, 422)
+    assert answer.json()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from structlog.testing import capture_logs
 
 from lifelearn.learning.types import Message
 from lifelearn.workspace.chats.tables import Message as Row
+from lifelearn.workspace.corrections import context, reading
 from lifelearn.workspace.corrections.context import MOST, is_same_question, sentence, with_corrections
 from lifelearn.workspace.corrections.reading import same_answer
 from lifelearn.workspace.corrections.tables import State
@@ -75,8 +77,15 @@ def test_other_questions(one: str, other: str) -> None:
     assert not is_same_question(other, one)
 
 
+def test_what_is_said_for_politeness_ends_a_question_and_no_word() -> None:
+    assert is_same_question("Who founded Acme, again ... ?", "who founded acme")
+    assert is_same_question("Who founded Acme , please !?", "Who founded Acme, thank you")
+    assert not is_same_question("What is the displease", "What is the dis")
+
+
 def test_long_questions_do_not_hang() -> None:
-    for text in ("how many " * 4_000, "a " * 16_000, "please " * 5_000, "x" * 32_000, "?" * 32_000):
+    spaced = ("It is" + ", " * 16_000 + "!x", "What" + " " * 32_000 + "x")
+    for text in (*spaced, "how many " * 4_000, "a " * 16_000, "please " * 5_000, "x" * 32_000, "?" * 32_000):
         is_same_question(text, LEAVE)
         is_same_question(text, text + "x")
 
@@ -157,6 +166,27 @@ def test_no_more_than_a_few_are_told(workspace: Workspace) -> None:
 
 
 @BOTH
+def test_one_that_cannot_be_compared_is_left_out(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = workspace.organization(workspace.person())
+    bad = corrected(workspace, place, "How many bad days of leave do we have a year?", "24 days")
+    corrected(workspace, place, LEAVE, "25 days", created_at=ago(minutes=1))
+    def breaks(question: str) -> bool:
+        if "bad" in question:
+            raise RecursionError
+        return reading.leans(question)
+
+    monkeypatch.setattr(context, "leans", breaks)
+    with workspace.database.read() as db, capture_logs() as logs:
+        for _ in range(3):
+            assert with_corrections(db, place, asked(LEAVE)).corrections == 1
+        (logged,) = logs  # once, though it comes up each time
+        assert (logged["log_level"], logged["correction_id"]) == ("error", str(bad.id))
+        unchanged = asked("How many bad days do we have?")
+        assert with_corrections(db, place, unchanged).conversation == unchanged
+        assert "question" in logs[-1]["event"]
+
+
+@BOTH
 def test_pages_and_programs_tell_it(workspace: Workspace) -> None:
     anna = workspace.person()
     place = workspace.organization(anna)
@@ -185,3 +215,17 @@ def test_pages_and_programs_tell_it(workspace: Workspace) -> None:
     assert answered(workspace).told == 0
     with workspace.database.read() as db:
         assert db.query(Row).filter_by(told=1).count() == 1
+
+
+@pytest.mark.parametrize("word", ["ß" * 980, "s" * 3_900, "ab" + "ing" * 1_300])
+def test_a_long_word_that_waits_breaks_no_answer(workspace: Workspace, word: str) -> None:
+    anna = workspace.person()
+    place = workspace.organization(anna)
+    _id, token = key_of(workspace, anna, place)
+    body = {"question": f"What is {word}?", "right_answer": f"It is {word}."}
+    sent = anna.client.post("/api/v1/corrections", json=body, headers=bearer(token))
+    assert sent.status_code == 201
+    assert sent.json()["state"] == "queued"
+    workspace.inference.reply = lambda _: "An answer."
+    ask(anna, place, f"What is {word} called?")
+    assert answered(workspace).content == "An answer."

@@ -16,7 +16,7 @@ from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.settings import Settings
 from lifelearn.workspace.chats.tables import Message, Thread
-from lifelearn.workspace.corrections import detection
+from lifelearn.workspace.corrections import detection, flags
 from lifelearn.workspace.corrections.detection import Detector
 from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
 from lifelearn.workspace.database import ago, now
@@ -317,6 +317,30 @@ def test_an_expert_decides_if_it_can_be_had(
     workspace.app.state.detector._expert = ScriptedChatModel(reply)
     say(workspace, anna, place, RIGHT)
     assert [one.answer for one in corrections(workspace)] == [answer]
+
+
+@BOTH
+@pytest.mark.parametrize("broken", ["reading", "keeping", "expert"])
+def test_a_message_on_which_the_reading_breaks_is_examined_once(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    """As one in which nothing was found: it would break again each time."""
+    calls: list[str] = []
+
+    def breaks(*_args: Any, **_more: Any) -> None:
+        calls.append(broken)
+        raise RecursionError
+
+    if broken == "keeping":
+        monkeypatch.setattr(flags, "kinds", breaks)
+    else:
+        monkeypatch.setattr(detection, "detect", breaks)
+    if broken == "expert":
+        workspace.app.state.detector._expert = ScriptedChatModel(lambda _: YES)
+    say(workspace, anna, place, RIGHT)
+    assert corrections(workspace) == []
+    assert workspace.app.state.detector._left() == []
+    assert len(calls) == (2 if broken == "expert" else 1)  # the written rules are tried, too
 
 
 def test_the_web_process_needs_no_torch_to_detect() -> None:

@@ -408,6 +408,26 @@ def test_a_forgetting_that_fails_is_told_to_who_wanted_it(
     assert (told.user_id, told.path) == (None, NOBODY)
 
 
+@BOTH
+def test_one_on_which_a_lesson_breaks_fails_alone(database: Database, queue: LearningQueue) -> None:
+    acme = organization(database)
+    ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(2)]
+    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    assert held is not None
+    assert settlement.plan(database, held, together=2).lessons[0].corrections == tuple(ids)
+    settlement.fail(database, held, "It cannot be read.", queue)
+    assert states(database) == ["queued", "queued"]
+    for each, again in zip(ids, jobs(database)[2:], strict=True):
+        held = settlement.claim(database, again.id, uuid.uuid4())
+        assert held is not None
+        assert settlement.plan(database, held, together=2).lessons[0].corrections == (each,)
+        if each == ids[0]:
+            settlement.fail(database, held, "It cannot be read.", queue)
+    assert states(database) == ["failed", "learning"]
+    with database.read() as db:
+        assert db.get_one(Correction, ids[0]).problem == "It cannot be read."
+
+
 @POSTGRESQL
 def test_what_is_being_cancelled_is_not_learned_together(
     database: Database, queue: LearningQueue, settings: Settings

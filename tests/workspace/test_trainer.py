@@ -10,7 +10,7 @@ import pytest
 
 from lifelearn.learning.types import Training
 from lifelearn.workspace.jobs.orders import Order, Run, Said
-from lifelearn.workspace.jobs.trainer import _Steps
+from lifelearn.workspace.jobs.trainer import _Steps, _told
 
 
 @pytest.mark.parametrize("name", ["train", "train-2"])
@@ -41,3 +41,11 @@ def test_a_trainer_of_scripted_models_does_without_torch(tmp_path: Path) -> None
     )
     found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("error", [RecursionError("maximum recursion depth exceeded"), IndexError(), KeyError("x\ny")])
+def test_a_text_on_which_a_lesson_breaks_is_told_in_a_sentence(error: Exception) -> None:
+    said = _told(error).error
+    assert said.startswith("Training broke off by a fault of the program: ")
+    assert said.endswith(". The log says more.")
+    assert "\n" not in said

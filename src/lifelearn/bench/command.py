@@ -178,5 +178,5 @@ def _texts(path: Path) -> list[str]:
 
     try:
         return [str(json.loads(line)["text"]) for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise RowsError(f'{path} must have a JSON object with "text" on each line: {error}') from error

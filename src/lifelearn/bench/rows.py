@@ -122,7 +122,7 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
             continue
         try:
             rows.append(kind.model_validate(json.loads(line)))
-        except (json.JSONDecodeError, ValidationError) as error:
+        except (json.JSONDecodeError, RecursionError, ValidationError) as error:
             reason = str(error).splitlines()[:3]
             raise RowsError(f"Line {number} of {path} is no row of this bench: {' '.join(reason)}") from error
     if not rows:

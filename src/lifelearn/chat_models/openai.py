@@ -258,7 +258,7 @@ class OpenAIChatModel:
             completion = json.loads(body)
             choice = completion["choices"][0]
             content, finish = choice["message"].get("content"), choice.get("finish_reason")
-        except (ValueError, LookupError, TypeError, AttributeError):
+        except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             content, finish = 0, None  # neither text nor nothing: unreadable
         if content is not None and not isinstance(content, str):
             raise self._failure(
@@ -285,8 +285,8 @@ class OpenAIChatModel:
             return next(chunks, None)
         except (openai.OpenAIError, httpx2.HTTPError) as error:
             failure = self._cut(self._explain(error).what)
-        except ValueError:
-            failure = self._cut("it sent something that is not JSON")
+        except (ValueError, RecursionError):
+            failure = self._cut("it sent something that is not JSON, or far too deep")
         raise failure
 
     def _failure(self, what: str, advice: str, **more: Any) -> _RequestError:
@@ -314,7 +314,7 @@ class OpenAIChatModel:
 
     def _explain_status(self, error: openai.APIStatusError) -> _RequestError:
         status = error.status_code
-        detail = error.body if isinstance(error.body, str) else json.dumps(error.body)
+        detail = _detail(error.body)
         said = error.body.get("message") if isinstance(error.body, Mapping) else None
         reason = self._clip(said if isinstance(said, str) else detail)
         wait = _retry_after(error.response.headers.get("retry-after"))
@@ -354,6 +354,14 @@ class OpenAIChatModel:
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
+
+
+def _detail(body: object) -> str:
+    """What a server said of an error, as a text."""
+    try:
+        return body if isinstance(body, str) else json.dumps(body)
+    except RecursionError:
+        return "something that is nested too deep"
 
 
 def _shown(url: str) -> str:

@@ -157,6 +157,8 @@ def _json(path: Path) -> list[Mapping[str, Any]]:
             rows = [json.loads(line) for line in text.splitlines() if line.strip()]
     except ValueError as error:  # UnicodeDecodeError too
         raise DataError(f"{path} is neither JSON nor JSON Lines: {error}.") from error
+    except RecursionError:
+        raise DataError(f"{path} is nested too deep. Give a list of plain JSON objects.") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path} must hold a list of JSON objects, or one JSON object a line.")
     return rows

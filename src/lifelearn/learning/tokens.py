@@ -40,9 +40,11 @@ class Codec:
 
         A last turn of the assistant's is the beginning of the answer, to be continued.
         """
-        if conversation and conversation[-1].role == "assistant":
-            return self.prompt(conversation[:-1]) + self._encode(conversation[-1].content)
-        turns = [turn.model_dump() for turn in conversation]
+        asked = len(conversation)
+        while asked and conversation[asked - 1].role == "assistant":
+            asked -= 1
+        begun = [token for turn in conversation[asked:] for token in self._encode(turn.content)]
+        turns = [turn.model_dump() for turn in conversation[:asked]]
         kept = None if self._literals is None else Kept(self._literals)
         if kept is not None:
             turns = [{**turn, "content": kept.text(turn["content"])} for turn in turns]
@@ -52,7 +54,7 @@ class Codec:
                 turns, add_generation_prompt=True, tokenize=False, enable_thinking=False
             )
         )
-        return self._as_written(text) if kept is None else kept.encode(text)
+        return (self._as_written(text) if kept is None else kept.encode(text)) + begun
 
     def ask(self, question: str) -> list[int]:
         """Token ids of a question in a fresh context."""

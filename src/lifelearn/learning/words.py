@@ -39,14 +39,20 @@ _NORMAL_WORD = re.compile(rf"[{UNSPACED}]|(?:(?![{UNSPACED}])[^\W_]|[{MARKS}])+"
 
 
 _EMOTICON = re.compile(r"(?<!\S)[:;=]['-]?[()DPpOo|/](?!\S)")
+_RUNS = re.compile(r"[^\S\n]++(?:\n\s*+)?|\n\s*+")
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """The text as the patterns expect it: NFKC, straight quotation marks, no control characters, cut at `limit`."""
+    """The text as the patterns expect it: NFKC, straight quotation marks, no control characters, cut at `limit`.
+
+    White space in a row is one space, or one end of a line where it has such: patterns that take white space in
+    several places would try all the ways to share out a long row of it.
+    """
     text = unicodedata.normalize("NFKC", text[:limit])[:limit]
     text = text.translate(str.maketrans("’‘ʼ´`“”„«»", "'''''\"\"\"\"\""))
     text = _EMOTICON.sub(" ", text)
-    return "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
+    text = "".join(c if c.isprintable() or c == "\n" else " " for c in text).strip()
+    return _RUNS.sub(lambda run: "\n" if "\n" in run[0] else " ", text)
 
 
 def capitalised(text: str) -> str:
@@ -72,10 +78,10 @@ def content_words(text: str) -> list[str]:
 
 def stem(word: str) -> str:
     """A crude stem, enough to match 'works' with 'worked' and 'tests' with 'test'."""
-    for suffix in SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 3:
-            return stem(word[: -len(suffix)])
-    return word
+    end = len(word)
+    while cut := next((len(each) for each in SUFFIXES if end >= len(each) + 3 and word.endswith(each, 0, end)), 0):
+        end -= cut
+    return word[:end]
 
 
 def stems(text: str) -> set[str]:

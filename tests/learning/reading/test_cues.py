@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+
 import pytest
 
+from lifelearn.learning.reading import statement
 from lifelearn.learning.reading.contrast import contradicts_itself
 from lifelearn.learning.reading.cues import read_cues
 from lifelearn.learning.reading.sentences import is_retry
@@ -124,3 +127,22 @@ def test_retries(message: str) -> None:
 @pytest.mark.parametrize("message", ["", "no, Lyon", "thanks", "How old is she?", "What?", "It is Lyon."])
 def test_no_retries(message: str) -> None:
     assert not is_retry(message)
+
+
+def test_spellings_are_compared_so_often_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+
+    class Counting(SequenceMatcher[str]):
+        def __init__(self, junk: None, one: str, other: str) -> None:
+            compared.append(len(one) * len(other))
+            super().__init__(junk, one, other)
+
+    monkeypatch.setattr(statement, "SequenceMatcher", Counting)
+    evidence = read_cues("No, it is Schmetterling.", "It is called Schmetling.", "What is its name?")
+    assert "another spelling" in evidence.reasons
+    assert len(compared) == 1
+    compared.clear()
+    words = ["ab" + "cdefgh"[at % 6] * (at % 7 + 3) + "xyz"[at % 3] * (at // 42 + 1) for at in range(1_500)]
+    read_cues("No, it is " + " ".join(f"ab{at}{'q' * 30}" for at in range(80)), " ".join(words), "What is its name?")
+    assert len(compared) <= statement.MOST_PAIRS
+    assert max(compared) <= statement.LONGEST_WORD**2

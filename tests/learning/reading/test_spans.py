@@ -75,3 +75,7 @@ def test_punctuation_around_a_span(text: str, bare: str) -> None:
 @pytest.mark.parametrize("text", ["word ", "Lyon, Paris; ", "25 days. ", "(((", "is not "])
 def test_long_statements_take_no_longer_than_their_length(text: str) -> None:
     assert extract_answer("Where is it?", text * 1000, text * (200_000 // len(text)))
+
+
+def test_a_statement_of_nothing() -> None:
+    assert spans_of("") == spans_of(" \n ") == []

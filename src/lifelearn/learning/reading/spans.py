@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import zip_longest
 
 from lifelearn.learning.reading import phrases
 from lifelearn.learning.reading.statement import amounts
@@ -166,7 +167,7 @@ def spans_of(statement: str, beyond: str = "") -> list[Span]:
 def _clauses(statement: str) -> list[Clause]:
     parts: list[list[str]] = [[]]
     words = statement.split()[:MOST_WORDS]
-    for word, after in zip(words, [*words[1:], ""], strict=True):
+    for word, after in zip_longest(words, words[1:], fillvalue=""):
         if _DASH.match(word):
             parts.append([])
             continue

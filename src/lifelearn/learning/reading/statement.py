@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import cached_property
+from itertools import islice
 
 from lifelearn.learning.reading import phrases
 from lifelearn.learning.reading.contrast import Contrast
@@ -14,6 +16,8 @@ from lifelearn.learning.words import clean, normalise, stem, stems
 
 ASSISTANT_LIMIT = 20_000
 ALIKE = 0.8  # share of letters in common, from which a word is another spelling
+LONGEST_WORD = 40  # letters; longer ones are no words, and comparing them takes the square of their length
+MOST_PAIRS = 300  # of a sentence's words and the assistant's that are compared
 
 _SQUARE = re.compile(r"(?<=[a-z])[a-h][1-8]\b")  # "Qd8" speaks of d8
 
@@ -45,10 +49,23 @@ class Context:
     declined: bool  # it says that it doesn't know
     wishes: bool
 
-    @property
+    @cached_property  # asked for by each cue of each sentence
     def value(self) -> frozenset[str]:
         """What the assistant said beside the question's own words."""
         return self.said - self.asked
+
+    @cached_property
+    def by_beginning(self) -> dict[str, list[str]]:
+        """Its words of five letters and more by their first two, as other spellings are looked for among them."""
+        found: dict[str, list[str]] = {}
+        for word in sorted(self.value):
+            if 4 < len(word) <= LONGEST_WORD:
+                found.setdefault(word[:2], []).append(word)
+        return found
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        return self.said | self.asked
 
     @classmethod
     def of(cls, question: str, assistant: str) -> Context:
@@ -101,7 +118,7 @@ class Statement:
 
     @property
     def shared(self) -> frozenset[str]:
-        return self.stems & (self.context.said | self.context.asked)
+        return self.stems & self.context.known
 
     @property
     def wrong_was_said(self) -> bool:
@@ -199,20 +216,20 @@ class Statement:
     def it_does(self) -> bool:
         """It says of "it" what was asked: "It hangs in Amsterdam." """
         found = phrases.IT_DOES.match(self.text)
-        if found is None or stem(found["did"].casefold()) not in self.context.asked | self.context.said:
+        if found is None or stem(found["did"].casefold()) not in self.context.known:
             return False
         return self.context.factual and bool(self.new) and not (self.has(phrases.NEGATION) or self.context.asks_back)
 
     @property
     def respells(self) -> bool:
         """A word of it is one of the assistant's with another letter or two: "Schmetterling" for "Schmetling"."""
-        own = [word for word in self.new if len(word) > 4]
-        said = [word for word in self.context.value if len(word) > 4]
-        return any(
-            word[:2] == other[:2] and SequenceMatcher(None, word, other).ratio() >= ALIKE
-            for word in own
-            for other in said
+        pairs = (
+            (word, other)
+            for word in sorted(self.new)
+            if 4 < len(word) <= LONGEST_WORD
+            for other in self.context.by_beginning.get(word[:2], ())
         )
+        return any(SequenceMatcher(None, *pair).ratio() >= ALIKE for pair in islice(pairs, MOST_PAIRS))
 
     @property
     def places(self) -> bool:
@@ -230,7 +247,7 @@ class Statement:
     def did_it(self) -> bool:
         """It names who did what was asked: "Rembrandt painted it." """
         found = phrases.DOES_IT.match(self.text)
-        return found is not None and stem(found["did"]) in self.context.asked | self.context.said and bool(self.new)
+        return found is not None and stem(found["did"]) in self.context.known and bool(self.new)
 
     @property
     def answers_anew(self) -> bool:

@@ -237,7 +237,7 @@ class Provider:
             return ask()
         except OAuthError as error:
             raise self._refused("refused by the provider", what=str(error.error)) from None
-        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, RecursionError) as error:  # the last by deep JSON
             log.warning("the OpenID Connect provider cannot be used", error=type(error).__name__, what=str(error))
             raise self._unavailable() from None
 

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import structlog
 from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
@@ -20,6 +21,8 @@ from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.versions.compare import Part, differences
 from lifelearn.workspace.versions.service import figure
 from lifelearn.workspace.versions.tables import Verdict, Version
+
+log = structlog.get_logger("lifelearn.corrections")
 
 FAILURES = 4  # answers that are shown for each failed check
 PENDING_SECONDS = 90  # for so long a page waits for a message to be examined
@@ -167,7 +170,13 @@ class Card:
     def findings(self) -> list[flags.Found]:
         """What is flagged in it, where it still can be kept from being taught."""
         one = self.correction
-        return flags.find(self.question, self.statement, self.answer, one.message, one.wrong) if self.may_teach else []
+        if not self.may_teach:
+            return []
+        try:
+            return flags.find(self.question, self.statement, self.answer, one.message, one.wrong)
+        except Exception:  # its card is shown with others; who has it taught is told so
+            log.exception("a correction cannot be looked through", correction_id=str(one.id))
+            return []
 
     @property
     def may_teach(self) -> bool:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 import uuid
 from dataclasses import dataclass
+from functools import lru_cache
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning import types as learning
-from lifelearn.learning.relations import recognise
+from lifelearn.learning.relations import Relation, recognise
 from lifelearn.learning.words import WORD, clean, content_words, normalise, stem, stems
 from lifelearn.workspace.corrections.reading import leans
 from lifelearn.workspace.corrections.tables import TAUGHT, Correction
+
+log = structlog.get_logger("lifelearn.context")
 
 MOST = 3  # corrections that are told for one answer
 LOOKED_AT = 500  # the latest of those on their way
@@ -45,7 +49,8 @@ _POLITE = re.compile(
     re.IGNORECASE,
 )
 _HANGING = re.compile(r"\b(?:of|to|for|by|from|with|under|over)\W*$", re.IGNORECASE)
-_TAIL = re.compile(r"[\s,]*(?:please|again|thanks?(?:\s+you)?|right\s+now|these\s+days)?[\s?.!]*$", re.IGNORECASE)
+_TAIL = re.compile(r"\b(?:please|again|thanks?(?:\s+you)?|right\s+now|these\s+days)$", re.IGNORECASE)
+_MARKS = " \n,?.!"
 # What is asked for; the first that fits. "what" asks for anything.
 _ASKS = (
     ("count", r"how\s+(?:many|much)\b|(?:what|which)\s+(?:is|are|was|were)\s+the\s+(?:total\s+)?(?:number|amount)\b"),
@@ -69,22 +74,35 @@ class Told:
 
 
 def with_corrections(db: Session, organization_id: uuid.UUID, conversation: learning.Conversation) -> Told:
-    """The conversation, with corrections that are not learned yet as turns before it."""
+    """The conversation, with corrections that are not learned yet as turns before it.
+
+    What cannot be read is left out: no text that somebody wrote earlier keeps another from an answer.
+    """
     last = next((turn.content for turn in reversed(conversation) if turn.role == "user"), "")
     asked = last[:QUESTION_CHARS]
-    if not asked.strip() or leans(asked):
+    try:
+        question_asked = _Question.of(asked)
+    except Exception:
+        log.exception("a question cannot be compared with corrections")
+        return Told(conversation, 0)
+    if question_asked.leans:
         return Told(conversation, 0)
     on_their_way = (
-        select(Correction.question, Correction.statement, Correction.answer)
+        select(Correction.id, Correction.question, Correction.statement, Correction.answer)
         .where(Correction.organization_id == organization_id, Correction.state.in_(TAUGHT))
         .order_by(Correction.created_at.desc(), Correction.id)
         .limit(LOOKED_AT)
     )
     told: dict[str, tuple[str, str]] = {}
-    for question, statement, answer in db.execute(on_their_way):
-        # Of two corrections of one question the later one counts.
-        if len(told) < MOST and normalise(question) not in told and is_same_question(question, asked):
-            told[normalise(question)] = (question, sentence(statement, answer))
+    for correction_id, question, statement, answer in db.execute(on_their_way):
+        if len(told) == MOST:
+            break
+        try:
+            # Of two corrections of one question the later one counts.
+            if (key := normalise(question)) not in told and _are_same(_Question.of(question), question_asked):
+                told[key] = (question, sentence(statement, answer))
+        except Exception:
+            _log_unreadable(correction_id)
     if not told:
         return Told(conversation, 0)
     first = 1 if conversation[0].role == "system" else 0
@@ -109,21 +127,49 @@ def is_same_question(one: str, other: str) -> bool:
     Other subjects, other relations, another number, person, order or negation make another question: the words that
     only one of the two has must be such that say nothing by themselves.
     """
-    one, other = one[:QUESTION_CHARS], other[:QUESTION_CHARS]
-    if leans(one) or leans(other):
+    return _are_same(_Question.of(one), _Question.of(other))
+
+
+@dataclass(frozen=True)
+class _Question:
+    """A question as it is compared. plain: without politeness. The rest is of that, and empty where it leans."""
+
+    leans: bool
+    normal: str
+    plain: str = ""
+    plain_normal: str = ""
+    relation: tuple[Relation, str] | None = None
+    stems: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, text: str) -> _Question:
+        text = text[:QUESTION_CHARS]
+        normal = normalise(text)
+        if leans(text):
+            return cls(True, normal)
+        plain = _plain(text)
+        return cls(False, normal, plain, normalise(plain), recognise(_asking(plain)), frozenset(stems(plain)))
+
+
+def _are_same(one: _Question, other: _Question) -> bool:
+    if one.leans or other.leans:
         return False
-    if normalise(one) == normalise(other):
+    if one.normal == other.normal or one.plain_normal == other.plain_normal != "":
         return True
-    one, other = _plain(one), _plain(other)
-    if normalise(one) == normalise(other) != "":
-        return True
-    first, second = recognise(_asking(one)), recognise(_asking(other))
-    if first and second:
-        same = first[0].name == second[0].name and _subject(first[1]) == _subject(second[1])
-        return same and _agree(one, other)
-    words, others = stems(one), stems(other)
-    shared = (words & others) - _LIGHT
-    return bool(shared) and words ^ others <= _LIGHT and _kinds_agree(one, other) and _agree(one, other)
+    if one.relation and other.relation:
+        (first, of), (second, of_other) = one.relation, other.relation
+        same = first.name == second.name and _subject(of) == _subject(of_other)
+        return same and _agree(one.plain, other.plain)
+    shared = (one.stems & other.stems) - _LIGHT
+    if not shared or not one.stems ^ other.stems <= _LIGHT:
+        return False
+    return _kinds_agree(one.plain, other.plain) and _agree(one.plain, other.plain)
+
+
+@lru_cache(maxsize=1_000)
+def _log_unreadable(correction_id: uuid.UUID) -> None:
+    """Once a process: the correction comes up with each answer until it is learned."""
+    log.exception("a correction cannot be compared with what is asked", correction_id=str(correction_id))
 
 
 def _agree(one: str, other: str) -> bool:
@@ -159,8 +205,8 @@ def _kind(text: str) -> str:
 
 def _plain(text: str) -> str:
     """Without what is said for politeness at both ends."""
-    text = clean(text, QUESTION_CHARS)
-    text = _TAIL.sub("", _POLITE.sub("", text, count=1))
+    text = _POLITE.sub("", clean(text, QUESTION_CHARS), count=1).rstrip(_MARKS)
+    text = _TAIL.sub("", text).rstrip(_MARKS)
     return re.sub(r"^(what|who|where|when|how)(?:'s|s)\b", r"\1 is", text, flags=re.IGNORECASE)
 
 

@@ -99,12 +99,18 @@ class Detector:
             asked = await asyncio.to_thread(self._asked, message_id)
             if asked is not None:
                 found = await self._found(message_id, asked.conversation)
-                await asyncio.to_thread(self._keep, message_id, asked, found)
+                try:
+                    await asyncio.to_thread(self._keep, message_id, asked, found)
+                except SQLAlchemyError:
+                    raise
+                except Exception:  # of its text, and so it would be the next time
+                    log.exception("a correction cannot be kept", message_id=str(message_id))
+                    await asyncio.to_thread(self._keep, message_id, asked, None)
 
     async def _found(self, message_id: uuid.UUID, conversation: learning.Conversation) -> learning.Correction | None:
         """An expert is asked patiently. One that cannot be had loses nothing: the written rules decide instead.
 
-        None at once where nothing can be taught.
+        None at once where nothing can be taught, and where reading the message breaks: it would again, for ever.
         """
         if not self._queue.teaches:
             return None
@@ -116,12 +122,17 @@ class Detector:
                     log.warning("the expert did not say whether a message is a correction", problem=str(error))
                     if wait is not None:
                         await asyncio.sleep(wait)
+                except Exception:
+                    log.exception("what the expert said cannot be read", message_id=str(message_id))
+                    break
             log.error("examined without the expert", message_id=str(message_id))
         try:
             return await asyncio.to_thread(_detect, conversation)
         except DetectionError as error:
             log.info("nothing to teach", message_id=str(message_id), problem=str(error))
-            return None
+        except Exception:
+            log.exception("a message cannot be read", message_id=str(message_id))
+        return None
 
     async def _sweep_forever(self) -> None:
         while True:

@@ -7,12 +7,21 @@ sees it.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from lifelearn.learning import types as learning
 from lifelearn.learning.detect import DetectionError, correction_from
 from lifelearn.learning.states import states
 from lifelearn.learning.words import content_words, normalise
-from lifelearn.workspace.errors import InvalidError
+from lifelearn.workspace.errors import InvalidError, WorkspaceError
+
+log = structlog.get_logger("lifelearn.corrections")
+
+UNREADABLE = "This text cannot be read here. Say it in other words, in a sentence or two."
 
 # It says little without what was said before: "And in Munich?"
 _LEANS = re.compile(
@@ -21,12 +30,28 @@ _LEANS = re.compile(
 )
 
 
+@contextmanager
+def readable(field: str = "right_answer") -> Iterator[None]:
+    """Rules that read a person's text may break on it: that is logged, and the person is told so.
+
+    Raises InvalidError, with the field.
+    """
+    try:
+        yield
+    except (WorkspaceError, SQLAlchemyError):
+        raise
+    except Exception:
+        log.exception("a text cannot be read")
+        raise InvalidError(UNREADABLE, {field: UNREADABLE}) from None
+
+
 def stated(question: str, wrong: str, text: str, field: str = "right_answer") -> learning.Correction:
     """The correction that somebody states. Raises InvalidError, with what is wrong with the field, where it is none."""
-    try:
-        return correction_from(question, wrong, text)
-    except DetectionError as error:
-        raise InvalidError(str(error), {field: str(error)}) from None
+    with readable(field):
+        try:
+            return correction_from(question, wrong, text)
+        except DetectionError as error:
+            raise InvalidError(str(error), {field: str(error)}) from None
 
 
 def leans(question: str) -> bool:
@@ -34,6 +59,21 @@ def leans(question: str) -> bool:
     return bool(_LEANS.match(question)) or not normalise(question) or (len(content_words(question)) == 0)
 
 
+def says(answer: str, statement: str) -> bool:
+    """Whether the statement says the short answer. Raises InvalidError where they cannot be read."""
+    with readable("answer"):
+        return states(answer, statement)
+
+
 def same_answer(one: str, other: str) -> bool:
-    """Whether two answers say the same: "25 days" and "twenty-five days", but not "25 days" and "25 days or more"."""
-    return normalise(one) == normalise(other) or (states(one, other) and states(other, one))
+    """Whether two answers say the same: "25 days" and "twenty-five days", but not "25 days" and "25 days or more".
+
+    Of answers that cannot be read it is not known: one that was kept earlier does not break another.
+    """
+    if normalise(one) == normalise(other):
+        return True
+    try:
+        return states(one, other) and states(other, one)
+    except Exception:
+        log.exception("two answers cannot be compared")
+        return False

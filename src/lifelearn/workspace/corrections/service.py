@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.learning import types as learning
 from lifelearn.learning.detect import corrected_turn
-from lifelearn.learning.states import states
 from lifelearn.learning.words import normalise
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts.tables import User
@@ -346,7 +345,7 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     if before not in OPEN:
         check_correction(db, request.app.state.settings, place.organization.id)
     changed = _changed(correction, word)
-    correction.flags = flags.kinds(*_texts(correction))
+    correction.flags = _flagged(correction)
     found = rival(db, correction)
     correction.conflicts_with = found.id if found else None
     again = before == State.FAILED and not changed
@@ -473,7 +472,7 @@ def _begun(
         if stated:
             raise
         full = error.message
-    correction.flags = flags.kinds(*_texts(correction))
+    correction.flags = _flagged(correction)
     correction.state = State.ASKED
     db.add(correction)
     db.flush()
@@ -560,7 +559,7 @@ def _changed(correction: Correction, word: Word) -> bool:
         if (question, statement) != before[:2]:
             found = reading.stated(question, correction.wrong, statement, "statement")
             statement, answer = found.statement, found.answer
-    elif not states(answer, statement):
+    elif not reading.says(answer, statement):
         if statement != before[1]:
             told = "What is right does not say this. Change one of the two."
             raise InvalidError(told, {"answer": told})
@@ -631,7 +630,8 @@ def _asked(db: Session, place: Place, answer: Message) -> tuple[str, str]:
         learning.Message(role="assistant", content=answer.content),
         learning.Message(role="user", content=answer.right_answer),
     ]
-    return corrected_turn((*before, *turns)) or ("", "")
+    with reading.readable():
+        return corrected_turn((*before, *turns)) or ("", "")
 
 
 def without_instructions(conversation: learning.Conversation) -> learning.Conversation:
@@ -656,6 +656,12 @@ def _words(found: learning.Correction) -> dict[str, Any]:
 def _texts(correction: Correction) -> tuple[str, ...]:
     """All that others see of it once it is taught, and what is learned from it."""
     return correction.question, correction.statement, correction.answer, correction.message, correction.wrong
+
+
+def _flagged(correction: Correction) -> list[str]:
+    """Raises InvalidError where it cannot be looked through: it is not taught unseen."""
+    with reading.readable():
+        return flags.kinds(*_texts(correction))
 
 
 def _settled(correction: Correction, state: State, by: uuid.UUID | None, reason: str = "") -> None:

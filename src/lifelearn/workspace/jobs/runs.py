@@ -166,7 +166,9 @@ def _run(bench: Bench, held: Claim) -> str:
         log.warning("job failed", problem=problem)
         try:
             shown = _PLACE.sub("a folder of the worker", problem)  # which one is the log's
-            _patiently(lambda: settlement.fail(bench.database, held, shown))
+            # A disk that is full or a version that is gone is no correction's fault.
+            queue = None if isinstance(error, VersionError | OSError) else bench.queue
+            _patiently(lambda: settlement.fail(bench.database, held, shown, queue))
         except LostError:
             return "lost"
         how = "failed"

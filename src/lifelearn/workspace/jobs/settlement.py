@@ -232,12 +232,18 @@ def settle(database: Database, queue: LearningQueue, held: Claim, planned: Plan,
         return True
 
 
-def fail(database: Database, held: Claim, problem: str) -> None:
-    """The job ends without a version. Its corrections stay, and can be taught again."""
+def fail(database: Database, held: Claim, problem: str, queue: LearningQueue | None = None) -> None:
+    """The job ends without a version. Its corrections stay, and can be taught again.
+
+    queue: given where a correction's own text may be the reason. Those of a lesson of several are then queued again,
+    each by itself, so that one of them alone fails.
+    """
     with database.write() as db:
         _organization(db, held)
         job = _mine(db, held, cancelled_too=True)
-        _failed(db, job, problem)
+        cancelled = job.cancel_requested_at is not None
+        if queue is None or cancelled or not _each_by_itself(db, queue, job, "Together they could not be learned"):
+            _failed(db, job, problem)
 
 
 def cancelled(database: Database, held: Claim) -> None:
@@ -276,14 +282,20 @@ def _forgotten(db: Session, job: Job, organization: Organization, planned: Plan,
 
 def _not_passed(db: Session, queue: LearningQueue, job: Job, made: Made, version: Version) -> None:
     """Each correction of a lesson of several is learned again by itself; a single one has failed."""
+    if not _each_by_itself(db, queue, job, "Together they did not pass", version.number):
+        _failed(db, job, _why(made.version), version.number)
+
+
+def _each_by_itself(db: Session, queue: LearningQueue, job: Job, why: str, version: int | None = None) -> bool:
+    """Ends a job of several corrections, and has each learned again by itself; False for one that has no several."""
     ours = service.corrections_of(db, job)
     if len(ours) <= 1:
-        _failed(db, job, _why(made.version), version.number)
-        return
-    _end(job, State.FAILED, version=version.number, problem="Together they did not pass; each is learned by itself.")
+        return False
+    _end(job, State.FAILED, version=version, problem=f"{why}; each is learned by itself.")
     for correction in ours:
         correction.state = CorrectionState.FAILED
         service.teach(db, queue, correction, job.author_id).progress = {ALONE: True}
+    return True
 
 
 def _failed(db: Session, job: Job, problem: str, version: int | None = None) -> None:
