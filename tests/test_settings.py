@@ -54,6 +54,55 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.has_expert
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("", None),
+        ("*", "*"),
+        ("https://Tools.Example.org:443, http://localhost:5173,", "https://tools.example.org,http://localhost:5173"),
+        ("http://[::1]:80,http://[::1]", "http://[::1]"),
+    ],
+)
+def test_origins_are_kept_as_browsers_write_them(given: str, kept: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LL_CORS_ORIGINS", given)
+    assert load_settings().cors_origins == kept
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "tools.example.org",
+        "https://tools.example.org/",
+        "https://tools.example.org/path",
+        "https://anna@tools.example.org",
+        "https://*.example.org",
+        "https://tools.example.org,*",
+        "https://tools.example.org:0",
+        "https://tools.example.org:70000",
+        "https://bücher.example",
+        "ftp://tools.example.org",
+        "null",
+    ],
+)
+def test_what_is_no_origin_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LL_CORS_ORIGINS", given)
+    with pytest.raises(SettingsError, match=r"^LL_CORS_ORIGINS=.* cannot be used: .*without a path"):
+        load_settings()
+
+
+@pytest.mark.parametrize("tenant", ["common", "organizations", "Consumers", "9188040d-6c67-4c5b-b112-36a304b66dad"])
+def test_addresses_of_everybody_are_not_trusted(tenant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LL_OIDC_TRUST_EMAILS", "true")
+    with pytest.raises(SettingsError, match="needs LL_OIDC_ISSUER"):
+        load_settings()
+    monkeypatch.setenv("LL_OIDC_CLIENT_ID", "workspace")
+    monkeypatch.setenv("LL_OIDC_ISSUER", f"https://login.microsoftonline.com/{tenant}/v2.0")
+    with pytest.raises(SettingsError, match="an issuer of all tenants"):
+        load_settings()
+    monkeypatch.setenv("LL_OIDC_ISSUER", "https://login.microsoftonline.com/0f0e0d0c-1111-2222-3333-444455556666/v2.0")
+    assert load_settings().oidc_trust_emails
+
+
 def test_a_file_named_env_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("LL_TRAIN_SEED=7\n")
     monkeypatch.chdir(tmp_path)

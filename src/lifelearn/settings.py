@@ -30,6 +30,18 @@ log = logging.getLogger(__name__)
 PREFIX = "LL_"
 DEBUG = "LL_DEBUG"  # read where errors are shown; no setting of the product
 
+# An origin in ASCII, as a browser sends it: a name in other letters is written as xn--…
+_ORIGIN = re.compile(
+    r"(?P<scheme>https?)://(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:(?P<port>[0-9]{1,5}))?",
+    re.IGNORECASE,
+)
+# Issuers of Entra ID at which anybody can be, with an address of their choice.
+_EVERYBODYS = re.compile(
+    r"https?://(login\.microsoftonline\.(com|us)|login\.partner\.microsoftonline\.cn|login\.windows\.net|sts\.windows\.net)"
+    r"/(common|organizations|consumers|9188040d-6c67-4c5b-b112-36a304b66dad)(/.*)?",
+    re.IGNORECASE,
+)
+
 HomePath = Annotated[Path, AfterValidator(Path.expanduser)]
 
 
@@ -43,6 +55,25 @@ def _networks(value: str | None) -> str | None:
         if each.strip():
             ip_network(each.strip(), strict=False)
     return value
+
+
+def _origins(value: str | None) -> str | None:
+    """The origins as browsers write them; `*` alone is any."""
+    if value is None or value == "*":
+        return value
+    origins = [_origin(each.strip()) for each in value.split(",") if each.strip()]
+    return ",".join(dict.fromkeys(origins)) or None
+
+
+def _origin(text: str) -> str:
+    found = _ORIGIN.fullmatch(text)
+    if found is None:
+        raise ValueError("not an origin")
+    scheme, host, port = found["scheme"].lower(), found["host"].lower(), found["port"]
+    if port is not None and not 0 < int(port) < 65_536:
+        raise ValueError("not a port")
+    usual = port is None or (scheme, int(port)) in (("http", 80), ("https", 443))
+    return f"{scheme}://{host}" + ("" if usual else f":{int(port)}")
 
 
 class SettingsError(Exception):
@@ -144,6 +175,20 @@ class Settings(BaseSettings):
     oidc_client_id: str | None = Field(None, description="The workspace's client id at that provider.")
     oidc_client_secret: SecretStr | None = Field(None, description="And its secret.")
     oidc_name: str = Field("single sign-on", min_length=1, description="What the button for it says.")
+    oidc_trust_emails: bool = Field(
+        False,
+        description="Takes an address as verified where that provider does not say whether it is; Entra ID does not. "
+        "Only for an issuer of one tenant, whose administrators give everybody, guests included, their address: where "
+        "people can enter one themselves, they could sign in as somebody else. What the provider calls unverified is "
+        "refused in any case.",
+    )
+    cors_origins: Annotated[str | None, AfterValidator(_origins)] = Field(
+        None,
+        description="Pages of other sites that may use `/v1` and `/api` from a browser, by their origins: scheme, name "
+        "and a port other than the usual one, without a path, such as https://tools.example.org,http://localhost:5173, "
+        "with commas between them; `*` is any. They need a key as any program does; cookies are never read there. "
+        "Unset: browsers let no other site's pages in.",
+    )
     metrics_token: SecretStr | None = Field(
         None,
         min_length=16,
@@ -399,6 +444,13 @@ class Settings(BaseSettings):
             raise ValueError(f"LL_USE_LOCAL_STRUCTURED=false {missing}.")
         if self.oidc_issuer is not None and self.oidc_client_id is None:
             raise ValueError("LL_OIDC_ISSUER needs LL_OIDC_CLIENT_ID, the workspace's name at that provider.")
+        if self.oidc_trust_emails and self.oidc_issuer is None:
+            raise ValueError("LL_OIDC_TRUST_EMAILS needs LL_OIDC_ISSUER, the provider whose addresses are trusted.")
+        if self.oidc_trust_emails and _EVERYBODYS.fullmatch(self.oidc_issuer or ""):
+            raise ValueError(
+                "LL_OIDC_TRUST_EMAILS cannot be used with an issuer of all tenants, at which people choose their "
+                "addresses. Set LL_OIDC_ISSUER to that of your own tenant."
+            )
         return self
 
 

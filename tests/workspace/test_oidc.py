@@ -294,6 +294,68 @@ def test_names_that_cannot_be_used(workspace: Workspace, provider: FakeProvider,
     assert "\u202e" not in page
 
 
+# Whether the address is verified
+
+
+@pytest.mark.parametrize("said", [True, "true", "True", " true "])
+def test_a_verified_address_is_taken_however_that_is_written(
+    workspace: Workspace, provider: FakeProvider, said: Any
+) -> None:
+    provider.person["email_verified"] = said
+    assert who(by_provider(workspace)) == "ben@example.org"
+
+
+@pytest.mark.parametrize("said", [False, "false", "False", "no", "", 0, "1", ["true"]])
+def test_an_unverified_address_is_refused_even_where_addresses_are_trusted(
+    settings: Settings, provider: FakeProvider, said: Any
+) -> None:
+    provider.person["email_verified"] = said
+    for workspace in connected(settings, provider, oidc_trust_emails=True):
+        answer = there_and_back(workspace.visitor())
+        assert answer.status_code == 403
+        assert "Acme login says that your e-mail address is not verified" in answer.text
+        assert users(workspace) == []
+
+
+def test_a_provider_that_does_not_say_is_told_of(workspace: Workspace, provider: FakeProvider) -> None:
+    del provider.person["email_verified"]
+    answer = there_and_back(workspace.visitor())
+    assert answer.status_code == 403
+    assert "Acme login did not say whether your e-mail address is verified. Ask who runs this server" in answer.text
+    assert "LL_OIDC_TRUST_EMAILS" in answer.text
+    assert users(workspace) == []
+
+
+def test_a_provider_that_does_not_say_may_be_trusted(settings: Settings, provider: FakeProvider) -> None:
+    del provider.person["email_verified"]
+    for workspace in connected(settings, provider, oidc_trust_emails=True):
+        workspace.person("eve@example.org")
+        assert who(by_provider(workspace)) == "ben@example.org"
+        provider.person |= {"sub": "e-1", "email": "eve@example.org"}
+        answer = there_and_back(workspace.visitor())  # trust opens no account that has a password
+        assert answer.status_code == 403
+        assert "then link" in answer.text
+        provider.person |= {"sub": "n-1", "email": None}
+        assert "did not give an e-mail address" in there_and_back(workspace.visitor()).text
+
+
+def test_one_address_is_not_verified_by_a_word_about_another(workspace: Workspace, provider: FakeProvider) -> None:
+    """The token says that an address is verified and not which; userinfo gives one and says that it is not."""
+    provider.person = {"sub": "b-1", "email_verified": True}
+    provider.userinfo = {"sub": "b-1", "email": "anna@example.org", "email_verified": False}
+    assert there_and_back(workspace.visitor()).status_code == 403
+    provider.userinfo = {"sub": "b-1", "email": "anna@example.org"}
+    assert "did not say whether" in there_and_back(workspace.visitor()).text
+    assert users(workspace) == []
+
+
+@BOTH
+def test_an_address_of_a_provider_is_the_same_in_every_spelling(workspace: Workspace, provider: FakeProvider) -> None:
+    provider.person["email"] = "ＢＥＮ@ＥＸＡＭＰＬＥ.org"
+    workspace.person("ben@example.org")
+    assert "There is an account with the address ben@example.org" in there_and_back(workspace.visitor()).text
+
+
 # The token
 
 

@@ -209,6 +209,38 @@ def test_a_database_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
     assert "file is not a database" in told
 
 
+NOWHERE = Path("/proc")  # where nobody can write, root included
+KEY = "a secret key of at least 32 characters"
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, "Nothing can be kept in /proc/models, the folder of versions: "),
+        ({"LL_WORKER": "elsewhere"}, "The secret key cannot be kept in /proc/models: "),
+        ({"LL_WORKER": "elsewhere", "LL_SECRET_KEY": KEY}, "unable to open database file. This user must be able to"),
+        ({"LL_DATABASE_URL": "sqlite:////proc/none/x.db"}, "The database's folder /proc/none cannot be made: "),
+    ],
+)
+def test_a_folder_where_nothing_can_be_written_is_a_sentence(tmp_path: Path, more: dict[str, str], told: str) -> None:
+    if "LL_DATABASE_URL" in more:
+        more = {**more, "LL_MODEL_STORAGE_DIR": str(tmp_path)}
+    line = refused(NOWHERE, "--port", "0", **more)
+    assert told in line
+    assert "in a folder that this user may write to" in line or "to such a folder" in line or "to a file in one" in line
+
+
+@pytest.mark.parametrize("kept", [b"", b"too short\n", b"\xff\xfe"])
+def test_a_secret_key_that_is_too_short_is_a_sentence(tmp_path: Path, kept: bytes) -> None:
+    (tmp_path / "models").mkdir()
+    file = tmp_path / "models" / "secret_key"
+    file.write_bytes(kept)
+    told = refused(tmp_path, "--port", "0")
+    assert told.startswith(f"The secret key in {file} is too short: it needs 32 characters at least.")
+    assert "set LL_SECRET_KEY" in told
+    assert file.read_bytes() == kept
+
+
 def test_the_address_is_not_changed_where_it_is_configured(tmp_path: Path) -> None:
     with served(tmp_path, LL_PUBLIC_URL="http://127.0.0.1:8099") as server:
         assert "Life-Learn is at http://127.0.0.1:8099 " in server.line

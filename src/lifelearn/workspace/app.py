@@ -37,6 +37,7 @@ from lifelearn.workspace.jobs.embedded import EmbeddedWorker
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.place import check_uploader
+from lifelearn.workspace.origins import OtherOrigins
 from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
 from lifelearn.workspace.quotas import Quotas
 from lifelearn.workspace.rendering.renderer import RENDERER
@@ -127,6 +128,8 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
         on_bug=_bug,
         closing=app.state.closing,
     )
+    if settings.cors_origins is not None:
+        app.add_middleware(OtherOrigins, origins=settings.cors_origins.split(","))
     return app
 
 

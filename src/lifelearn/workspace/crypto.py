@@ -11,6 +11,7 @@ import hmac
 import os
 import secrets
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.fernet import Fernet
@@ -21,6 +22,8 @@ from lifelearn.settings import Settings
 
 TOKEN_BYTES = 32
 KEY_FILE = "secret_key"
+KEY_CHARACTERS = 32  # at least, as LL_SECRET_KEY has it
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL
 
 # OWASP's smallest recommended argon2id: 19 MiB, two passes.
 _PASSWORDS = PasswordHash((Argon2Hasher(memory_cost=19_456, time_cost=2, parallelism=1),))
@@ -49,6 +52,10 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
+class KeyFileError(Exception):
+    """The file with the secret key cannot be used. The text says why and what to do."""
+
+
 class Keys:
     """What this installation signs and seals with, each use by a key of its own."""
 
@@ -57,18 +64,20 @@ class Keys:
 
     @classmethod
     def of(cls, settings: Settings) -> Keys:
-        """The configured key, or the one that is generated once and kept in the data folder."""
+        """The configured key, or the one that is generated once and kept in the data folder. Raises KeyFileError."""
         if settings.secret_key is not None:
             return cls(settings.secret_key.get_secret_value())
-        file = settings.folder / KEY_FILE
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file = (settings.folder / KEY_FILE).absolute()
         try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError), os.fdopen(os.open(file, _NEW, 0o600), "w") as stream:
+                stream.write(secrets.token_urlsafe(48))
             return cls(_kept(file))
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(secrets.token_urlsafe(48))
-        return cls(_kept(file))
+        except OSError as error:
+            raise KeyFileError(
+                f"The secret key cannot be kept in {file.parent}: {error.strerror}. Begin in a folder that this user "
+                "may write to, or set LL_MODEL_STORAGE_DIR to such a folder."
+            ) from error
 
     def sign(self, purpose: str, text: str) -> str:
         """A signature of `text`, of no use for another purpose."""
@@ -96,7 +105,11 @@ def _kept(file: Path) -> str:
     import time
 
     for _ in range(50):
-        if len(text := file.read_text().strip()) >= 32:
+        if len(text := file.read_text(errors="replace").strip()) >= KEY_CHARACTERS:
             return text
         time.sleep(0.02)
-    raise ValueError(f"The secret key in {file} is too short. Remove the file to have a new one, or set LL_SECRET_KEY.")
+    raise KeyFileError(
+        f"The secret key in {file} is too short: it needs {KEY_CHARACTERS} characters at least. Put the right one back "
+        "from a backup, or set LL_SECRET_KEY. If there is none, remove the file to have a new one: second factors and "
+        "webhooks are then to be set up anew."
+    )

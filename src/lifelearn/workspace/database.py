@@ -37,6 +37,10 @@ NAMING = {
 }
 
 
+class DatabaseError(Exception):
+    """The database cannot be used. The text says why and what to do."""
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Points in time: aware and in UTC on both databases, though SQLite keeps no time zone."""
 
@@ -111,12 +115,20 @@ class Database:
     """The engine behind two kinds of session; each session is one transaction."""
 
     def __init__(self, url: str) -> None:
+        """Makes the folder of a SQLite file; connects later. Raises DatabaseError where it cannot be made."""
         self.url = make_url(url)
         if self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite and self.url.database:
-            Path(self.url.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(self.url.database).absolute().parent
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseError(
+                    f"The database's folder {folder} cannot be made: {error.strerror}. Set LL_DATABASE_URL to a file "
+                    "in a folder that this user may write to."
+                ) from error
         self.engine = self._engine()
         self.read_turns, self.write_turns = asyncio.Semaphore(READERS), asyncio.Semaphore(WRITERS)
 

@@ -18,6 +18,7 @@ from email.utils import localtime, make_msgid
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
+import idna
 import structlog
 
 from lifelearn.settings import Settings
@@ -82,7 +83,8 @@ def composed(sender: str, to: str, subject: str, text: str) -> EmailMessage:
     message = EmailMessage(policy=SMTP)
     try:
         local, domain = to.split("@")
-        message["To"] = Address(addr_spec=f"{local}@{domain.encode('idna').decode()}")
+        # By IDNA 2008, as addresses are kept: Python's own codec makes of "straße" somebody else's "strasse".
+        message["To"] = Address(addr_spec=f"{local}@{idna.encode(domain, uts46=True).decode()}")
         message["From"] = sender
         (own,) = message["From"].addresses
         if not own.username or not own.domain:

@@ -19,6 +19,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts.tables import SignIn, User
@@ -79,16 +80,21 @@ def pages_of(request: Request) -> Pages:
     return pages
 
 
+def sign_in_of(request: Request, db: Session) -> SignIn | None:
+    """The sign-in that a request's cookie stands for, while it lasts; it may wait for its code."""
+    token = request.cookies.get(pages_of(request).cookie)
+    if not token:
+        return None
+    return db.scalar(select(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.expires_at > now()))
+
+
 def _viewer(request: Request, db: Db) -> Viewer:
     """Who is looking. Somebody without a cookie gets a token for the forms of this visit."""
     pages = pages_of(request)
     token = request.cookies.get(pages.cookie, "")
     viewer = Viewer(token or secrets.token_urlsafe(VISITOR_BYTES), new=not token)
     request.state.viewer = viewer
-    if not token:
-        return viewer
-    sign_in = db.scalar(select(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.expires_at > now()))
-    viewer.sign_in = sign_in
+    viewer.sign_in = sign_in = sign_in_of(request, db)
     if sign_in is None or sign_in.waits_for_code or request.method != "GET":
         return viewer
     if sign_in.last_seen_at < ago(minutes=SEEN_MINUTES):

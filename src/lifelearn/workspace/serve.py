@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -49,6 +50,7 @@ def serve(settings: Settings, host: str, port: int, say: Callable[[str], None]) 
     port: 0 takes a free one.
     """
     listening = _listening(host, port)
+    _check_versions(settings)
     port = listening.getsockname()[1]
     if "public_url" not in settings.model_fields_set:
         settings = settings.model_copy(update={"public_url": f"http://localhost:{port}"})
@@ -83,6 +85,22 @@ def _where(settings: Settings, database: Database) -> str:
     place = settings.model_storage_dir
     versions = place if isinstance(place, str) else place.absolute()
     return f"Life-Learn is at {settings.public_url} (database: {kept}, versions: {versions}). Ctrl-C ends it."
+
+
+def _check_versions(settings: Settings) -> None:
+    """Raises ServeError where the worker beside this process could keep no version, instead of at the first lesson."""
+    folder = settings.model_storage_dir
+    if isinstance(folder, str) or settings.worker == "elsewhere" or settings.inference_backend == "openai":
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ServeError(
+            f"Nothing can be kept in {folder.absolute()}, the folder of versions: {error.strerror}. Begin in a folder "
+            "that this user may write to, or set LL_MODEL_STORAGE_DIR to such a folder."
+        ) from error
 
 
 def _listening(host: str, port: int) -> socket.socket:

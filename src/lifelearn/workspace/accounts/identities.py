@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts import service
-from lifelearn.workspace.accounts.fields import NAME_CHARACTERS, clean_email, clean_name
+from lifelearn.workspace.accounts.fields import NAME_CHARACTERS, clean_email, clean_name, same_address
 from lifelearn.workspace.accounts.oidc import Claims, OidcRefusedError
 from lifelearn.workspace.accounts.tables import Identity, User
 from lifelearn.workspace.errors import ConflictError
@@ -50,14 +50,9 @@ def user_of(db: Session, settings: Settings, claims: Claims, where: str) -> User
     owner = owner_of(db, claims)
     if owner is not None:
         return db.get_one(User, owner)
-    try:
-        email = clean_email(claims.email)
-    except ValueError:
-        raise OidcRefusedError(
-            f"{settings.oidc_name} did not give a verified e-mail address for you, and an account here needs one."
-        ) from None
+    email = _address(settings, claims)
     first = service.is_first(db)
-    user = db.scalar(select(User).where(User.email == email))
+    user = service.find(db, claims.email)
     if user is not None:
         if user.password_hash is not None:
             raise OidcRefusedError(
@@ -71,7 +66,7 @@ def user_of(db: Session, settings: Settings, claims: Claims, where: str) -> User
     else:
         if settings.registration == "invited" and not first:
             invite = invite_of(db, where)
-            if invite is None or invite.email != email:
+            if invite is None or not same_address(invite.email, email):
                 raise OidcRefusedError("New accounts need an invite here, sent to the address that you sign in with.")
         user = service.add_user(db, email, _name(claims.name, email), None)
     if user is None:
@@ -93,6 +88,30 @@ def link(db: Session, user_id: uuid.UUID, claims: Claims) -> None:
     except IntegrityError:
         raise _meanwhile() from None
     log.info("identity linked", user=str(user_id), issuer=claims.issuer)
+
+
+def _address(settings: Settings, claims: Claims) -> str:
+    """The address that the provider vouches for. Raises OidcRefusedError, which says what is missing and who can help.
+
+    What it calls unverified is refused even where it is trusted; trust counts where it says nothing.
+    """
+    name = settings.oidc_name
+    if not claims.email:
+        raise OidcRefusedError(f"{name} did not give an e-mail address for you, and an account here needs one.")
+    try:
+        email = clean_email(claims.email)
+    except ValueError:
+        raise OidcRefusedError(f"{name} gave an e-mail address for you that cannot be used here.") from None
+    if claims.verified is False:
+        raise OidcRefusedError(
+            f"{name} says that your e-mail address is not verified. Verify it there, then try again."
+        )
+    if claims.verified is None and not settings.oidc_trust_emails:
+        raise OidcRefusedError(
+            f"{name} did not say whether your e-mail address is verified. Ask who runs this server to have {name} say "
+            "so (email_verified), or, where its administrators give out the addresses, to set LL_OIDC_TRUST_EMAILS."
+        )
+    return email
 
 
 def _name(name: str, email: str) -> str:

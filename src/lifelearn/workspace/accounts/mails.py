@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy import select
 
 from lifelearn.workspace import mail
-from lifelearn.workspace.accounts import sealed
+from lifelearn.workspace.accounts import sealed, service
 from lifelearn.workspace.accounts.tables import PasswordReset, User
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead
@@ -28,7 +28,7 @@ REGISTRATION = "registration"  # purpose of what is sealed
 def registration(pages: Pages, email: str, name: str, password_hash: str, where: str) -> None:
     """A link that completes a registration; to somebody who has an account, that there is one."""
     with pages.database.read() as db:
-        known = db.scalar(select(User.id).where(User.email == email)) is not None
+        known = service.find(db, email) is not None
     address = pages.settings.public_url
     if known:
         text = (
@@ -49,11 +49,11 @@ def registration(pages: Pages, email: str, name: str, password_hash: str, where:
 
 
 def reset(pages: Pages, email: str) -> None:
-    """A link by which a forgotten password is replaced, if the address has an account."""
+    """A link by which a forgotten password is replaced, if the address, however it is spelled, has an account."""
     address = pages.settings.public_url
     token = new_token()
     with pages.database.write() as db:
-        user = db.scalar(select(User).where(User.email == email))
+        user = service.find(db, email)
         if user is None:
             return
         elsewhere = user.password_hash is None and pages.settings.oidc_issuer is not None
@@ -67,7 +67,7 @@ def reset(pages: Pages, email: str) -> None:
             f"Somebody, probably you, forgot the password for {address}. Choose a new one within {RESET_MINUTES} "
             f"minutes:\n\n{address}/reset-password/{token}\n\nIf it was not you, do nothing: your password stays.\n"
         )
-    _send(pages, email, "Your password", text)
+    _send(pages, user.email, "Your password", text)  # never to another spelling, which may be another's mailbox
 
 
 def changed(pages: Pages, user_id: uuid.UUID, what: str) -> None:

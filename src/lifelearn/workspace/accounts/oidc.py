@@ -73,11 +73,12 @@ class Flow:
 
 @dataclass(frozen=True)
 class Claims:
-    """What the provider says about somebody. email: only one that it says is verified."""
+    """What the provider says about somebody. verified: whether the address is, None where that is not said."""
 
     issuer: str
     subject: str
     email: str
+    verified: bool | None
     name: str
     auth_time: int
 
@@ -125,12 +126,13 @@ class Provider:
         if not claims.get("email") and metadata.get("userinfo_endpoint"):
             told = self._fetched(lambda: self._userinfo(token, metadata))
             if told.get("sub") == claims["sub"]:  # else it is about somebody else
-                claims = {**told, **claims}
-        verified = claims.get("email_verified") in (True, "true")
+                # Whether an address is verified is said by who gives it: one word must not speak of another's address.
+                claims = {**told, **claims, "email": told.get("email"), "email_verified": told.get("email_verified")}
         return Claims(
             issuer=self.issuer,
             subject=self._subject(claims),
-            email=_text(claims.get("email")) if verified else "",
+            email=_text(claims.get("email")),
+            verified=_verified(claims.get("email_verified")),
             name=_text(claims.get("name")) or _text(claims.get("preferred_username")),
             auth_time=_number(claims.get("auth_time")),
         )
@@ -281,6 +283,11 @@ def provider_of(request: Request) -> Provider:
 
 def _text(value: Any, most: int = CLAIM_CHARACTERS) -> str:
     return value if isinstance(value, str) and len(value) <= most else ""
+
+
+def _verified(value: Any) -> bool | None:
+    """What `email_verified` says, which some providers send as text. What is neither true nor left out is no."""
+    return None if value is None else str(value).strip().lower() == "true"
 
 
 def _number(value: Any) -> int:

@@ -31,6 +31,7 @@ from lifelearn.workspace.accounts.fields import (
     clean_name,
     clean_team,
     password_problem,
+    same_address,
 )
 from lifelearn.workspace.accounts.identities import invite_of
 from lifelearn.workspace.accounts.single_sign_on import with_next
@@ -106,7 +107,7 @@ def register(request: Request, visitor: Visitor, db: Db, form: Annotated[Registe
     invite = _invite(request, db, form.next, first)
     values, errors = _checked(form, first)
     email, name = values["email"], values["name"]
-    if invite is not None and not errors and email != invite.email:
+    if invite is not None and not errors and not same_address(email, invite.email):
         errors["email"] = f"The invite is for {invite.email}. Use that address."
     if errors:
         return _register_page(request, form, first, invite, errors)
@@ -114,6 +115,9 @@ def register(request: Request, visitor: Visitor, db: Db, form: Annotated[Registe
         return _register_first(request, visitor.sign_in, db, values, form.password)
     service.REGISTER_NETWORK.count(db, throttle.network(address_of(request)))
     service.REGISTER_EMAIL.count(db, email)
+    known = service.find(db, form.email)
+    if known is not None:  # an earlier release may have kept it in another form
+        email = known.email
     commit(db)
     pages = pages_of(request)
     password_hash = hash_password(form.password)
@@ -347,7 +351,7 @@ def forgotten(request: Request, db: Db, form: Annotated[ForgottenForm, Form()]) 
     service.RESET_NETWORK.count(db, throttle.network(address_of(request)))
     service.RESET_EMAIL.count(db, email)
     response = go(request, "/sign-in", "reset-sent")
-    response.background = BackgroundTask(mails.reset, pages_of(request), email)
+    response.background = BackgroundTask(mails.reset, pages_of(request), form.email)
     return response
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts import throttle
-from lifelearn.workspace.accounts.fields import clean_email
+from lifelearn.workspace.accounts.fields import clean_email, forms_of_email
 from lifelearn.workspace.accounts.tables import Identity, PasswordReset, SignIn, User
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.crypto import hash_token, new_token, password_is
@@ -61,11 +61,10 @@ def is_first(db: Session) -> bool:
 
 
 def find(db: Session, email: str) -> User | None:
-    try:
-        email = clean_email(email)
-    except ValueError:
-        return None
-    return db.scalar(select(User).where(User.email == email))
+    """Whose address it is, however it is spelled, and whichever release has kept it."""
+    forms = forms_of_email(email)
+    found = {user.email: user for user in db.scalars(select(User).where(User.email.in_(forms)))}
+    return next((found[form] for form in forms if form in found), None)
 
 
 def add_user(db: Session, email: str, name: str, password_hash: str | None) -> User | None:
@@ -84,8 +83,15 @@ def add_user(db: Session, email: str, name: str, password_hash: str | None) -> U
 
 
 def sign_in_limits(request: Request, email: str) -> list[tuple[Limit, str]]:
-    """In this order for everybody, so that no two requests wait for each other."""
-    network, who = throttle.network(address_of(request)), email.lower()
+    """In this order for everybody, so that no two requests wait for each other.
+
+    All spellings of an address count as one. What is no address counts too, but for a network alone: it is nobody's.
+    """
+    network = throttle.network(address_of(request))
+    try:
+        who = clean_email(email)
+    except ValueError:
+        return [(SIGN_IN_NETWORK, network), (SIGN_IN_PAIR, f"{network} ")]
     return [(SIGN_IN_NETWORK, network), (SIGN_IN_PAIR, f"{network} {who}"), (SIGN_IN_ACCOUNT, who)]
 
 

@@ -2,6 +2,7 @@
 
 A form counts in its own session and commits before it looks whether the attempt was right: a failure counts then, and
 attempts at the same moment cannot all pass. Of addresses and accounts only a hash is kept.
+An address is counted after its network, and in its one form: a visitor adds no more rows than the network may.
 """
 
 from __future__ import annotations

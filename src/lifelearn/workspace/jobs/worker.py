@@ -29,11 +29,11 @@ from sqlalchemy.exc import DBAPIError
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace import logs
-from lifelearn.workspace.database import Database, ago, as_id
+from lifelearn.workspace.database import Database, DatabaseError, ago, as_id
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, State, Worker
-from lifelearn.workspace.migrations import DatabaseError, tables, upgrade
+from lifelearn.workspace.migrations import tables, upgrade
 from lifelearn.workspace.organizations.service import sweep_folders
 
 BEAT_SECONDS = 1.0

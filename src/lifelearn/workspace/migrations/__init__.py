@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lifelearn.workspace.database import Base, Database, UtcDateTime
+from lifelearn.workspace.database import Base, Database, DatabaseError, UtcDateTime
 
 if TYPE_CHECKING:  # Alembic is imported where something is to be done: mostly it is not
     from alembic.config import Config
@@ -26,10 +26,6 @@ log = structlog.get_logger("lifelearn.migrations")
 
 HERE = Path(__file__).parent
 TURN = 5_171_983  # the advisory lock's number, PostgreSQL
-
-
-class DatabaseError(Exception):
-    """The database cannot be used. The text says why and what to do."""
 
 
 def upgrade(database: Database) -> None:
@@ -43,7 +39,7 @@ def upgrade(database: Database) -> None:
             _upgrade(database, connection)
     except DBAPIError as error:
         told = "could not be brought up to date and is as it was" if begun else "cannot be used"
-        advice = "" if begun else " Check LL_DATABASE_URL."
+        advice = "" if begun else f" {_advice(database, error)}"
         raise DatabaseError(f"The database {shown(database)} {told}: {_first_line(error)}{advice}") from error
 
 
@@ -159,6 +155,17 @@ def _copied(database: Database, revision: str) -> str:
 def shown(database: Database) -> str:
     """Its address, without the password."""
     return database.url.render_as_string(hide_password=True)
+
+
+def _advice(database: Database, error: DBAPIError) -> str:
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the rest says more than is asked
+    if code not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+        return "Check LL_DATABASE_URL."
+    folder = Path(database.url.database or "").absolute().parent
+    return (
+        f"This user must be able to write to its file and to the folder {folder}. Begin in such a folder, or set "
+        "LL_DATABASE_URL to a file in one."
+    )
 
 
 def _first_line(error: DBAPIError) -> str:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from lifelearn.workspace.accounts.fields import forms_of_email
 from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.organizations.tables import AuditEvent
@@ -81,7 +82,7 @@ def page(
     if wanted.action:
         query = query.where(AuditEvent.action == wanted.action)
     if wanted.person:
-        query = query.where(AuditEvent.actor == wanted.person.lower())
+        query = query.where(AuditEvent.actor.in_({wanted.person.lower(), *forms_of_email(wanted.person)}))
     if wanted.since:
         query = query.where(AuditEvent.created_at >= _start(wanted.since))
     if wanted.until:

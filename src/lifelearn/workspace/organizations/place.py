@@ -16,11 +16,10 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.corrections.tables import Correction, State
-from lifelearn.workspace.crypto import hash_token
-from lifelearn.workspace.database import Db, as_id, now
+from lifelearn.workspace.database import Db, as_id
 from lifelearn.workspace.errors import ForbiddenError, NotFoundError, SignedOutError
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
-from lifelearn.workspace.pages import SignedIn, pages_of
+from lifelearn.workspace.pages import SignedIn, pages_of, sign_in_of
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,8 @@ def check_uploader(request: Request) -> None:
     Before the request's own session, which comes once the body is there.
     """
     pages, organization_id = pages_of(request), as_id(request.url.path.split("/")[2])
-    token = request.cookies.get(pages.cookie, "")
     with pages.database.read() as db:
-        sign_in = db.scalar(select(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.expires_at > now()))
+        sign_in = sign_in_of(request, db)
         if sign_in is None or sign_in.waits_for_code:
             raise SignedOutError("Sign in, and send the file again.")
         if organization_id is None or db.get(Membership, (organization_id, sign_in.user_id)) is None:

@@ -11,6 +11,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lifelearn.settings import Settings
+from lifelearn.workspace.accounts.fields import same_address
 from lifelearn.workspace.database import Db, commit, database_of, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.organizations import audit, service
@@ -156,7 +157,7 @@ def show_invite(request: Request, visitor: Visitor, db: Db, token: Token) -> Res
         raise service.invite_gone()
     user = visitor.user
     member = user is not None and service.is_member(db, found.organization_id, user.id)
-    fits = user is not None and user.email == found.email
+    fits = user is not None and same_address(user.email, found.email)
     return render(request, "organizations/invite.html", invite=found, token=token, member=member, fits=fits)
 
 

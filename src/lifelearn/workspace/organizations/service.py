@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, joinedload
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace import mail
-from lifelearn.workspace.accounts.fields import clean_email, clean_name
+from lifelearn.workspace.accounts.fields import clean_email, clean_name, forms_of_email, same_address
 from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.corrections.tables import Policy
 from lifelearn.workspace.crypto import hash_token, new_token
@@ -63,9 +63,9 @@ def name_of(text: str) -> str:
 
 
 def email_of(text: str) -> str:
-    """An address as it is kept. Raises InvalidError."""
+    """An address in the form that is kept. Raises InvalidError."""
     try:
-        return clean_email(text.strip())
+        return clean_email(text)
     except ValueError as error:
         raise InvalidError(str(error), {"email": str(error)}) from None
 
@@ -253,14 +253,17 @@ def open_invites(db: Session, organization_id: uuid.UUID) -> Sequence[Invite]:
 
 def invite(db: Session, request: Request, place: Place, email: str, role: Role) -> tuple[Invite, str]:
     """Invites an address, with a role that is not above the inviter's. The token is known here and never again."""
+    forms = forms_of_email(email)
     email = email_of(email)
     mine = _role_now(_locked(db, place, Role.ADMIN), place)
     if role.rank > mine.rank:
         raise ForbiddenError("You cannot invite somebody with a role above your own.")
     here = select(Membership.user_id).join(User).where(Membership.organization_id == place.organization.id)
-    if db.scalar(here.where(User.email == email)) is not None:
+    if db.scalar(here.where(User.email.in_(forms))) is not None:
         raise InvalidError("That person is a member already.", {"email": "This person is a member already."})
-    already = select(Invite.id).where(Invite.organization_id == place.organization.id, Invite.email == email, *_open())
+    already = select(Invite.id).where(
+        Invite.organization_id == place.organization.id, Invite.email.in_(forms), *_open()
+    )
     if db.scalar(already) is not None:
         said = "There is an open invite for this address. Send it again, or revoke it."
         raise InvalidError(said, {"email": said})
@@ -289,7 +292,7 @@ def accept_invite(db: Session, request: Request, user: User, token: str) -> Invi
     seen = open_invite(db, token)
     if seen is None:
         raise invite_gone()
-    if seen.email != user.email:
+    if not same_address(seen.email, user.email):
         raise ForbiddenError("This invite is for another address. Sign in with the account that it was sent to.")
     _organization, members = _lock(db, seen.organization_id)
     _lock_user(db, user.id)
