@@ -15,8 +15,8 @@ from lifelearn.workspace.backup.backup import backup
 from lifelearn.workspace.backup.manifest import ArchiveError
 from lifelearn.workspace.backup.restore import RestoreError, restore
 from lifelearn.workspace.crypto import Keys
-from lifelearn.workspace.database import Database
-from lifelearn.workspace.migrations import DatabaseError, upgrade
+from lifelearn.workspace.database import Database, DatabaseError
+from lifelearn.workspace.migrations import upgrade
 from workspace.archived import database_of, files, filled, lifelearn, names, rows
 from workspace.fakes import BOTH, POSTGRESQL, Workspace
 

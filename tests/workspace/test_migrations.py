@@ -17,8 +17,8 @@ from sqlalchemy import inspect, select, text
 from lifelearn.settings import Settings
 from lifelearn.workspace import migrations
 from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, User
-from lifelearn.workspace.database import Database, ahead, now
-from lifelearn.workspace.migrations import DatabaseError, options, tables, upgrade
+from lifelearn.workspace.database import Database, DatabaseError, ahead, now
+from lifelearn.workspace.migrations import options, tables, upgrade
 from waiting import HANG_SECONDS
 from workspace.fakes import BOTH, running
 

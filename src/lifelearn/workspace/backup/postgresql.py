@@ -15,8 +15,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from lifelearn.workspace.children import environment
-from lifelearn.workspace.database import Database
-from lifelearn.workspace.migrations import DatabaseError, shown
+from lifelearn.workspace.database import Database, DatabaseError
+from lifelearn.workspace.migrations import shown
 
 _PLAIN = ("--no-owner", "--no-privileges", "--no-comments")  # whoever restores owns it
 

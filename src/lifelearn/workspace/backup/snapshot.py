@@ -17,8 +17,8 @@ from sqlalchemy import Connection, create_engine, func, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from lifelearn.workspace.backup import postgresql
-from lifelearn.workspace.database import Database
-from lifelearn.workspace.migrations import DatabaseError, newest, shown
+from lifelearn.workspace.database import Database, DatabaseError
+from lifelearn.workspace.migrations import newest, shown
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.tables import Version
 

@@ -14,10 +14,9 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.database import Database
+from lifelearn.workspace.database import Database, DatabaseError
 from lifelearn.workspace.errors import ForbiddenError
 from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.migrations import DatabaseError
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions

@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from lifelearn.workspace.database import Base, Database, UtcDateTime
+from lifelearn.workspace.database import Base, Database, DatabaseError, UtcDateTime
 
 if TYPE_CHECKING:  # Alembic is imported where something is to be done: mostly it is not
     from alembic.config import Config
@@ -26,10 +26,6 @@ log = structlog.get_logger("lifelearn.migrations")
 
 HERE = Path(__file__).parent
 TURN = 5_171_983  # the advisory lock's number, PostgreSQL
-
-
-class DatabaseError(Exception):
-    """The database cannot be used. The text says why and what to do."""
 
 
 def upgrade(database: Database) -> None:
@@ -143,10 +139,11 @@ def _foreign_keys(connection: Connection, on: str) -> None:
 
 def _copied(database: Database, revision: str) -> str:
     """The file with a copy from before; with PostgreSQL there are better ways, and none is made."""
-    if not database.is_sqlite or not database.url.database:
+    file = database.file
+    if file is None:
         return "none; restore your own backup to go back"
-    file = Path(database.url.database)
     copy = file.with_name(f"{file.name}.before-{revision}")
+    copy.touch(mode=0o600)  # before anything is in it
     source, target = sqlite3.connect(file), sqlite3.connect(copy)
     try:
         source.backup(target)
