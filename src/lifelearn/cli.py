@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lifelearn.bench.command import bench
+from lifelearn.learning import private
 from lifelearn.terminal.train import train
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class CommandError(Exception):
 
 def main() -> None:
     """The entry point."""
+    private.umask()
     try:
         app()
     except Exception as error:

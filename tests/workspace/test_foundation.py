@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import httpx2
 import pytest
 from sqlalchemy import select
 from sqlalchemy.exc import DBAPIError
 
+from lifelearn.settings import Settings
+from lifelearn.workspace import app
 from lifelearn.workspace.accounts.tables import Throttle, User
 from lifelearn.workspace.accounts.throttle import throttle
-from lifelearn.workspace.database import after_commit, commit
+from lifelearn.workspace.database import Database, DatabaseError, after_commit, commit, sqlite_fault
 from lifelearn.workspace.errors import TooManyError
+from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.pages import own_path
 from waiting import HANG_SECONDS
-from workspace.fakes import BOTH, ORIGIN, Workspace
+from workspace.fakes import BOTH, ORIGIN, Workspace, running
 
 
 @BOTH
@@ -164,3 +168,52 @@ def test_more_requests_than_connections_and_threads_do_not_block_each_other(work
             return [answer.status_code for answer in await asyncio.wait_for(asked, HANG_SECONDS)]
 
     assert set(workspace.portal.call(all_at_once)) == {200}
+
+
+# SQLite's log
+
+
+def test_sqlite_without_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
+    """Without memory that processes share there is none, as on a network share."""
+    database = Database(f"sqlite:///file:{tmp_path}/workspace.db?vfs=unix-none&uri=true")
+    with pytest.raises(DatabaseError, match=r"cannot use a write-ahead log .* stays 'delete'.* LL_DATABASE_URL"):
+        upgrade(database)
+    with pytest.raises(DatabaseError):
+        database.check()
+
+
+def test_sqlite_with_one_is_taken(database: Database) -> None:
+    with database.read() as db:
+        assert db.connection().exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert db.connection().exec_driver_sql("PRAGMA synchronous").scalar() == 2
+
+
+@pytest.mark.parametrize(
+    ("release", "faulty"),
+    [
+        ((3, 40, 1), True),
+        ((3, 44, 5), True),
+        ((3, 44, 6), False),
+        ((3, 45, 0), True),
+        ((3, 50, 6), True),
+        ((3, 50, 7), False),
+        ((3, 51, 2), True),
+        ((3, 51, 3), False),
+        ((3, 52, 0), False),
+        ((4, 0, 0), False),
+    ],
+)
+def test_a_release_of_sqlite_with_a_known_fault_is_told(release: tuple[int, ...], faulty: bool) -> None:
+    told = sqlite_fault(release)
+    assert bool(told) == faulty
+    assert not told or ".".join(map(str, release)) in told
+
+
+@pytest.mark.parametrize("fault", ["", "SQLite 3.0.0 has a fault."])
+def test_it_is_told_at_the_start(
+    settings: Settings, fault: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "sqlite_fault", lambda: fault)
+    with running(settings).visitor().client:
+        pass
+    assert ("has a fault" in capsys.readouterr().err) == bool(fault)

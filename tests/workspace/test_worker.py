@@ -95,7 +95,20 @@ def test_somebody_else_s_folder_of_locks_is_refused(monkeypatch: pytest.MonkeyPa
     assert worker._lock_file(uuid.uuid4()).parent.stat().st_mode & 0o777 == 0o700
     ours = os.getuid()
     monkeypatch.setattr(os, "getuid", lambda: ours + 1)
-    with pytest.raises(WorkerError, match=rf"life-learn-workers-{ours + 1} is somebody else's"):
+    with pytest.raises(WorkerError, match=rf"life-learn-workers-{ours + 1} could .* it belongs to another"):
+        worker._lock_file(uuid.uuid4())
+
+
+def test_a_folder_of_locks_that_others_can_write_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    folder = worker._lock_file(uuid.uuid4()).parent
+    folder.chmod(0o777)
+    with pytest.raises(WorkerError, match="others can write it"):
+        worker._lock_file(uuid.uuid4())
+    folder.chmod(0o700)
+    folder.rename(tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(WorkerError, match="it is a link"):
         worker._lock_file(uuid.uuid4())
 
 

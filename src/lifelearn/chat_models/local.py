@@ -18,14 +18,13 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import HfApi, try_to_load_from_cache
-from peft import LoraConfig
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, resolve
-from lifelearn.learning import kernels
-from lifelearn.learning.adapter import Adapter
+from lifelearn.learning import kernels, pretrained
+from lifelearn.learning.adapter import Adapter, peft_config
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.decoder import Decoder
 from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network, Rows, State
@@ -59,7 +58,7 @@ class LocalChatModel:
     def load(
         cls, name: str, cache_dir: Path, on_message: Callable[[str], None] | None = None, device: str | None = None
     ) -> LocalChatModel:
-        """Loads `name`: "bundled", a folder, or a Hugging Face id.
+        """Loads `name`: "bundled", a folder, or a Hugging Face id, which may name a revision (pretrained.py).
 
         Raises ChatModelError, with what to do, when it can't be had.
         """
@@ -83,13 +82,15 @@ class LocalChatModel:
         logging.set_verbosity_error()
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         dtype = torch.bfloat16 if has_bfloat16(device) else torch.float32
-        if device == "cpu" and dtype == torch.bfloat16 and (why := kernels.load(cache_dir / "kernels")):
+        if device == "cpu" and dtype == torch.bfloat16 and (why := kernels.load(cache_dir / "compiled")):
             getLogger(__name__).warning("Learning is slower here than it could be: %s.", why)
         try:
             local = not _to_be_downloaded(path)
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=local)
-            base = AutoModelForCausalLM.from_pretrained(path, dtype=dtype, local_files_only=local)
+            tokenizer = pretrained.tokenizer(path, local_files_only=local)
+            base = pretrained.model(path, dtype=dtype, local_files_only=local)
             base = base.to(place or device).eval()
+        except ChatModelError:
+            raise
         except Exception as error:  # transformers raises many kinds for a bad folder or an unknown id
             raise ChatModelError(_why(name, path, error)) from error
         if not tokenizer("a", add_special_tokens=False)["input_ids"]:  # without its file it loads, but empty
@@ -155,7 +156,7 @@ class LocalChatModel:
             return _network(full, Decoder.of(full))
         if self.decoder is not None:
             return DecoderNetwork(self.decoder, Adapter.load(self.decoder, weights))
-        config = LoraConfig.from_pretrained(str(weights))
+        config = peft_config(weights)
         self.base.load_adapter(str(weights), adapter_name=_SERVED, peft_config=config, is_trainable=False)
         for name, parameter in self.base.named_parameters():
             if "lora_" in name:
@@ -246,9 +247,7 @@ class LocalChatModel:
             if len(prompt) <= most:
                 return prompt
             if len(starts) < 2:
-                raise ChatModelError(
-                    f"The message has {len(prompt)} tokens; {self._name} takes {most}. Shorten it."
-                )
+                raise ChatModelError(f"The message has {len(prompt)} tokens; {self._name} takes {most}. Shorten it.")
             # What the template adds to each turn was not counted. By halves of what that is about, soon there.
             share = len(starts) * (len(prompt) - most) // (2 * len(prompt))
             starts = starts[min(max(share, 1), len(starts) - 1) :]
@@ -285,7 +284,7 @@ class _Turn(HubNetwork):
             return
         self._adapter = f"version{next(self._numbers)}"
         weakref.finalize(self, _unload, model, self._adapter)  # once no answer needs it any more
-        config = LoraConfig.from_pretrained(str(weights))
+        config = peft_config(weights)
         model.load_adapter(str(weights), adapter_name=self._adapter, peft_config=config, is_trainable=False)
         for name, parameter in model.named_parameters():
             if f".{self._adapter}." in name:
@@ -323,10 +322,17 @@ def _network(model: PreTrainedModel, decoder: Decoder | None) -> Network:
 
 def _to_be_downloaded(path: str) -> bool:
     """Whether the model is neither a folder nor in the hub's cache. Then the hub must know it, and is asked once:
-    a download would try again for half a minute before it says that there is no network."""
-    if Path(path).exists() or isinstance(try_to_load_from_cache(path, "config.json"), str):
+    a download would try again for half a minute before it says that there is no network. Raises ChatModelError by
+    what files it has: asked for safetensors where there are none, transformers would have the hub convert pickles."""
+    if Path(path).exists():
         return False
-    HfApi().model_info(path, timeout=HUB_SECONDS)
+    name, revision = pretrained.split(path)
+    kept = try_to_load_from_cache(name, "config.json", revision=revision)
+    if isinstance(kept, str):
+        pretrained.refuse(path, (file.name for file in Path(kept).parent.iterdir()))
+        return False
+    info = HfApi().model_info(name, revision=revision, timeout=HUB_SECONDS)
+    pretrained.refuse(path, (file.rfilename for file in info.siblings or ()))
     return True
 
 

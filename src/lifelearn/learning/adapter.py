@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,6 +15,10 @@ from torch.nn import Parameter
 
 from lifelearn.learning.decoder import Decoder
 from lifelearn.learning.layers import LowRank
+from lifelearn.learning.pretrained import split
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."  # before each name in PEFT's files, where ours are those of the base
@@ -93,9 +98,7 @@ class Adapter:
     @classmethod
     def load(cls, decoder: Decoder, folder: Path) -> Adapter:
         """The adapter in `folder`, frozen. Raises ValueError where it is of another model."""
-        from peft import LoraConfig
-
-        config = LoraConfig.from_pretrained(str(folder))
+        config = peft_config(folder)
         state = read_state(folder)
         numbers = [int(found[1]) for found in map(_LAYER.search, state) if found]
         adapter = cls(decoder, config.r, config.lora_alpha, first=min(numbers, default=0))
@@ -103,11 +106,23 @@ class Adapter:
         return adapter.freeze()
 
 
+def peft_config(folder: Path) -> LoraConfig:
+    """The configuration of the adapter in a folder. Raises ValueError where its weights are not safetensors: PEFT and
+    transformers would read a pickle instead."""
+    from peft import LoraConfig
+
+    if not (folder / ADAPTER_WEIGHTS).is_file():
+        raise ValueError(f"it has no {ADAPTER_WEIGHTS}, and weights in another form are not loaded")
+    return LoraConfig.from_pretrained(str(folder))
+
+
 def name_base(folder: Path, base: str) -> None:
-    """Names the base in an adapter's configuration, where PEFT looks for it."""
+    """Names the base in an adapter's configuration, where PEFT looks for it, and its revision, if `base` names one."""
     path = folder / ADAPTER_CONFIG
     values = json.loads(path.read_text("utf-8"))
-    values["base_model_name_or_path"] = base
+    values["base_model_name_or_path"], revision = split(base)
+    if revision is not None:
+        values["revision"] = revision
     path.write_text(json.dumps(values, indent=2), "utf-8")
 
 

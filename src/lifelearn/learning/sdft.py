@@ -33,8 +33,9 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from lifelearn.learning import pretrained
 from lifelearn.learning.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.decoder import Decoder
@@ -108,9 +109,10 @@ class SDFTTrainer:
         self.accelerator = Accelerator()
         self.output = Path(config.output_dir).expanduser()
         if isinstance(model, str):
-            tokenizer = tokenizer or AutoTokenizer.from_pretrained(model)
-            model = AutoModelForCausalLM.from_pretrained(model, dtype="auto")
-        self.tokenizer: PreTrainedTokenizerBase = tokenizer or AutoTokenizer.from_pretrained(model.name_or_path)
+            base_name = base_name or model
+            tokenizer = tokenizer or pretrained.tokenizer(model)
+            model = pretrained.model(model, dtype="auto")
+        self.tokenizer: PreTrainedTokenizerBase = tokenizer or pretrained.tokenizer_of(model)
         self.codec = Codec(self.tokenizer, model, control_tokens=config.control_tokens)
         self.base_name = base_name or str(model.name_or_path)
         self.train_rows, self.eval_rows = self._read(dataset, eval_dataset)
@@ -441,6 +443,7 @@ class SDFTTrainer:
             context=min(self.codec.context, config.max_prompt_length + config.max_completion_length),
             memory=config.vllm_gpu_memory_utilization,
             seed=config.seed,
+            revision=pretrained.revision_of(self.model),
         )
 
     def _generating(self) -> Any:

@@ -39,12 +39,13 @@ class VllmRollouts:
         context: int,
         memory: float,
         seed: int,
+        revision: str | None = None,
         vllm: Any = None,
     ) -> None:
         """model: folder or id that vLLM loads. lora_rank: of the student's adapter; None where it is all weights.
 
         dtype: torch's name of the numbers it computes in. context: most tokens of a prompt and its completion.
-        memory: vLLM's share of the device. vllm: the package. Raises VllmError.
+        memory: vLLM's share of the device. revision: of the id. vllm: the package. Raises VllmError.
         """
         self._vllm = vllm or _package()
         self._student = student
@@ -66,6 +67,9 @@ class VllmRollouts:
                 max_model_len=context,
                 gpu_memory_utilization=memory,
                 seed=seed,
+                revision=revision,
+                tokenizer_revision=revision,
+                trust_remote_code=False,
                 # What is compiled for a processor keeps the matrices that it was compiled with.
                 enforce_eager=self._vllm.platforms.current_platform.is_cpu(),
                 # In this process, so that weights can be put in place; the probabilities are those it sampled from.

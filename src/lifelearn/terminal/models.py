@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_MB, BUNDLED_NAME, cached, is_here
+from lifelearn.learning.pretrained import split
 from lifelearn.settings import Settings
 from lifelearn.terminal.text import one_line
 
@@ -64,9 +65,19 @@ def _model(name: str, settings: Settings) -> dict[str, Any]:
     elif folder.is_dir() or name.startswith((".", "/", "~")):
         kind, here, missing = "folder", (folder / "config.json").is_file(), "no model (config.json) there"
     else:
-        kind, here, missing = "Hugging Face", name in _downloaded(), "downloaded at first use"
+        kind, here, missing = "Hugging Face", _is_downloaded(name), "downloaded at first use"
     configured = settings.inference_backend == "local" and name == settings.base_model_name
     return {"name": name, "kind": kind, "cached": here, "missing": "" if here else missing, "configured": configured}
+
+
+def _is_downloaded(name: str) -> bool:
+    """Whether the local cache holds that model, in the revision that it names."""
+    from huggingface_hub import try_to_load_from_cache
+
+    plain, revision = split(name)
+    if revision is None:
+        return plain in _downloaded()
+    return isinstance(try_to_load_from_cache(plain, "config.json", revision=revision), str)
 
 
 def _downloaded() -> list[str]:

@@ -23,9 +23,11 @@ def configured(data: Path | None = None, model: str | None = None, seed: int | N
 
 def open_session(settings: Settings) -> Session:
     """A session with the configured model, the active version and the expert, if there is one."""
+    from lifelearn.learning import private
     from lifelearn.learning.version import VersionStore
     from lifelearn.terminal.session import Session
 
+    private.tighten(settings.folder)
     return Session(
         chat_model(settings),
         VersionStore(settings.folder),

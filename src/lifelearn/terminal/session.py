@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 from filelock import FileLock, Timeout
 
 from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
+from lifelearn.learning.pretrained import is_base
 from lifelearn.learning.types import Conversation, Correction, Message, ModelVersion, OnProgress
 from lifelearn.learning.version import VersionError, VersionStore
 from lifelearn.terminal.errors import sentence
@@ -244,7 +245,7 @@ class Session:
 
     def _require_same_base(self, number: int) -> None:
         base = self.store.get(number).base if number else self.model.name
-        if base != self.model.name:
+        if not is_base(base, self.model.name):
             raise VersionError(
                 f"Version {number} in {self.store.root} was made from {base}, but the configured model is "
                 f"{self.model.name}. Set LL_BASE_MODEL_NAME={base}, or choose another folder with --data."

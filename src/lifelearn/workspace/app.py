@@ -20,6 +20,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from lifelearn.learning import private
 from lifelearn.settings import Settings, load_settings
 from lifelearn.workspace import accounts, chats, operation, organizations, programs
 from lifelearn.workspace.admission import Admission
@@ -29,7 +30,7 @@ from lifelearn.workspace.corrections import routes as corrections
 from lifelearn.workspace.corrections.detection import Detector
 from lifelearn.workspace.corrections.progress import Watch
 from lifelearn.workspace.crypto import Keys
-from lifelearn.workspace.database import Database
+from lifelearn.workspace.database import Database, sqlite_fault
 from lifelearn.workspace.errors import ConflictError, InvalidError, ProgramError, SignedOutError, WorkspaceError
 from lifelearn.workspace.guard import Guard
 from lifelearn.workspace.inference import Inference, ProcessInference
@@ -40,7 +41,9 @@ from lifelearn.workspace.organizations.place import check_uploader
 from lifelearn.workspace.origins import OtherOrigins
 from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
 from lifelearn.workspace.quotas import Quotas
+from lifelearn.workspace.readiness import Readiness
 from lifelearn.workspace.rendering.renderer import RENDERER
+from lifelearn.workspace.rights import tighten
 from lifelearn.workspace.streams import Streams
 from lifelearn.workspace.versions import api as versions_api
 from lifelearn.workspace.versions import routes as versions
@@ -81,6 +84,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
 
     inference: another way to a model, for tests.
     """
+    private.umask()
     settings = settings or load_settings()
     operation.configure_logging(settings)
     app = FastAPI(
@@ -94,6 +98,7 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
     )
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
+    app.state.readiness = Readiness(app.state.database)
     app.state.metrics, app.state.closing = operation.Metrics(), asyncio.Event()
     app.state.inference = operation.Measured(inference or ProcessInference(settings), app.state.metrics)
     app.state.admission = Admission(app.state.inference)
@@ -136,6 +141,9 @@ def create_app(settings: Settings | None = None, inference: Inference | None = N
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     state = app.state
+    if state.database.is_sqlite and (fault := sqlite_fault()):
+        log.warning(fault)
+    await run_in_threadpool(tighten, state.settings, state.database)
     await run_in_threadpool(upgrade, state.database)
     if not await run_in_threadpool(lambda: state.queue.is_prepared):
         await run_in_threadpool(state.queue.prepare)

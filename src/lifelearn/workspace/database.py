@@ -7,10 +7,11 @@ that "database is locked" cannot happen half-way. Knows no tables.
 from __future__ import annotations
 
 import asyncio
+import glob
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,6 +28,7 @@ IDLE_SECONDS = 20  # that a transaction may do nothing, PostgreSQL
 READERS, WRITERS = 20, 10  # requests with a session at a time, in one process
 POOL_SIZE, POOL_MORE = READERS + WRITERS, 30  # more, as some open a second session for a moment
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
+BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite has, or left, beside its file
 _AFTER = "after_commit"
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -120,8 +122,8 @@ class Database:
         if self.url.drivername == "postgresql":
             self.url = self.url.set(drivername="postgresql+psycopg")
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        if self.is_sqlite and self.url.database:
-            folder = Path(self.url.database).absolute().parent
+        if self.file is not None:
+            folder = self.file.absolute().parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as error:
@@ -131,6 +133,21 @@ class Database:
                 ) from error
         self.engine = self._engine()
         self.read_turns, self.write_turns = asyncio.Semaphore(READERS), asyncio.Semaphore(WRITERS)
+
+    @property
+    def file(self) -> Path | None:
+        """SQLite's; None on PostgreSQL, in memory, and where the URL has options for SQLite."""
+        name = self.url.database or ""
+        return Path(name) if self.is_sqlite and name and not name.startswith((":", "file:")) else None
+
+    @property
+    def files(self) -> list[Path]:
+        """What SQLite and we have, or may have, on the disk of it; copies from before a change of the schema, too."""
+        file = self.file
+        if file is None:
+            return []
+        beside = [file.with_name(file.name + end) for end in (*BESIDE, ".reaper")]
+        return [*beside, *sorted(file.parent.glob(f"{glob.escape(file.name)}.before-*"))]
 
     @contextmanager
     def read(self) -> Iterator[Session]:
@@ -165,6 +182,14 @@ class Database:
         with self.engine.connect() as connection:
             connection.execute(text("SELECT 1"))
 
+    def check_writing(self) -> None:
+        """Raises an error of SQLAlchemy's where nothing can be kept. One row is written as it is, and to the disk: that
+        it may be written shows neither a full disk nor one that was mounted read-only since."""
+        with self.write() as db:
+            if not self.is_sqlite:
+                db.execute(text(f"SET LOCAL statement_timeout = '{CONNECT_SECONDS}s'"))
+            db.execute(text("UPDATE alembic_version SET version_num = version_num"))
+
     def close(self) -> None:
         self.engine.dispose()
 
@@ -193,7 +218,17 @@ class Database:
         @event.listens_for(engine, "connect")
         def _connect(connection: sqlite3.Connection, _record: Any) -> None:
             connection.isolation_level = None  # transactions begin where we say so, below
-            for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+            with suppress(OSError):
+                if self.file is not None and not self.file.stat().st_size:  # before anything is in it, or beside it
+                    self.file.chmod(0o600)
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if mode not in ("wal", "memory"):
+                raise DatabaseError(
+                    f"SQLite cannot use a write-ahead log for {self.url.database}: its journal stays {mode!r}, as on a "
+                    "network share, or where it may only be read. Several processes write it at a time, which is not "
+                    "safe without. Name a file on a disk of this machine by LL_DATABASE_URL, or PostgreSQL."
+                )
+            for pragma in ("synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {pragma}")
 
         @event.listens_for(engine, "begin")
@@ -203,6 +238,21 @@ class Database:
             connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 
         return engine
+
+
+def sqlite_fault(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str:
+    """What is known against a release of SQLite, in sentences for the log; "" where nothing is.
+
+    Its "WAL-reset bug", from 3.7.0 on (sqlite.org/wal.html). Not refused: see docs/decisions/0017.
+    """
+    if version >= (3, 51, 3) or (3, 50, 7) <= version < (3, 51) or (3, 44, 6) <= version < (3, 45):
+        return ""
+    return (
+        f"SQLite {'.'.join(map(str, version[:3]))} has a fault, unless your system's maker has mended it: where two "
+        "processes write and tidy up the write-ahead log at the very same moment, which is rare, changes can be lost "
+        "and the database damaged. Take a Python with SQLite 3.51.3 or newer (or 3.50.7, or 3.44.6), or PostgreSQL by "
+        "LL_DATABASE_URL; and make backups (lifelearn backup)."
+    )
 
 
 def database_of(request: Request) -> Database:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from lifelearn.backends import chat_model
+from lifelearn.learning import private
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.settings import Settings
@@ -47,6 +48,7 @@ Inbox = queue.SimpleQueue[Line]
 
 
 def main() -> None:
+    private.umask()
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the web process, which closes our input when it is done
         signal.signal(number, signal.SIG_IGN)
     write = sender(own_output())

@@ -23,14 +23,14 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client import CollectorRegistry, Enum, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.process_collector import ProcessCollector
-from sqlalchemy.exc import SQLAlchemyError
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
-from lifelearn.workspace.database import Database, database_of
+from lifelearn.workspace.database import Database
 from lifelearn.workspace.inference import Inference, State
+from lifelearn.workspace.readiness import OK, Readiness
 
 log = structlog.get_logger("lifelearn.operation")
 router = APIRouter()
@@ -58,19 +58,15 @@ async def healthz() -> JSONResponse:
 
 
 @router.get("/readyz")
-def readyz(request: Request) -> JSONResponse:
-    """Whether requests can be answered: the database answers, and the model is there or still being loaded."""
+async def readyz(request: Request) -> JSONResponse:
+    """Whether requests can be answered: the database takes a change, and the model is there or still being loaded."""
     inference: Inference = request.app.state.inference
-    told: dict[str, str] = {"database": "ok", "model": inference.state}
-    try:
-        database_of(request).check()
-    except SQLAlchemyError as error:
-        log.error("the database does not answer", error=str(error))
-        told["database"] = "does not answer"
+    readiness: Readiness = request.app.state.readiness
+    told: dict[str, str] = {"database": await readiness.database(), "model": inference.state}
     if _may_look_inside(request):  # what is said may name folders and servers
         said = {"doing": inference.doing, "problem": inference.problem}
         told |= {name: text for name, text in said.items() if text}
-    ready = told["database"] == "ok" and inference.state != "failed"
+    ready = told["database"] == OK and inference.state != "failed"
     return JSONResponse({"status": "ready" if ready else "not ready", **told}, 200 if ready else 503)
 
 

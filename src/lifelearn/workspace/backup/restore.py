@@ -20,11 +20,10 @@ from lifelearn.workspace.backup.archive import Progress, Reader, Tally, opened
 from lifelearn.workspace.backup.backup import fingerprint, key_in_use
 from lifelearn.workspace.backup.manifest import DATA, DATABASES, Manifest
 from lifelearn.workspace.crypto import KEY_FILE
-from lifelearn.workspace.database import Database
+from lifelearn.workspace.database import BESIDE, Database
 from lifelearn.workspace.migrations import newest, shown
 from lifelearn.workspace.versions.storage import ORGANIZATIONS, Storage
 
-OLD_FILES = ("", "-wal", "-shm", "-journal")  # what SQLite has, or left, beside a database
 NOT_OURS = ("lost+found",)  # what a new file system holds
 STAGING = ".restoring-"  # a folder in the folder, which says of itself what it is where a restore was killed
 
@@ -111,7 +110,7 @@ def _refuse_what_is_full(settings: Settings, database: Database, manifest: Manif
             raise RestoreError(f"LL_MODEL_STORAGE_DIR={place} is not empty, and nothing is overwritten. {_EMPTY}")
     if manifest.database == "sqlite":
         file = database.url.database
-        there = [f"{file}{end}" for end in OLD_FILES if Path(f"{file}{end}").exists()]
+        there = [f"{file}{end}" for end in BESIDE if Path(f"{file}{end}").exists()]
         if not file or there:
             told = f"The database {there[0]} is there already" if there else "LL_DATABASE_URL names no file"
             raise RestoreError(f"{told}, and nothing is overwritten. Set LL_DATABASE_URL to another file.")

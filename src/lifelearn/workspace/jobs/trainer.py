@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import structlog
 from pydantic import ValidationError
 
+from lifelearn.learning import private
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion, Progress, Value
 from lifelearn.learning.version import VersionError, VersionStore, replace_file, round_weights
@@ -36,6 +37,7 @@ Hear = Callable[[], str]
 
 
 def main() -> None:
+    private.umask()
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the worker, which closes our input when it is done
         signal.signal(number, signal.SIG_IGN)
     write, hear = sender(own_output()), inbox(bytes.decode).get

@@ -26,6 +26,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import Connection, delete, make_url, select, text, update
 from sqlalchemy.exc import DBAPIError
 
+from lifelearn.learning import private
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace import logs
@@ -35,6 +36,7 @@ from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.tables import Job, State, Worker
 from lifelearn.workspace.migrations import tables, upgrade
 from lifelearn.workspace.organizations.service import sweep_folders
+from lifelearn.workspace.rights import tighten
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 15.0  # a worker of another host whose count stands still for so long is gone
@@ -54,6 +56,7 @@ class WorkerError(Exception):
 
 def main() -> None:
     """The embedded worker: settings on standard input, and its end is the worker's."""
+    private.umask()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # meant for the web process, which closes our input when it is done
     first = sys.stdin.buffer.readline()
     if not first:
@@ -86,6 +89,7 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     tables()  # all of them: those of jobs refer to others
     database = Database(settings.database_url)
+    tighten(settings, database)
     upgrade(database)
     queue = LearningQueue(database)
     queue.prepare()
@@ -261,8 +265,8 @@ def check(settings: Settings) -> None:
 def _lock_file(worker_id: uuid.UUID) -> Path:
     folder = Path(tempfile.gettempdir()) / f"life-learn-workers-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.lstat().st_uid != os.getuid():
-        raise WorkerError(f"The folder {folder} is somebody else's, who could end or hold workers. Remove it.")
+    if why := private.why_not_ours(folder.lstat(), os.getuid()):
+        raise WorkerError(f"Who can write the folder {folder} could end or hold workers, and {why}. Remove it.")
     return folder / f"{worker_id}.lock"
 
 

@@ -139,10 +139,11 @@ def _foreign_keys(connection: Connection, on: str) -> None:
 
 def _copied(database: Database, revision: str) -> str:
     """The file with a copy from before; with PostgreSQL there are better ways, and none is made."""
-    if not database.is_sqlite or not database.url.database:
+    file = database.file
+    if file is None:
         return "none; restore your own backup to go back"
-    file = Path(database.url.database)
     copy = file.with_name(f"{file.name}.before-{revision}")
+    copy.touch(mode=0o600)  # before anything is in it
     source, target = sqlite3.connect(file), sqlite3.connect(copy)
     try:
         source.backup(target)
