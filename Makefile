@@ -15,7 +15,7 @@ SITE := site
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo chat serve test check lint system load learning kills screens docs vllm bench dist clean
+.PHONY: help setup demo chat serve test check lint system load learning attacks kills screens docs vllm bench dist clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,9 @@ lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
 # Programs that only tests need. Without them the tests that use them are skipped, which CI does not accept.
-PROGRAMS ?= chromium postgresql
+PROGRAMS = chromium postgresql
 dist screens: PROGRAMS = chromium
+attacks: PROGRAMS = postgresql
 system:
 	@missing=""; for program in $(PROGRAMS); do case $$program in \
 		postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null ;; \
@@ -65,6 +66,9 @@ learning: setup ## chat while a lesson trains, 1,000 queued corrections, 50 orga
 	$(BIN)/python tests/load/learning.py --keep reports/learned --json reports/learning.json
 	$(BIN)/python tests/load/switching.py --version reports/learned --json reports/switching.json
 	$(BIN)/python tests/load/drain.py --json reports/drain.json $(ARGS)
+
+attacks: setup system ## attacks on a workspace and what others notice of them, on both databases: reports/attacks.json
+	$(BIN)/python tests/load/attacks.py --json reports/attacks.json $(ARGS)
 
 kills: setup system ## kill -9 of workers and trainers at random, KILLS times on each database
 	LL_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -q tests/workspace/test_kills.py

@@ -18,8 +18,9 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.workspace.errors import TooManyError
 from lifelearn.workspace.inference import Inference
+from lifelearn.workspace.turns import AT_ONCE
 
-PLACES = 16  # answers that the model is asked for at a time, as many as it takes turns with
+PLACES = AT_ONCE  # answers that the model is asked for at a time
 OF_ONE = 12  # of them that one organisation has at most
 OF_A_KEY = OF_A_PERSON = 8  # answers in flight, those that wait for a place included
 OF_AN_ORGANIZATION = 64

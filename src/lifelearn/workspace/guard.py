@@ -173,14 +173,15 @@ class Guard:
 
     async def _read(self, scope: Scope, headers: Headers, receive: Receive, body: Body) -> bool:
         """Takes a request's whole body; whether it came. Raises WorkspaceError for one that is not taken."""
-        length = headers.get("content-length", "")
-        if length in ("", "0") and "transfer-encoding" not in headers:
+        in_parts = "transfer-encoding" in headers
+        length = int(headers.get("content-length") or (IMPORT_BYTES if in_parts else 0))
+        if not length:
             return True
         most, seconds = BODY_BYTES, BODY_SECONDS
-        if IMPORTS.search(scope["path"]) and (not length or int(length) > most):
+        if IMPORTS.search(scope["path"]) and length > most:
             await run_in_threadpool(self.check_uploader, Request(scope))
-            most, seconds = IMPORT_BYTES, BODY_SECONDS + int(length or IMPORT_BYTES) / BYTES_A_SECOND
-        if int(length or 0) > most:
+            most, seconds = IMPORT_BYTES, BODY_SECONDS + length / BYTES_A_SECOND
+        if length > most and not in_parts:
             raise TooLargeError("That is too large.")
         seen = 0
         try:

@@ -33,12 +33,11 @@ from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import ANSWERS
-from lifelearn.workspace.turns import READ, WRITTEN, Turns
+from lifelearn.workspace.turns import AT_ONCE, READ, WRITTEN, Turns
 
 if TYPE_CHECKING:
     from lifelearn.chat_models.local import LocalChatModel
 
-AT_ONCE = 16  # answers that are written at a time; others wait
 PREPARED_AT_ONCE = 2  # prompts that are made of conversations
 
 log = structlog.get_logger("lifelearn.model")

@@ -6,9 +6,9 @@ Counts work and no time, so that a machine that is slow or busy decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+AT_ONCE = 16  # answers that take turns; others wait
 READ, WRITTEN = 8, 1  # what a part of a prompt costs and what a token does, by about how long they take
 
 
@@ -33,9 +33,6 @@ class Turns:
 
     def __len__(self) -> int:
         return len(self._of)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._of)
 
     def count(self, organization: str) -> int:
         """How many answers of an organisation take turns."""
