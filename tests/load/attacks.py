@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,10 +45,12 @@ from lifelearn.workspace.crypto import Keys, hash_token, new_token  # noqa: E402
 from lifelearn.workspace.database import Database  # noqa: E402
 from lifelearn.workspace.programs.keys import PREFIX, START  # noqa: E402
 from lifelearn.workspace.programs.tables import ApiKey, Scope  # noqa: E402
+from lifelearn.workspace.rendering.renderer import RENDERER  # noqa: E402
 from workspace.postgresql import server as postgresql  # noqa: E402
 
-# What a member of another organisation may wait at most, in seconds, on two cores.
-MOST = {"page": 2.0, "first_token": 2.0}
+# What a member of another organisation may wait at most, in seconds, on two cores; how much HTML a text may become,
+# beside 16 KiB; and how long one message may take to be read.
+MOST = {"page": 2.0, "first_token": 2.0, "times_the_text": 20.0, "read": 5.0}
 ATTACKER, MEMBER = "127.0.0.1", "127.0.0.2"
 DRIP_SECONDS, DRIPS_A_ROUTE, CONNECTIONS = 20, 2, 1_200
 STREAMS, TURNS, TITLES = 40, 300, 3
@@ -332,6 +335,72 @@ PIECES = (
 )  # fmt: skip
 
 
+MARKS = (
+    "[",
+    "](",
+    ")",
+    "![",
+    "[a]",
+    ": http://e.example",
+    ' "' + "t" * 500 + '"',
+    "*",
+    "_",
+    "**",
+    "~~",
+    "`",
+    "```",
+    "~~~python",
+    "\n",
+    "\n\n",
+    "> ",
+    "- ",
+    "1. ",
+    "    ",
+    "| a ",
+    "|-",
+    "#",
+    "<",
+    ">",
+    "&",
+    "$",
+    "\\(",
+    "\\[",
+    "\\]",
+    "^{",
+    "}",
+    "xmpp:",
+    "www.",
+    "https://",
+    "mailto:",
+    "a@b.c",
+    "\\",
+    "\t",
+    "word ",
+    "&#x",
+    "<!--",
+    "<a href=",
+    "(" * 50,
+    "é",
+    "\u202e",
+    "🙂",
+)
+
+
+def markdown(seed: int = 0) -> Figures:
+    """Texts put together of Markdown's marks, some of them repeated by the hundred, and what became of them."""
+    draw = random.Random(seed)
+    slowest, most, how = 0.0, 0.0, Counter[str]()
+    for _ in range(FUZZED // 4):
+        pieces = draw.choices(MARKS, k=draw.randint(1, 12))
+        text = "".join(piece * draw.choice((1, 1, 3, 200, 2_000)) for piece in pieces)[:40_000]
+        started = time.perf_counter()
+        shown = RENDERER.render(text)
+        slowest = max(slowest, time.perf_counter() - started)
+        how[shown.how] += 1
+        most = max(most, (len(shown.html) - (16 << 10)) / len(text))
+    return {"texts": FUZZED // 4, **how, "slowest_seconds": round(slowest, 2), "most_times_the_text": round(most, 1)}
+
+
 def detection(seed: int = 0) -> Figures:
     """Messages put together of pieces that are awkward for patterns, and how long the longest took to read."""
     draw = random.Random(seed)
@@ -418,6 +487,11 @@ def problems(found: Figures) -> Iterator[str]:
                 yield f"{database}, {name}: a page took {told['slowest_page']} s"
             if told.get("first_token_slowest", 0) > MOST["first_token"]:
                 yield f"{database}, {name}: a first token took {told['first_token_slowest']} s"
+            if (
+                told.get("most_times_the_text", 0) > MOST["times_the_text"]
+                or told.get("slowest_cpu_seconds", 0) > MOST["read"]
+            ):
+                yield f"{database}, {name}: over its ceiling, {told}"
             if told.get("bugs"):
                 yield f"{database}: {told['bugs']} errors in the server's log"
 
@@ -435,7 +509,7 @@ def main() -> int:
             name = f"attacks_{secrets.token_hex(4)}"
             create(url, name)
             found["postgresql"] = attacked(url.replace("NAME", name))
-    found["no server"] = {"detection": timed("detection", detection)}
+    found["no server"] = {"markdown": timed("markdown", markdown), "detection": timed("detection", detection)}
     print(json.dumps(found, indent=1))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
