@@ -193,11 +193,13 @@ def test_training_and_verification_never_meet(question: str, answer: str) -> Non
         check(question, answer, made(question, answer, seed=seed))
 
 
+@pytest.mark.check("engine")
 @pytest.mark.parametrize(("question", "answer"), LONG, ids=[repr(question[:12]) for question, _ in LONG])
 def test_a_very_long_question_is_taken(question: str, answer: str) -> None:
     check(question, answer, made(question, answer))
 
 
+@pytest.mark.check("engine")
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(question=st.text(min_size=1, max_size=80).filter(lambda text: bool(text.strip())))
 def test_any_text_can_be_asked(question: str) -> None:

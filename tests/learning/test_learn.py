@@ -225,6 +225,7 @@ def near(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
     return all(torch.allclose(a, b, rtol=1e-2, atol=1e-5) for a, b in zip(one, other, strict=True))
 
 
+@pytest.mark.check("engine")
 def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
     tiny: Any, store: VersionStore, trained: Trained
 ) -> None:
@@ -241,6 +242,7 @@ def test_a_version_that_fails_is_trained_once_more_from_where_it_is(
     assert len(trained.begun) == 3
 
 
+@pytest.mark.check("engine")
 def test_a_second_round_that_was_interrupted_continues_there(tiny: Any, store: VersionStore) -> None:
     strict = QUICK.model_copy(update={"thresholds": Thresholds(efficacy=1)})
     whole = run(tiny, VersionStore(store.root / "whole"), recipe=strict)
@@ -341,6 +343,7 @@ def test_a_third_round_goes_on_from_the_best(
     assert version.report == unseen(4)
 
 
+@pytest.mark.check("engine")
 def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Training begins again, as if that had been the rate; a second round is slower still."""
     rates: list[float] = []
@@ -390,6 +393,7 @@ def test_a_rate_that_is_too_high_at_any_rate_is_an_error(
     assert not store.versions()
 
 
+@pytest.mark.check("engine")
 def test_the_same_seed_gives_the_same_version(tiny: Any, tmp_path: Path) -> None:
     hashes = [run(tiny, VersionStore(tmp_path / name)).sha256 for name in ("one", "two")]
     assert hashes[0] == hashes[1]
@@ -664,6 +668,7 @@ def test_weights_that_cannot_be_written_are_a_clear_error(tiny: Any, grown: Vers
     assert run(tiny, grown, correction(2)).number == 2
 
 
+@pytest.mark.check("engine")
 @pytest.mark.parametrize("file", ["job.json", "lesson.json", "train.json", "manifest.json", "0002", "version.json"])
 def test_a_full_disk_at_any_file_is_a_clear_error_and_loses_nothing(
     tiny: Any, grown: VersionStore, monkeypatch: pytest.MonkeyPatch, file: str

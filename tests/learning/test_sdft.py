@@ -474,6 +474,7 @@ def test_the_data_may_be_a_file_or_what_was_read_of_it(make: Make, tmp_path: Pat
 # Resuming -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.check("engine")
 @pytest.mark.parametrize(
     "settings",
     [

@@ -353,6 +353,7 @@ def test_mined_rows_take_places_of_the_replay(anchored: Any, monkeypatch: pytest
     assert [sum("mined" in prompt for prompt in rows) for rows in seen] == [0, 0, 2, 2, 2]
 
 
+@pytest.mark.check("engine")
 def test_training_stops_once_the_watch_probes_hold(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """With steps too small to change an answer, what the model says already is the probe that holds."""
     monkeypatch.setattr(training, "RISEN", math.inf)  # which rows are drawn decides the loss here, and not the rate

@@ -218,6 +218,7 @@ def test_a_backup_that_breaks_off_leaves_nothing(
     assert names(target.parent) == set()
 
 
+@pytest.mark.check("processes")
 def test_sigterm_leaves_nothing(learned: Settings, target: Path) -> None:
     code = (
         "import os, signal\n"
@@ -251,6 +252,7 @@ def test_a_restore_that_breaks_off_leaves_nothing_and_can_be_done_again(
     assert rows(elsewhere) == rows(settings)
 
 
+@pytest.mark.check("processes")
 def test_torch_is_not_loaded(learned: Settings, target: Path) -> None:
     code = (
         "import sys\n"

@@ -155,6 +155,7 @@ def test_a_server_that_does_not_answer_is_told_without_its_password(settings: Se
 # The commands
 
 
+@pytest.mark.check("processes")
 def test_from_the_command_line(workspace: Workspace, settings: Settings, elsewhere: Settings, target: Path) -> None:
     filled(workspace)
     done = lifelearn("backup", target.parent, settings=settings)  # a folder: it is named by the time

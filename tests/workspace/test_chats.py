@@ -627,6 +627,7 @@ def test_only_members_are_asked_for_in_services(workspace: Workspace, anna: Brow
 # Script in names, titles and messages
 
 
+@pytest.mark.check("pages")
 @pytest.mark.parametrize("part", range(4))
 def test_nothing_of_the_corpus_runs_on_any_page(
     workspace: Workspace, anna: Browser, ben: Browser, place: uuid.UUID, part: int

@@ -957,6 +957,7 @@ def test_a_field_of_any_length(team: Team, field: str) -> None:
     assert team.anna.post(path, {field: "x" * 300_000}).status_code == 422
 
 
+@pytest.mark.check("pages")
 @pytest.mark.parametrize("state", State)
 def test_what_users_wrote_is_text(team: Team, state: State) -> None:
     made = []

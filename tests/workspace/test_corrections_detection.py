@@ -343,6 +343,7 @@ def test_a_message_on_which_the_reading_breaks_is_examined_once(
     assert len(calls) == (2 if broken == "expert" else 1)  # the written rules are tried, too
 
 
+@pytest.mark.check("processes")
 def test_the_web_process_needs_no_torch_to_detect() -> None:
     code = "import sys, lifelearn.workspace.app; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

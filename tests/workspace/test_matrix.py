@@ -372,6 +372,7 @@ def test_every_route_is_in_the_matrix(shared: Workspace) -> None:
     assert known - found == set(), "these routes are gone"
 
 
+@pytest.mark.check("pages")
 @pytest.mark.parametrize(("method", "path"), PAGES, ids=str)
 def test_pages(shared: Workspace, untouched: Scene, method: str, path: str) -> None:
     level, form = PAGES[method, path]
@@ -417,6 +418,7 @@ def test_pages(shared: Workspace, untouched: Scene, method: str, path: str) -> N
             assert not where.startswith("/sign-in"), actor
 
 
+@pytest.mark.check("pages")
 @pytest.mark.parametrize(("method", "path"), [each for each in PAGES if each[0] == "POST"], ids=str)
 def test_pages_change_nothing_without_their_token(untouched: Scene, method: str, path: str) -> None:
     scene = untouched

@@ -131,6 +131,7 @@ upgrade(Database(sys.argv[1]))
 """
 
 
+@pytest.mark.check("processes")
 @BOTH
 def test_processes_that_start_at_once_take_turns(database_url: str) -> None:
     command = [sys.executable, "-c", START, database_url]

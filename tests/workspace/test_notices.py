@@ -164,6 +164,7 @@ def test_no_notice_leads_elsewhere(workspace: Workspace, team: Team, path: str, 
     assert told["url"] == f"http://testserver/o/{team.id}{kept}"
 
 
+@pytest.mark.check("pages")
 def test_titles_are_texts(team: Team) -> None:
     for vector in VECTORS:
         team.tell(vector, vector)

@@ -192,6 +192,7 @@ print(RENDERER._process.pid, flush=True)
 """
 
 
+@pytest.mark.check("processes")
 @pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", ""])
 def test_it_ends_with_the_process_that_started_it(end: str) -> None:
     done = subprocess.run([sys.executable, "-c", PARENT.format(end=end)], capture_output=True, text=True, check=False)

@@ -299,6 +299,7 @@ def test_words_from_a_private_chat_stay_there(workspace: Workspace, bert: Browse
     assert "Berta" not in bert.get(f"/o/{place}/versions").text
 
 
+@pytest.mark.check("pages")
 def test_what_people_and_models_wrote_is_text(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     kept = None
     for start in range(0, len(VECTORS), 5):  # as many corrections as the timeline shows of a version

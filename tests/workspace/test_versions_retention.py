@@ -157,6 +157,7 @@ def test_a_large_matrix_comes_in_pages_and_soon(
         assert anna.get(f"/o/{place}/retention{query}").status_code == 422, query
 
 
+@pytest.mark.check("pages")
 def test_30_versions_by_100_corrections_take_few_queries(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     many = [corrected(workspace, place, f"What is the thing with number {n}?", f"{n} things") for n in range(100)]
     for start in range(0, 100, 25):

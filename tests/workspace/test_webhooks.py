@@ -544,6 +544,7 @@ def test_members_see_none_of_it(team: Team) -> None:
     assert f'href="{team.url}"' in team.anna.get(f"/o/{team.id}/members").text
 
 
+@pytest.mark.check("pages")
 def test_texts_are_texts(workspace: Workspace, team: Team) -> None:
     workspace.portal.call(workspace.app.state.sender.stop)
     webhook_id, _secret = team.made("https://localhost/")
