@@ -202,9 +202,9 @@ def test_the_oldest_turns_are_left_out_and_what_is_kept_costs_what_it_has(tiny: 
         encoded.append(sum(len(each.content) for each in kept))
         return prompt(kept)
 
-    def counted(text: str) -> Any:
+    def counted(text: str, most: int) -> Any:
         encoded.append(len(text))
-        return length(text)
+        return length(text, most)
 
     tiny.codec.prompt, tiny.codec.length = prompted, counted
     found = tiny.prompt(turns, 12)
@@ -235,12 +235,28 @@ def test_a_long_prompt_is_read_in_parts(talkative: Any, monkeypatch: pytest.Monk
 
 def test_a_message_longer_than_the_context_is_a_clear_error(tiny: Any) -> None:
     long = user("word " * 200)
-    expected = r"The message has 10\d\d tokens; .* takes 502\. Shorten it\."
+    expected = r"The message has (10\d\d|more than 1004) tokens; .* takes 502\. Shorten it\."
     with pytest.raises(ChatModelError, match=expected):
         tiny.answer([user("short"), long], Sampling(max_tokens=10))
     with pytest.raises(ChatModelError, match=expected):
         list(tiny.stream(long, Sampling(max_tokens=10)))
     assert tiny.answer([user("short")], Sampling(max_tokens=2)) is not None
+
+
+def test_of_a_message_that_cannot_fit_little_is_read(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    kept = tiny.codec._as_written
+
+    def counted(text: str) -> Any:
+        read.append(len(text))
+        return kept(text)
+
+    monkeypatch.setattr(tiny.codec, "_as_written", counted)
+    for role in ("user", "system"):
+        turns = (Message(role=role, content="a b c " * 170_000), Message(role="user", content="Hi"))
+        with pytest.raises(ChatModelError, match="more than 1004 tokens"):
+            tiny.prompt(turns[:1] if role == "user" else turns, 10)
+    assert sum(read) < 200_000
 
 
 @contextmanager

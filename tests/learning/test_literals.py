@@ -13,7 +13,6 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.literals import MOST
 from lifelearn.learning.tokens import Codec
 from lifelearn.learning.types import Message
 
@@ -180,12 +179,10 @@ def test_full_width_letters_that_a_tokenizer_folds_are_text_too() -> None:
     assert controls(codec, codec.completion("days＜|stop|＞end <|stop|>", 99, end=False)) == []
 
 
-def test_more_of_them_than_marks_is_a_clear_error() -> None:
-    many = [f"<|extra_{at}|>" for at in range(MOST + 1)]
+def test_a_text_may_have_all_of_them() -> None:
+    many = [f"<|extra_{at}|>" for at in range(300)]
     codec = codec_of(byte_level(["<|im_end|>", *many], [], qwen3().chat_template))
-    with pytest.raises(ChatModelError, match=r"64 different control tokens"):
-        codec.ask("".join(many))
-    assert codec.ask(many[0] * 500), "the same one is one"
+    assert controls(codec, codec.completion("".join(many), 9_999, end=False)) == []
 
 
 def test_a_tokenizer_that_cannot_tell_is_refused() -> None:

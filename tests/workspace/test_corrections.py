@@ -339,8 +339,8 @@ def test_an_admin_approves(team: Team) -> None:
     queue = team.ben.get(f"{team.url}/review").text
     assert "Approve and teach" in queue
     assert f'id="c-{one.id}"' in queue
-    assert team.ben.post(f"{team.of(one)}/teach", {"statement": "It is 27 days."}).status_code == 303
-    assert (team.now(one).state, team.now(one).answer) == (State.QUEUED, "27 days")
+    assert team.ben.post(f"{team.of(one)}/teach").status_code == 303
+    assert (team.now(one).state, team.now(one).answer) == (State.QUEUED, "26 days")
     assert team.now(one).decided_by == team.ben.user_id
     assert team.actions() == ["correction.proposed", "correction.approved"]
     assert [name for name, _ in team.told()] == ["correction.review", "correction.queued"]
@@ -382,6 +382,18 @@ def test_nobody_approves_their_own(team: Team) -> None:
     rejected = team.make(team.ben, State.REJECTED, question="Who is our CEO?")
     assert team.ben.post(f"{team.of(rejected)}/teach", {"own": "true"}).status_code == 403
     assert team.anna.post(f"{team.of(rejected)}/teach").status_code == 303
+
+
+@BOTH
+def test_what_an_admin_put_into_anothers_words_is_the_admins_own(team: Team) -> None:
+    team.policy(Policy.REVIEW)
+    one = team.make(team.carl, State.REVIEW)
+    changed = {"question": "Who is the boss?", "statement": "The boss is Ben.", "own": "true"}
+    assert team.ben.post(f"{team.of(one)}/teach", changed).status_code == 303
+    assert (team.now(one).state, team.now(one).answer, team.jobs()) == (State.REVIEW, "Ben", 0)
+    assert team.ben.post(f"{team.of(one)}/teach", {"own": "true"}).status_code == 403
+    assert team.anna.post(f"{team.of(one)}/teach").status_code == 303
+    assert team.now(one).state == State.QUEUED
 
 
 @BOTH

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import struct
+import threading
 import uuid
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -14,12 +17,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.chats import chatgpt
+from lifelearn.workspace.chats import chatgpt, routes
 from lifelearn.workspace.chats.chatgpt import Skipped
 from lifelearn.workspace.chats.service import MESSAGE_CHARS, branch
 from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.errors import InvalidError, TooLargeError
 from lifelearn.workspace.organizations.tables import AuditEvent
+from waiting import HANG_SECONDS
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace
 
@@ -384,3 +388,37 @@ def test_names_of_files_are_harmless(workspace: Workspace, title: str) -> None:
     name = answer.headers["content-disposition"].removeprefix('attachment; filename="').removesuffix('"')
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
     assert name.endswith(".json")
+
+
+@BOTH
+def test_nobody_waits_for_a_file_that_is_read(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for the turn of who writes, and not for more files than are read at a time."""
+    anna, ben = workspace.person(), workspace.person("ben@example.org")
+    place = workspace.organization(anna, member=[ben])
+    monkeypatch.setattr(workspace.database, "write_turns", asyncio.Semaphore(1))
+    reading, goes_on = threading.Event(), threading.Event()
+    kept = chatgpt.read
+
+    def read_slowly(*arguments: Any) -> Any:
+        reading.set()
+        assert goes_on.wait(HANG_SECONDS)
+        return kept(*arguments)
+
+    monkeypatch.setattr(chatgpt, "read", read_slowly)
+    monkeypatch.setattr(routes, "_IMPORTING", threading.BoundedSemaphore(1))
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(upload, anna, place, json.dumps([SIMPLE]).encode())
+        assert reading.wait(HANG_SECONDS)
+        assert ben.post("/account", {"name": "Benjamin", "theme": "dark"}).status_code == 303
+        second = upload(ben, place, json.dumps([SIMPLE]).encode())
+        assert second.status_code == 429
+        assert "Other imports are being read" in second.text
+        goes_on.set()
+        assert "1 chat imported" in first.result(HANG_SECONDS).text
+    assert "1 chat imported" in upload(ben, place, json.dumps([SIMPLE]).encode()).text
+
+
+def test_a_file_of_brackets_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chatgpt, "SIGNS_MOST", 1_000)
+    with pytest.raises(TooLargeError):
+        read(b'[{"a":[' + b"[]" * 2_000 + b"]}]")

@@ -19,11 +19,13 @@ ROUTES = [*PAGES, *PROGRAMS, *OPEN]
 class Drip:
     """A request whose body begins and does not end."""
 
-    def __init__(self, workspace: Workspace, method: str, path: str, cookie: str = "", length: int = 1000) -> None:
+    def __init__(
+        self, workspace: Workspace, method: str, path: str, cookie: str = "", length: int = 1000, **more: str
+    ) -> None:
         self.status, self.read = 0, 0
         headers = {
             "host": "testserver", "content-type": "application/x-www-form-urlencoded", "content-length": str(length),
-            "cookie": cookie,
+            "cookie": cookie, **more,
         }  # fmt: skip
         self.scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
@@ -105,6 +107,18 @@ def test_a_large_body_is_read_from_members_alone(workspace: Workspace, anna: Bro
         drip = Drip(workspace, "POST", "/sign-in", "", length)
         drip.task.result(HANG_SECONDS)
         assert (drip.status, drip.read) == (413, 0)
+
+
+def test_a_length_beside_parts_gives_no_more_time(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(guard, "BYTES_A_SECOND", guard.IMPORT_BYTES * 10)
+    name = workspace.pages.cookie
+    cookie = f"{name}={anna.client.cookies.get(name)}"
+    drip = Drip(workspace, "POST", f"/o/{place}/import", cookie, 10**15, **{"transfer-encoding": "chunked"})
+    drip.task.result(HANG_SECONDS)
+    assert drip.status == 408
 
 
 def test_a_body_of_many_parts_comes_whole(workspace: Workspace, anna: Browser) -> None:

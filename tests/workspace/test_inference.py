@@ -285,6 +285,43 @@ def test_one_organisation_does_not_wait_for_the_many_answers_of_another() -> Non
     assert [later - earlier for earlier, later in pairwise(places)] == [2] * 8
 
 
+def test_prompts_of_who_has_left_are_not_made_and_organisations_take_turns_with_theirs() -> None:
+    """One at a time here: those of many who leave at once, another's between them."""
+    inbox, prepared = queue.SimpleQueue[dict[str, Any]](), list[str]()
+
+    class Counting(Slow):
+        def prompt(self, conversation: Conversation, room: int) -> list[str]:
+            prepared.append(conversation[0].content)
+            return super().prompt(conversation, room)
+
+    class Later(AtOnce):
+        """Makes a prompt only once everything that was sent has been taken."""
+
+        def submit(self, do: Callable[..., None], *arguments: Any) -> None:
+            if not prepared:
+                for each in range(2, 9):
+                    inbox.put(asks(each, "left", 5, of="one"))
+                inbox.put(asks(9, "still there", 5, of="one"))
+                inbox.put(asks(10, "another", 5, of="other"))
+                for each in range(2, 9):
+                    inbox.put({"id": each, "stop": True})
+            do(*arguments)
+
+    def send(line: dict[str, Any]) -> None:
+        ended.update({line["id"]} if "end" in line else ())
+        if ended == {1, 9, 10}:
+            raise _EndError
+
+    ended: set[int] = set()
+    inbox.put(asks(1, "first", 5, of="one"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_process, "ThreadPoolExecutor", Later)
+        patch.setattr(model_process, "PREPARED_AT_ONCE", 1)
+        with pytest.raises(_EndError):
+            model_process.in_turns(Counting(), inbox, send)  # type: ignore[arg-type]
+    assert prepared == ["first", "another", "still there"] or prepared == ["first", "still there", "another"]
+
+
 def test_a_prompt_that_is_too_long_is_told_and_no_turn_is_taken() -> None:
     model, out = turns([asks(1, "too long", 5), asks(2, "well", 3)])
     assert {"id": 1, "error": "Shorten it."} in out

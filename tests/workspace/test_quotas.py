@@ -156,6 +156,37 @@ def test_corrections_that_wait(workspace: Workspace, anna: Browser, place: uuid.
 
 
 @BOTH
+def test_one_author_does_not_keep_the_others_from_correcting(workspace: Workspace, allow: Allow) -> None:
+    anna, ben = workspace.person(), workspace.person("ben@example.org")
+    place = workspace.organization(anna, member=[ben])
+    allow(corrections=20)
+    flagged = {"right_answer": "Ask boss@acme.example.", "wrong_answer": "Nobody."}
+    bens = Tool(workspace, ben, place)
+    sent = [bens.ask("POST", "", {**flagged, "question": f"Who knows about {each}?"}) for each in "abc"]
+    assert [each.status_code for each in sent] == [201, 201, 409]
+    assert "2 corrections of yours wait" in sent[-1].json()["detail"]
+    assert Tool(workspace, anna, place).ask("POST", "", SENT).status_code == 201
+    assert ben.post(f"/o/{place}/leave").status_code == 303
+    with workspace.database.read() as db:
+        left = db.scalars(select(Correction).where(Correction.author_id == ben.user_id)).all()
+    assert {each.state for each in left} == {State.DISMISSED}, "nobody else could have them taught"
+
+
+@BOTH
+def test_what_programs_send_in_is_limited_whatever_becomes_of_it(
+    workspace: Workspace, anna: Browser, place: uuid.UUID, allow: Allow
+) -> None:
+    state = workspace.app.state
+    state.settings = state.settings.model_copy(update={"corrections_per_hour": 1})
+    tool = Tool(workspace, anna, place)
+    for number in range(10):
+        one = tool.ask("POST", "", {**SENT, "question": f"What is {number}?", "right_answer": "Ask me@acme.example."})
+        assert one.status_code == 201
+        assert tool.ask("POST", f"/{one.json()['id']}/dismissal").status_code == 200
+    assert tool.ask("POST", "", SENT).status_code == 429
+
+
+@BOTH
 def test_what_was_noticed_is_not_lost(workspace: Workspace, anna: Browser, place: uuid.UUID, allow: Allow) -> None:
     allow(corrections=1)
     one = corrected(workspace, place, "Where?", "Ulm", State.ASKED, author_id=anna.user_id, source=Source.DETECTED)
@@ -168,7 +199,7 @@ def test_what_was_noticed_is_not_lost(workspace: Workspace, anna: Browser, place
     with workspace.database.read() as db:
         found = db.scalars(select(Correction).where(Correction.id != one.id)).one()
     assert found.state == State.DISMISSED
-    assert "1 corrections of this organisation wait" in found.reason
+    assert "1 corrections of yours wait" in found.reason
     with workspace.database.write() as db:
         db.get_one(Correction, one.id).state = State.DISMISSED
     assert anna.post(f"/o/{place}/corrections/{found.id}/teach").status_code == 303

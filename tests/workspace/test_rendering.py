@@ -79,6 +79,15 @@ def test_the_ceiling_of_time_is_of_processor_time(make: Make) -> None:
     assert shown == [Shown(HTML, "rendered")]
 
 
+def test_who_asks_for_what_is_slow_waits_and_others_do_not(make: Make) -> None:
+    renderer = make(seconds=0.2)
+    for _ in range(rendering.SLOW_MOST):
+        assert renderer.render(SLOW, "a").how == "over"
+    assert renderer.render(TEXT, "a") == Shown(as_written(TEXT), "busy"), "for a while"
+    assert asyncio.run(renderer.rendered(TEXT, "a")).how == "busy"
+    assert renderer.render(TEXT, "b") == Shown(HTML, "rendered")
+
+
 def test_the_ceiling_of_memory(make: Make) -> None:
     cells = "|" * 300 + "\n" + "|-" * 299 + "|\n" + "a\n" * 190
     text = f"{cells}\n\n{'a' * 30_000}"  # so long that its HTML has room

@@ -39,12 +39,14 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 class Server:
-    def __init__(self, process: subprocess.Popen[str], port: int, line: str) -> None:
-        self.process, self.port, self.line = process, port, line
+    def __init__(self, process: subprocess.Popen[str], port: int, line: str, log: Path | None = None) -> None:
+        self.process, self.port, self.line, self.log = process, port, line, log
 
     def ask(self, path: str, method: str = "GET", of: str = "127.0.0.1", **headers: str) -> tuple[int, str]:
         """of: the address of this machine that asks."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, HANG_SECONDS, (of, 0))
+        # A port that is chosen before it is known where to could be the server's own, and be answered by itself.
+        source = None if of == "127.0.0.1" else (of, 0)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, HANG_SECONDS, source)
         connection.request(method, path, headers={"Host": f"localhost:{self.port}", **headers})
         answer = connection.getresponse()
         body = answer.read().decode()
@@ -55,24 +57,26 @@ class Server:
         """Its status and the rest of what it said."""
         self.process.send_signal(number)
         out, err = self.process.communicate(timeout=HANG_SECONDS)
-        return self.process.returncode, out + err
+        return self.process.returncode, out + (err if self.log is None else self.log.read_text())
 
 
 @contextmanager
 def served(folder: Path, command: list[str] | None = None, **more: str) -> Iterator[Server]:
-    process = subprocess.Popen(
-        command or SERVE,
-        env=environment(folder, **more),
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    log = folder / "serve.log"  # a pipe that nobody empties would stop it in the end
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            command or SERVE,
+            env=environment(folder, **more),
+            cwd=folder,
+            stdout=subprocess.PIPE,
+            stderr=stream,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield Server(process, int(re.findall(r":(\d+)", line)[0]), line)
+        assert line, log.read_text()
+        yield Server(process, int(re.findall(r":(\d+)", line)[0]), line, log)
     finally:
         process.kill()
         process.communicate()
@@ -148,7 +152,7 @@ def test_uvicorn_serves_it_too(tmp_path: Path) -> None:
             try:
                 assert server.ask("/readyz")[0] == 200
                 break
-            except ConnectionError:
+            except (ConnectionError, http.client.HTTPException):  # also of a socket that has found itself
                 assert time.monotonic() < end
                 assert process.poll() is None
                 time.sleep(0.05)

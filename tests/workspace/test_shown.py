@@ -47,12 +47,12 @@ class Watched(Renderer):
         self.asked: list[str] = []
         self.instead = instead or RENDERER.render
 
-    def render(self, text: str, left: float = math.inf) -> Shown:
+    def render(self, text: str, of: str = "", left: float = math.inf) -> Shown:
         self.asked.append(text)
         return self.instead(text)
 
-    async def rendered(self, text: str) -> Shown:
-        return self.render(text)
+    async def rendered(self, text: str, of: str = "") -> Shown:
+        return self.render(text, of)
 
 
 def watched(workspace: Workspace, instead: Callable[[str], Shown] | None = None) -> Watched:
@@ -284,7 +284,7 @@ def test_after_one_part_over_a_ceiling_the_rest_of_a_stream_is_not_tried() -> No
     async def stream() -> list[str]:
         over, sent = False, []
         for written in ("a", "a b", "a b c"):
-            html, over = await routes._text_so_far(request, State(written, Status.STREAMING), over)
+            html, over = await routes._text_so_far(request, "", State(written, Status.STREAMING), over)
             sent.append(html)
         return sent
 

@@ -235,14 +235,17 @@ class LocalChatModel:
     def prompt(self, conversation: Conversation, room: int) -> list[int]:
         """The conversation's ids, with room for an answer; its oldest turns are left out when it outgrows the context.
 
-        Takes time for what is kept, however long the conversation is. Raises ChatModelError where not even the last
-        message fits.
+        Takes time for what is kept, however long the conversation and its messages are. Raises ChatModelError where not
+        even the last message fits.
         """
         most, turns = self.codec.context - room, list(conversation)
         starts = self._starts(turns, most)
         while True:
             first = starts[0] if starts else 0
             kept = [turn for turn in turns[:first] if turn.role == "system"] + turns[first:]
+            if len(starts) < 2 and sum(self.codec.length(turn.content, 2 * most) for turn in kept) > 2 * most:
+                told = f"The message has more than {2 * most} tokens; {self._name} takes {most}. Shorten it."
+                raise ChatModelError(told)
             prompt = self.codec.prompt(tuple(kept))
             if len(prompt) <= most:
                 return prompt
@@ -254,12 +257,12 @@ class LocalChatModel:
 
     def _starts(self, turns: Sequence[Message], most: int) -> list[int]:
         """From which messages of the user's on the rest may fit into `most` tokens; the last one in any case."""
-        left = most - sum(self.codec.length(turn.content) for turn in turns if turn.role == "system")
+        left = most - sum(self.codec.length(turn.content, most) for turn in turns if turn.role == "system")
         found: list[int] = []
         for index in range(len(turns) - 1, -1, -1):
             turn = turns[index]
             if turn.role != "system":
-                left -= self.codec.length(turn.content)
+                left -= self.codec.length(turn.content, most)
             if left < 0 and found:
                 break
             if turn.role == "user":

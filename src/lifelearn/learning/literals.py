@@ -11,14 +11,12 @@ import copy
 import json
 import secrets
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, islice
 
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerBase
 
 from lifelearn.learning.chat_model import ChatModelError
-
-MOST = 64  # different control tokens in one prompt
 
 
 class Literals:
@@ -74,7 +72,7 @@ class Literals:
         """The tokenizer with marks, and their ids."""
         if self._marked is None:
             marked, secret = copy.deepcopy(self._tokenizer), secrets.token_hex(8)
-            marks = [f"<|{secret}-{index}|>" for index in range(MOST)]
+            marks = [f"<|{secret}-{index}|>" for index in range(len(self.controls))]
             marked.add_tokens([AddedToken(mark, special=True, normalized=False) for mark in marks])
             self._marks = dict(zip(marks, marked.convert_tokens_to_ids(marks), strict=True))
             self._marked = marked
@@ -105,8 +103,6 @@ class Kept:
 
     def _mark(self, control: str) -> str:
         if control not in self._mark_of:
-            _, marks = self._literals.marked()
-            if len(self._mark_of) == len(marks):
-                raise ChatModelError(f"A prompt can hold {MOST} different control tokens as text, and this has more.")
-            self._mark_of[control] = list(marks)[len(self._mark_of)]
+            _, marks = self._literals.marked()  # as many as there are control tokens
+            self._mark_of[control] = next(islice(marks, len(self._mark_of), None))
         return self._mark_of[control]

@@ -10,6 +10,8 @@ from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.literals import Kept, Literals
 from lifelearn.learning.types import Conversation, Message
 
+PART_CHARS = 8_192  # of a text that is counted at a time
+
 
 class Codec:
     """A tokenizer with its chat template and the tokens that end an answer.
@@ -65,9 +67,15 @@ class Codec:
         ids = self._encode(text)
         return self.ended(ids, max_tokens) if end else ids[:max_tokens] or [self.end_id]
 
-    def length(self, text: str) -> int:
-        """How many tokens a text has by itself."""
-        return len(self._as_written(text))
+    def length(self, text: str, most: int) -> int:
+        """How many tokens a text has by itself: of a long one about, since it is read in parts, and no further than it
+        takes to have more than `most`."""
+        found = 0
+        for start in range(0, len(text), PART_CHARS):
+            found += len(self._as_written(text[start : start + PART_CHARS]))
+            if found > most:
+                break
+        return found
 
     def ended(self, ids: Sequence[int], max_tokens: int) -> list[int]:
         """An answer's ids with the end-of-turn token, unless they reach `max_tokens`: then it was cut."""

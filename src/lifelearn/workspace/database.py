@@ -29,7 +29,7 @@ READERS, WRITERS = 20, 10  # requests with a session at a time, in one process
 POOL_SIZE, POOL_MORE = READERS + WRITERS, 30  # more, as some open a second session for a moment
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 BESIDE = ("", "-wal", "-shm", "-journal")  # what SQLite has, or left, beside its file
-_AFTER = "after_commit"
+_AFTER, _TURN = "after_commit", "turn"
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -97,7 +97,7 @@ def after_commit(db: Session, do: Callable[[], None]) -> None:
 
 def commit(db: Session) -> None:
     """Ends the transaction of a session before its block ends, its changes kept, so that nobody waits for what follows;
-    what is to come after that comes.
+    what is to come after that comes. A request gives its turn to the next one.
 
     Nothing can be asked of the session from there on; what was loaded stays readable.
     """
@@ -105,6 +105,8 @@ def commit(db: Session) -> None:
     transaction = db.connection().get_transaction()
     assert transaction is not None
     transaction.commit()
+    if (give_back := db.info.pop(_TURN, None)) is not None:
+        give_back()
     _after_commit(db)
 
 
@@ -269,8 +271,19 @@ async def _session(request: Request) -> AsyncIterator[Session]:
     database = database_of(request)
     reads = request.method in READING
     turns = database.read_turns if reads else database.write_turns
-    async with turns, contextmanager_in_threadpool(database.read() if reads else database.write()) as session:
-        yield session
+    await turns.acquire()
+    held, loop = [turns], asyncio.get_running_loop()
+
+    def give_back() -> None:
+        with suppress(IndexError):  # it was given back already
+            loop.call_soon_threadsafe(held.pop().release)
+
+    try:
+        async with contextmanager_in_threadpool(database.read() if reads else database.write()) as session:
+            session.info[_TURN] = give_back
+            yield session
+    finally:
+        give_back()
 
 
 # "function": committed before the answer is sent, so that the next request sees what this one did.

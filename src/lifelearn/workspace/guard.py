@@ -174,7 +174,7 @@ class Guard:
     async def _read(self, scope: Scope, headers: Headers, receive: Receive, body: Body) -> bool:
         """Takes a request's whole body; whether it came. Raises WorkspaceError for one that is not taken."""
         in_parts = "transfer-encoding" in headers
-        length = int(headers.get("content-length") or (IMPORT_BYTES if in_parts else 0))
+        length = IMPORT_BYTES if in_parts else int(headers.get("content-length") or 0)  # parts come first, RFC 9112
         if not length:
             return True
         most, seconds = BODY_BYTES, BODY_SECONDS

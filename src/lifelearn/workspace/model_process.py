@@ -92,37 +92,55 @@ def in_turns(model: LocalChatModel, inbox: Inbox, send: Send) -> None:
     Prompts are made of conversations in threads of their own, outside everybody's turn. Once one is there, its line
     comes to the inbox with it, or with why there is none.
     """
-    turns = Turns()
+    turns, waiting = Turns(), Turns()
+    asked: dict[int, Line] = {}  # whose prompts are to be made
     preparing: set[int] = set()
     ready: dict[int, Line] = {}
     running: dict[int, Iterator[str | None]] = {}
+    busy = 0  # threads that prepare, also for those who have left meanwhile
 
-    def prepare(asked: Line) -> None:
+    def prepare(line: Line) -> None:
         try:
-            conversation, sampling, weights = _asked(asked)
+            conversation, sampling, weights = _asked(line)
             prompt = model.prompt(conversation, sampling.max_tokens)
-            made = {"of": asked["of"], "prompt": prompt, "sampling": sampling, "weights": weights}
+            made = {"of": line["of"], "prompt": prompt, "sampling": sampling, "weights": weights}
         except Exception as error:
             made = {"problem": _told(error)}
-        inbox.put({"id": asked["id"], **made})
+        inbox.put({"id": line["id"], **made})
 
     def take(line: Line) -> None:
+        nonlocal busy
         number = line["id"]
         if "stop" in line:
+            waiting.remove(number)
+            asked.pop(number, None)
             preparing.discard(number)
             ready.pop(number, None)
             end(number)
         elif "conversation" in line:
-            preparing.add(number)
-            pool.submit(prepare, line)
-        elif number not in preparing:
-            pass  # stopped meanwhile
+            asked[number] = line
+            waiting.add(number, line["of"])
         else:
+            busy -= 1
+            if number not in preparing:
+                return  # stopped meanwhile
             preparing.remove(number)
             if "problem" in line:
                 send({"id": number, "error": line["problem"]})
             else:
                 ready[number] = line
+
+    def hand_out() -> None:
+        """Has the next prompts made, of whoever has had least text read."""
+        nonlocal busy
+        while waiting and busy < PREPARED_AT_ONCE:
+            number = waiting.next()
+            line = asked.pop(number)
+            waiting.used(number, sum(len(turn["content"]) for turn in line["conversation"]))
+            waiting.remove(number)
+            preparing.add(number)
+            busy += 1
+            pool.submit(prepare, line)
 
     def begin(made: Line) -> None:
         number = made["id"]
@@ -154,6 +172,7 @@ def in_turns(model: LocalChatModel, inbox: Inbox, send: Send) -> None:
         while True:
             while not inbox.empty() or not (turns or ready):
                 take(inbox.get())
+                hand_out()
             if ready and len(turns) < AT_ONCE:
                 begin(ready.pop(min(ready, key=lambda number: turns.count(ready[number]["of"]))))
             if turns:

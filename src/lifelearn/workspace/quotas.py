@@ -24,6 +24,7 @@ from lifelearn.workspace.errors import QuotaError, TooManyError
 MB = 1_000_000
 DAY = 86_400
 KNOWN_SECONDS = 60.0  # that a sum over all messages is good for
+OF_ONE_AUTHOR = 10  # the share of what may wait that is one author's
 FULL_SECONDS = 2.0  # the same where it refuses: somebody may be deleting chats
 
 
@@ -35,7 +36,7 @@ class Quotas:
         self._stored: dict[uuid.UUID, tuple[float, int]] = {}  # when it was summed, and bytes
         self._lock = threading.Lock()
 
-    def check_thread(self, db: Session, organization_id: uuid.UUID) -> None:
+    def check_thread(self, db: Session, organization_id: uuid.UUID, more: int = 1) -> None:
         """Raises QuotaError where there is no room for another chat, or for what is said in it."""
         most = self._settings.quota_threads
         if _reaches(db, select(Thread.id).where(Thread.organization_id == organization_id), most):
@@ -43,7 +44,7 @@ class Quotas:
                 f"This organisation keeps {most:,} chats, as many as it may. Delete some, or ask who runs this server "
                 "for more (LL_QUOTA_THREADS)."
             )
-        self.check_text(db, organization_id)
+        self.check_text(db, organization_id, more)
 
     def check_text(self, db: Session, organization_id: uuid.UUID, more: int = 1) -> None:
         """Counts `more` bytes of messages that are about to be kept. Raises QuotaError where there is no room."""
@@ -74,15 +75,27 @@ class Quotas:
             ) from error
 
 
+def bytes_of(text: str) -> int:
+    """As it is kept."""
+    return len(text.encode("utf-8", "replace"))
+
+
 def quotas_of(request: Request) -> Quotas:
     quotas: Quotas = request.app.state.quotas
     return quotas
 
 
-def check_correction(db: Session, settings: Settings, organization_id: uuid.UUID) -> None:
-    """Raises QuotaError where as many corrections wait as may: for their authors, for an admin, or to be learned."""
+def check_correction(db: Session, settings: Settings, organization_id: uuid.UUID, author_id: uuid.UUID | None) -> None:
+    """Raises QuotaError where as many corrections wait as may: for their authors, for an admin, or to be learned. Of
+    one author as many as a tenth: nobody keeps the others from correcting."""
     most, waits = settings.quota_corrections, Correction.state.in_((*OPEN, *TAUGHT))
-    if _reaches(db, select(Correction.id).where(Correction.organization_id == organization_id, waits), most):
+    waiting = select(Correction.id).where(Correction.organization_id == organization_id, waits)
+    if _reaches(db, waiting.where(Correction.author_id == author_id), share := max(1, most // OF_ONE_AUTHOR)):
+        raise QuotaError(
+            f"{share:,} corrections of yours wait, as many as one person's may. Decide about some, or wait until some "
+            "are learned."
+        )
+    if _reaches(db, waiting, most):
         raise QuotaError(
             f"{most:,} corrections of this organisation wait, as many as may. Decide about some, or wait until some "
             "are learned; who runs this server can allow more (LL_QUOTA_CORRECTIONS)."
@@ -95,7 +108,14 @@ def _reaches(db: Session, rows: Select[Any], most: int) -> bool:
 
 
 def _stored(db: Session, organization_id: uuid.UUID) -> int:
-    size: ColumnElement[int] = func.octet_length(Message.content)
-    if db.get_bind().dialect.name == "sqlite":  # which has that from 3.43 on
-        size = func.length(cast(Message.content, LargeBinary))
-    return int(db.scalar(select(func.sum(size)).where(Message.organization_id == organization_id)) or 0)
+    """Bytes of messages and of corrections."""
+    on_sqlite = db.get_bind().dialect.name == "sqlite"
+
+    def size(column: Any) -> ColumnElement[int]:  # SQLite has octet_length from 3.43 on
+        return func.length(cast(column, LargeBinary)) if on_sqlite else func.octet_length(column)
+
+    said = Correction.question, Correction.wrong, Correction.message, Correction.statement
+    messages = select(func.sum(size(Message.content))).where(Message.organization_id == organization_id)
+    texts = sum(map(size, said[1:]), size(said[0]))
+    corrections = select(func.sum(texts)).where(Correction.organization_id == organization_id)
+    return sum(int(db.scalar(each) or 0) for each in (messages, corrections))

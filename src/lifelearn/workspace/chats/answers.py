@@ -76,7 +76,7 @@ class _Writing:
     def __init__(self, answer_id: uuid.UUID) -> None:
         self.id = answer_id
         self.state = State("", Status.STREAMING)
-        self.model = ""
+        self.model = self.of = ""  # of: whose it is
         self.version: int | None = None
         self.told = 0
         self.begun = self.stopping = self.ending = False
@@ -268,8 +268,9 @@ class Answers:
             asker = await asyncio.to_thread(self._asker, writing.id)
             if asker is None:  # deleted meanwhile
                 raise asyncio.CancelledError
+            writing.of = str(asker.organization)
             async with self._admission.place(asker):
-                await self._ask(writing, str(asker.organization))
+                await self._ask(writing)
             if not writing.state.text:
                 raise ChatModelError("The model gave no answer. Try again, or ask in other words.")
         except asyncio.CancelledError:
@@ -283,7 +284,7 @@ class Answers:
             log.exception("answer")
             status, error = Status.FAILED, "Something went wrong on our side. Try again."
         writing.ending = True  # from here on nothing cancels it
-        row = {**writing.row(), "status": status, "error": error, **await self._html(writing.state.text)}
+        row = {**writing.row(), "status": status, "error": error, **await self._html(writing)}
         try:
             await asyncio.to_thread(self._end, writing.id, row)
         except SQLAlchemyError:
@@ -292,12 +293,12 @@ class Answers:
             del self._written[writing.id]
             writing.now_is(writing.state.text, status, error)
 
-    async def _ask(self, writing: _Writing, of: str) -> None:
+    async def _ask(self, writing: _Writing) -> None:
         asked = await asyncio.to_thread(self._asked, writing.id)
         if asked is None:  # deleted meanwhile
             raise asyncio.CancelledError
         writing.version, writing.told = asked.version, asked.told
-        stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights, of)
+        stream = self._inference.stream(asked.conversation, asked.sampling, asked.weights, writing.of)
         async with aclosing(stream) as pieces:
             async for piece in pieces:
                 writing.model = self._inference.name
@@ -305,11 +306,11 @@ class Answers:
                 if len(writing.state.text) > ANSWER_CHARS:
                     break
 
-    async def _html(self, text: str) -> dict[str, Any]:
+    async def _html(self, writing: _Writing) -> dict[str, Any]:
         """What is kept of it beside an answer that has ended. Nothing where that would take long: pages see to it."""
-        if not text or self._closing:
+        if not writing.state.text or self._closing:
             return {}
-        shown = await self._renderer.rendered(text)
+        shown = await self._renderer.rendered(writing.state.text, writing.of)
         return {"html": shown.html, "html_form": FORM} if shown.lasts else {}
 
     async def _save_all(self) -> None:

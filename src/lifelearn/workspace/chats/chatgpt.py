@@ -27,6 +27,7 @@ CONVERSATIONS_MOST = 5_000
 MESSAGES_MOST = 100_000
 NODES_MOST = 5_000  # of one conversation
 DEPTH_MOST = 60  # of brackets; ChatGPT's files have about ten
+SIGNS_MOST = 20_000_000  # brackets and quotes, which are read one by one
 DIRECTORY_BYTES = 4 << 20  # of a zip: its list of files
 CHUNK = 1 << 20
 CUT_CHARS = 3 * MESSAGE_CHARS  # a longer message is cut
@@ -154,7 +155,7 @@ def _too_large() -> TooLargeError:
 
 def _elements(chunks: Iterator[bytes], skipped: Skipped) -> Iterator[bytes]:
     """The elements of the list that the file is, one after another; too large or too deep ones are skipped."""
-    depth, at, quoted, usable, begun_file = 0, 0, False, True, False
+    depth, at, quoted, usable, begun_file, signs = 0, 0, False, True, False, 0
     element = bytearray()
     for chunk in chunks:
         if not begun_file:
@@ -173,7 +174,9 @@ def _elements(chunks: Iterator[bytes], skipped: Skipped) -> Iterator[bytes]:
             found = _SIGN.search(chunk, at)
             if found is None:
                 break
-            at, sign = found.end(), found.group()
+            at, sign, signs = found.end(), found.group(), signs + 1
+            if signs > SIGNS_MOST:
+                raise _too_large()
             if sign == b'"':
                 quoted = True
             elif sign in (b"{", b"["):

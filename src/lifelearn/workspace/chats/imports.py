@@ -16,7 +16,7 @@ from lifelearn.workspace.chats.chatgpt import Conversation, Skipped
 from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.quotas import Quotas
+from lifelearn.workspace.quotas import Quotas, bytes_of
 
 BATCH = 20  # conversations in a transaction: others write in between
 
@@ -59,7 +59,7 @@ def _keep(
         threads.append({"id": thread_id, **about, "leaf_id": rows[conversation.shown]["id"], **times})
     if threads:
         quotas.check_thread(db, place.organization.id)
-        quotas.check_text(db, place.organization.id, sum(len(each["content"].encode()) for each in messages))
+        quotas.check_text(db, place.organization.id, sum(bytes_of(each["content"]) for each in messages))
         db.execute(insert(Thread), threads)
         db.execute(insert(Message), messages)  # parents first, as they come
     imported.threads += len(threads)

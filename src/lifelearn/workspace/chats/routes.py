@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -37,13 +38,13 @@ from lifelearn.workspace.corrections import service as corrections
 from lifelearn.workspace.corrections.detection import detector_of
 from lifelearn.workspace.corrections.flags import KINDS
 from lifelearn.workspace.database import Database, Db, after_commit, ago, commit, database_of
-from lifelearn.workspace.errors import InvalidError, WorkspaceError
+from lifelearn.workspace.errors import InvalidError, TooManyError, WorkspaceError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Here, Place, is_still_here
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.paging import read_cursor
-from lifelearn.workspace.quotas import quotas_of
+from lifelearn.workspace.quotas import bytes_of, quotas_of
 from lifelearn.workspace.rendering.renderer import Renderer, as_written
 from lifelearn.workspace.streams import streams_of
 
@@ -56,6 +57,7 @@ CHECK_SECONDS = 5.0  # between two looks at whether the reader may still read
 RETRY_MS = 1000
 WAITING = "<p>The model is still loading. The answer comes as soon as it is ready.</p>"
 IMPORTS = Limit("import", most=20, seconds=3600)
+_IMPORTING = threading.BoundedSemaphore(2)  # at a time, in one process: each takes a thread and much of its time
 EXAMPLES = (
     "How many days of leave do we have a year?",
     "Explain to a new colleague what we do.",
@@ -176,7 +178,7 @@ def export_markdown(place: Here, db: Db, thread_id: uuid.UUID) -> Response:
 def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Form()]) -> Response:
     try:
         answers_of(request).check_room()
-        quotas_of(request).check_thread(db, place.organization.id)
+        quotas_of(request).check_thread(db, place.organization.id, bytes_of(form.content))
         thread, _question, answer = service.post(db, place, None, form.content)
     except InvalidError as error:
         if by_htmx(request):
@@ -196,7 +198,7 @@ def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annot
     thread = service.thread_of(db, place, thread_id)
     try:
         answers_of(request).check_room()
-        quotas_of(request).check_text(db, place.organization.id)
+        quotas_of(request).check_text(db, place.organization.id, bytes_of(form.content))
         thread, question, answer = service.post(db, place, thread, form.content, form.after, alone=True)
     except InvalidError as error:
         if by_htmx(request):
@@ -221,7 +223,7 @@ def edit(
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
     answers_of(request).check_room()
-    quotas_of(request).check_text(db, place.organization.id)
+    quotas_of(request).check_text(db, place.organization.id, bytes_of(form.content))
     question, answer = service.edit(db, place, thread, message, form.content)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     after_commit(db, partial(detector_of(request).begin, question.id))
@@ -301,7 +303,7 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
             if state.status is not Status.STREAMING:
                 break
             started = time.monotonic()
-            html, over = await _text_so_far(request, state, over)
+            html, over = await _text_so_far(request, str(reader.place.organization.id), state, over)
             if not html or html == sent:  # the next state, whenever it comes: nobody waits for a first word
                 continue
             yield ServerSentEvent(raw_data=html, event="message", retry=RETRY_MS)
@@ -386,6 +388,15 @@ def import_page(request: Request, place: Here) -> HTMLResponse:
 @router.post("/import")
 def import_file(request: Request, place: Here, db: Db, form: Annotated[ImportForm, Form()]) -> HTMLResponse:
     """Answers with the report. Sending the same file again brings nothing twice."""
+    if not _IMPORTING.acquire(blocking=False):
+        raise TooManyError("Other imports are being read. Try again in a minute.", 60)
+    try:
+        return _imported(request, place, db, form)
+    finally:
+        _IMPORTING.release()
+
+
+def _imported(request: Request, place: Place, db: Session, form: ImportForm) -> HTMLResponse:
     IMPORTS.count(db, str(place.user.id))
     quotas_of(request).count_import(db, place.organization.id, form.file.size or 0)
     commit(db)  # reading the file takes its time: nobody else waits for it
@@ -523,14 +534,14 @@ def _age(moment: datetime) -> str:
 # The stream
 
 
-async def _text_so_far(request: Request, state: State, over: bool) -> tuple[str, bool]:
+async def _text_so_far(request: Request, of: str, state: State, over: bool) -> tuple[str, bool]:
     """An unfinished answer as HTML, and whether a part of it went over a ceiling: what follows would, and is not
     tried."""
     if not state.text:
         return (WAITING if _inference(request).state == "loading" else ""), over
     if over:
         return as_written(state.text), True
-    shown = await _renderer(request).rendered(state.text)
+    shown = await _renderer(request).rendered(state.text, of)
     return shown.html, shown.how == "over"
 
 

@@ -67,7 +67,7 @@ def _made(renderer: Renderer, answers: Iterable[Message]) -> dict[Message, Shown
         left = end - time.monotonic()
         if left <= 0:
             break
-        made[each] = renderer.render(each.content, left)
+        made[each] = renderer.render(each.content, str(each.organization_id), left)
         if not made[each].lasts:
             break
     return made

@@ -27,6 +27,7 @@ from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads, Writes
+from lifelearn.workspace.quotas import bytes_of, quotas_of
 
 api = APIRouter(prefix="/api/v1/corrections", tags=["Corrections"])
 
@@ -50,6 +51,8 @@ def listed(place: Reads, db: Db, wanted: Annotated[CorrectionsWanted, Query()]) 
 def create(request: Request, response: Response, place: Writes, db: Db, sent: CorrectionSent) -> CorrectionTold:
     """States what is right. It is taught at once, unless the organisation reviews corrections, or something in it is
     flagged, or it contradicts an older one: then it waits, as its state says."""
+    said = sum(map(bytes_of, (sent.question, sent.right_answer, sent.wrong_answer)))
+    quotas_of(request).check_text(db, place.organization.id, said)
     made, is_new = service.sent(db, request, place, sent.question, sent.right_answer, sent.wrong_answer)
     if not is_new:
         response.status_code = 200

@@ -141,14 +141,15 @@ class _Question:
     relation: tuple[Relation, str] | None = None
     stems: frozenset[str] = frozenset()
 
-    @classmethod
-    def of(cls, text: str) -> _Question:
+    @staticmethod
+    @lru_cache(maxsize=4 * LOOKED_AT)  # the same stored ones are compared with each question
+    def of(text: str) -> _Question:
         text = text[:QUESTION_CHARS]
         normal = normalise(text)
         if leans(text):
-            return cls(True, normal)
+            return _Question(True, normal)
         plain = _plain(text)
-        return cls(False, normal, plain, normalise(plain), recognise(_asking(plain)), frozenset(stems(plain)))
+        return _Question(False, normal, plain, normalise(plain), recognise(_asking(plain)), frozenset(stems(plain)))
 
 
 def _are_same(one: _Question, other: _Question) -> bool:

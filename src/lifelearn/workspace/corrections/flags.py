@@ -86,8 +86,6 @@ _GROUPED = re.compile(r"\(?\d{3}\)?[\s.-]\d{3}[\s.-]\d{4}")
 _DATE = re.compile(r"\d{1,4}[./-]\d{1,2}[./-]\d{1,4}")
 
 
-
-
 @dataclass(frozen=True)
 class _Number:
     """A national number of persons. form: how it is written. check: the module of stdnum that knows it, "" for a form

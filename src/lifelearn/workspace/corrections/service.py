@@ -147,7 +147,7 @@ def waiting_for_review(db: Session, place: Place, limit: int) -> list[Correction
 def may(place: Place, correction: Correction, forgets: bool = False) -> frozenset[str]:
     """What the visitor may say to a correction that they see, as it is now. forgets: a job is about to forget it."""
     own, admin, state = correction.author_id == place.user.id, place.may_decide, correction.state
-    approves = place.may_approve(correction.author_id)
+    approves = place.may_approve(correction.author_id, correction.worded_by)
     match state:
         case State.ASKED:
             verbs = {"teach", "dismiss"} if own else set()
@@ -302,6 +302,7 @@ def sent(db: Session, request: Request, place: Place, question: str, right: str,
     question, right, wrong = (chats.cleaned(each) for each in (question, right, wrong))
     if not normalise(question):
         raise InvalidError("The question is empty.", {"question": "Say which question it is about."})
+    _sent_limit(request.app.state.settings).count(db, str(place.user.id))
     found = reading.stated(question, wrong, right)
     made = Correction(
         id=uuid.uuid4(),
@@ -343,14 +344,16 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     _need(place, correction, "teach")
     before = State(correction.state)
     if before not in OPEN:
-        check_correction(db, request.app.state.settings, place.organization.id)
+        check_correction(db, request.app.state.settings, place.organization.id, correction.author_id)
     changed = _changed(correction, word)
+    if changed:
+        correction.worded_by = place.user.id
     correction.flags = _flagged(correction)
     found = rival(db, correction)
     correction.conflicts_with = found.id if found else None
     again = before == State.FAILED and not changed
     reviews = place.organization.correction_policy == Policy.REVIEW or before == State.REVIEW
-    reviewed = reviews and not place.may_approve(correction.author_id)
+    reviewed = reviews and not place.may_approve(correction.author_id, correction.worded_by)
     own = correction.author_id == place.user.id
     if reviewed and not (again and approved(correction)):
         _to_review(db, correction)
@@ -362,7 +365,12 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     if correction.flags and not word.anyway and not again:
         seen = ", ".join(flags.KINDS[kind] for kind in correction.flags if kind in flags.KINDS)
         wanted["anyway"] = f"It holds {seen}. Say that it is to be taught anyway."
-    if reviews and not reviewed and own and not word.own and not again:
+    if (
+        reviews
+        and not reviewed
+        and place.user.id in (correction.author_id, correction.worded_by)
+        and not (word.own or again)
+    ):
         wanted["own"] = "It is your own, and there is no other admin. Say that you approve it yourself."
     if wanted:
         raise InvalidError(" ".join(wanted.values()), wanted)
@@ -467,7 +475,7 @@ def _begun(
     stated = correction.source != Source.DETECTED
     full = ""
     try:
-        check_correction(db, settings, correction.organization_id)
+        check_correction(db, settings, correction.organization_id, correction.author_id)
     except QuotaError as error:
         if stated:
             raise
@@ -515,7 +523,7 @@ def _ask(db: Session, correction: Correction) -> None:
 
 def _to_review(db: Session, correction: Correction) -> None:
     correction.state, correction.settled_at, correction.reason = State.REVIEW, None, ""
-    correction.version, correction.problem = None, ""  # of what it said before
+    correction.version, correction.problem, correction.decided_by = None, "", None  # of what it said before
     # For everybody who may see it, and without its words: those are its member's and the admins' until it is taught.
     _tell(db, correction, "correction.review", "A correction waits for review.", "/review")
 
@@ -527,8 +535,8 @@ def _need(place: Place, correction: Correction, verb: str) -> None:
         raise ConflictError("This correction is further than that by now. Load the page again and look.")
     if place.may_admin and not place.decides:
         raise ForbiddenError("This key lacks the scope admin, which that takes. Make one that has it.")
-    if verb == "teach" and place.may_admin and correction.author_id == place.user.id:
-        raise ForbiddenError("Nobody approves their own correction. Another admin has to.")
+    if verb == "teach" and place.may_admin and place.user.id in (correction.author_id, correction.worded_by):
+        raise ForbiddenError("Nobody approves their own correction, nor own words in another's. Another admin has to.")
     raise ForbiddenError("Only its author or an admin may do that.")
 
 
@@ -667,6 +675,11 @@ def _flagged(correction: Correction) -> list[str]:
 def _settled(correction: Correction, state: State, by: uuid.UUID | None, reason: str = "") -> None:
     correction.state, correction.settled_at = state, now()
     correction.decided_by, correction.reason = by, reason
+
+
+def _sent_limit(settings: Settings) -> Limit:
+    """Of what a program sends in, whatever becomes of it: much is known already, or waits."""
+    return Limit("correction-sent", 10 * settings.corrections_per_hour, HOUR)
 
 
 def _limit(settings: Settings) -> Limit:

@@ -59,9 +59,9 @@ class Correction(Identified, Base):
 
     message_id: the correcting message, once each; None where it was stated under the answer or sent by a program.
     answer_id: the answer that was wrong. flags: what looks secret or personal in it, for people to see.
-    conflicts_with: an earlier correction of the same question with another answer, which this one replaces if somebody
-    says so. job_id: the job that learns or learned it. version: the last version that learned it, or failed to; what a
-    version holds is told by versions/lines.py.
+    worded_by: who changed its words last, where somebody did. conflicts_with: an earlier correction of the same
+    question with another answer, which this one replaces if somebody says so. job_id: the job that learns or learned
+    it. version: the last version that learned it, or failed to; what a version holds is told by versions/lines.py.
     """
 
     __tablename__ = "corrections"
@@ -84,6 +84,7 @@ class Correction(Identified, Base):
     conflicts_with: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("corrections.id", ondelete="SET NULL"))
     job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"), index=True)
     version: Mapped[int | None]
+    worded_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     decided_by: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     reason: Mapped[str] = mapped_column(default="")
     settled_at: Mapped[datetime | None]

@@ -51,9 +51,9 @@ class Place:
         """Whether the visitor decides about what others wrote."""
         return self.may_admin and self.decides
 
-    def may_approve(self, author_id: uuid.UUID | None) -> bool:
-        """Whether the visitor's word approves what somebody wrote: one's own only where there is no other admin."""
-        return self.may_decide and (author_id != self.user.id or self.alone)
+    def may_approve(self, *author_ids: uuid.UUID | None) -> bool:
+        """Whether the visitor's word approves what some wrote: one's own only where there is no other admin."""
+        return self.may_decide and (self.alone or self.user.id not in author_ids)
 
     @property
     def may_own(self) -> bool:

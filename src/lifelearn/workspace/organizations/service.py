@@ -206,8 +206,10 @@ def _leave(
 
 
 def _end(db: Session, organization_id: uuid.UUID, member: Membership, heir: uuid.UUID) -> None:
-    """Ends a membership and what hangs on it: keys and invites end, private chats go, shared ones become the heir's."""
+    """Ends a membership and what hangs on it: keys and invites end, private chats go, shared ones the heir's, and
+    what waits for its author's word is no correction."""
     from lifelearn.workspace.chats.tables import Thread  # their packages import this module
+    from lifelearn.workspace.corrections.tables import Correction, State
     from lifelearn.workspace.programs.tables import ApiKey
 
     user_id = member.user_id
@@ -215,6 +217,13 @@ def _end(db: Session, organization_id: uuid.UUID, member: Membership, heir: uuid
         update(ApiKey)
         .where(ApiKey.organization_id == organization_id, ApiKey.user_id == user_id, ApiKey.revoked_at.is_(None))
         .values(revoked_at=now())
+    )
+    db.execute(
+        update(Correction)
+        .where(Correction.organization_id == organization_id, Correction.author_id == user_id)
+        .where(Correction.state == State.ASKED)
+        .values(state=State.DISMISSED, settled_at=now(), reason="Its author left the organisation.")
+        .execution_options(synchronize_session=False)
     )
     _revoke_invites_of(db, organization_id, user_id)
     theirs = (Thread.organization_id == organization_id, Thread.owner_id == user_id)

@@ -53,7 +53,7 @@ from lifelearn.workspace.programs.schemas import (
     ThreadWithMessages,
 )
 from lifelearn.workspace.programs.tables import Scope
-from lifelearn.workspace.quotas import quotas_of
+from lifelearn.workspace.quotas import bytes_of, quotas_of
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -183,7 +183,7 @@ def threads(place: Reads, db: Db, wanted: Annotated[ThreadsWanted, Query()]) -> 
 def create_thread(request: Request, place: Writes, db: Db, asked: ThreadAsked) -> Response:
     """Starts a chat. The answer is being written when this returns; ask for it, or `wait`."""
     answers_of(request).check_room()
-    quotas_of(request).check_thread(db, place.organization.id)
+    quotas_of(request).check_thread(db, place.organization.id, bytes_of(asked.content))
     thread, question, answer = chats.post(db, place, None, asked.content)
     if asked.title is not None:
         chats.rename(db, place, thread, asked.title)
@@ -236,7 +236,7 @@ def create_message(request: Request, place: Writes, db: Db, thread_id: uuid.UUID
     """Adds a message to a chat. The answer is being written when this returns; ask for it, or `wait`."""
     answers_of(request).check_room()
     found = chats.thread_of(db, place, thread_id)
-    quotas_of(request).check_text(db, place.organization.id)
+    quotas_of(request).check_text(db, place.organization.id, bytes_of(asked.content))
     _thread, question, answer = chats.post(db, place, found, asked.content, asked.parent_id)
     after_commit(db, partial(detector_of(request).begin, question.id))
     return _begun(request, db, found, question, answer, asked.wait)

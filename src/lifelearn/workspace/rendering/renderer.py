@@ -1,8 +1,9 @@
 """Asks for the HTML of a text in Markdown, which a process of its own makes (process.py): what is slow, grows or breaks
 there harms nothing here. What goes over a ceiling is shown as it is written.
 
-One text at a time, in the order in which they were asked for. The process is started at the first use and again after
-its end. Knows neither database nor pages.
+One text at a time, in the order in which they were asked for. Who asks for what is made to be slow waits for a while:
+one organisation does not take the process from the others. It is started at the first use and again after its end.
+Knows neither database nor pages.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import math
 import signal
 import subprocess
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ MARKDOWN_CHARS = 40_000  # of a text; a longer one is nobody's answer to be read
 SECONDS = 2.0  # of processor time, a text: ordinary ones of MARKDOWN_CHARS take a tenth of it, mere lists a half
 MEMORY = 512 << 20  # bytes of address space of the process, which begins with 40 MB
 PATIENCE = 1.0  # seconds that a text waits for its turn
+SLOW_MOST, SLOW_SECONDS = 2, 60.0  # texts of one asker that took too long, within so many seconds: then none is tried
 HANGS = 20.0  # seconds after which a process that says nothing is ended: it stands still, or the machine does
 
 
@@ -61,22 +64,24 @@ class Renderer:
         self._limits = {"seconds": seconds, "memory": memory}
         self._turns = ThreadPoolExecutor(1, "rendering")
         self._process: subprocess.Popen[bytes] | None = None  # of the one thread there
+        self._slow: dict[str, list[float]] = {}  # when texts of an asker took too long
 
-    def render(self, text: str, left: float = math.inf) -> Shown:
-        """A text's HTML. left: seconds that it may wait for its turn, where those are fewer than its patience."""
-        if len(text) > MARKDOWN_CHARS:
-            return Shown(as_written(text), "over")
-        asked = self._turns.submit(self._made, text)
+    def render(self, text: str, of: str = "", left: float = math.inf) -> Shown:
+        """A text's HTML. of: whose it is; "" is nobody in particular. left: seconds that it may wait for its turn,
+        where those are fewer than its patience."""
+        if (shown := self._refused(text, of)) is not None:
+            return shown
+        asked = self._turns.submit(self._made, text, of)
         try:
             return asked.result(min(left, self.patience))
         except TimeoutError:
             return Shown(as_written(text), "busy") if asked.cancel() else asked.result()
 
-    async def rendered(self, text: str) -> Shown:
+    async def rendered(self, text: str, of: str = "") -> Shown:
         """The same, without a thread that waits."""
-        if len(text) > MARKDOWN_CHARS:
-            return Shown(as_written(text), "over")
-        asked = self._turns.submit(self._made, text)
+        if (shown := self._refused(text, of)) is not None:
+            return shown
+        asked = self._turns.submit(self._made, text, of)
         made = asyncio.wrap_future(asked)
         try:
             await asyncio.wait({made}, timeout=self.patience)
@@ -86,6 +91,15 @@ class Renderer:
         finally:
             made.cancel()  # where who asked is gone: nobody is told
 
+    def _refused(self, text: str, of: str) -> Shown | None:
+        """A text that is not tried."""
+        if len(text) > MARKDOWN_CHARS:
+            return Shown(as_written(text), "over")
+        since = time.monotonic() - SLOW_SECONDS
+        if sum(when > since for when in self._slow.get(of, ())) >= SLOW_MOST:
+            return Shown(as_written(text), "busy")
+        return None
+
     def close(self) -> None:
         """Ends the process; nothing can be asked any more. Without it the process ends with this one."""
         self._turns.shutdown(cancel_futures=True)
@@ -93,7 +107,9 @@ class Renderer:
 
     # In the one thread
 
-    def _made(self, text: str) -> Shown:
+    def _made(self, text: str, of: str) -> Shown:
+        if (shown := self._refused(text, of)) is not None:  # by what came before it
+            return shown
         try:
             answer = self._asked(text)
         except (OSError, ValueError) as error:
@@ -106,7 +122,12 @@ class Renderer:
             log.warning("shown as written", why=answer["problem"], chars=len(text))
             return Shown(as_written(text), "over")
         status = self._end()
-        why = "it took too long" if status == -signal.SIGPROF else f"the renderer ended ({how_ended(status)})"
+        slow = status == -signal.SIGPROF
+        if slow and of:
+            since = time.monotonic() - SLOW_SECONDS
+            kept = {each: when for each, when in self._slow.items() if when[-1] > since}
+            self._slow = {**kept, of: [*kept.get(of, ())[-SLOW_MOST:], time.monotonic()]}
+        why = "it took too long" if slow else f"the renderer ended ({how_ended(status)})"
         log.warning("shown as written", why=why, chars=len(text))
         # SIGKILL comes from elsewhere: by hand, for want of memory of the whole machine, or from us when it hangs.
         return Shown(as_written(text), "busy" if status == -signal.SIGKILL else "over")
