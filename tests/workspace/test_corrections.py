@@ -375,7 +375,7 @@ def test_nobody_approves_their_own(team: Team) -> None:
     assert (team.now(one).state, team.jobs()) == (State.REVIEW, 0)
     refused = team.ben.post(f"{team.of(one)}/teach", {"own": "true"})
     assert refused.status_code == 403
-    assert "Nobody approves their own correction." in refused.text
+    assert "Nobody approves their own correction" in refused.text
     assert "Approve and teach" not in team.ben.get(team.of(one)).text
     assert team.anna.post(f"{team.of(one)}/teach").status_code == 303
     assert (team.now(one).state, team.now(one).decided_by) == (State.QUEUED, team.anna.user_id)

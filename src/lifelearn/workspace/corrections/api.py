@@ -46,7 +46,7 @@ def listed(place: Reads, db: Db, wanted: Annotated[CorrectionsWanted, Query()]) 
     "",
     operation_id="createCorrection",
     status_code=201,
-    responses={200: {"model": CorrectionTold, "description": "It was there already."}, **problems(*BODY)},
+    responses={200: {"model": CorrectionTold, "description": "It was there already."}, **problems(*BODY, 409)},
 )
 def create(request: Request, response: Response, place: Writes, db: Db, sent: CorrectionSent) -> CorrectionTold:
     """States what is right. It is taught at once, unless the organisation reviews corrections, or something in it is

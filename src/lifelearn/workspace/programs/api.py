@@ -179,7 +179,7 @@ def threads(place: Reads, db: Db, wanted: Annotated[ThreadsWanted, Query()]) -> 
     return Threads(items=[ThreadTold.model_validate(each) for each in shown], next=following or None)
 
 
-@api.post("/threads", operation_id="createThread", tags=["Chats"], status_code=201, responses=_posted(*BODY, 503))
+@api.post("/threads", operation_id="createThread", tags=["Chats"], status_code=201, responses=_posted(*BODY, 409, 503))
 def create_thread(request: Request, place: Writes, db: Db, asked: ThreadAsked) -> Response:
     """Starts a chat. The answer is being written when this returns; ask for it, or `wait`."""
     answers_of(request).check_room()
