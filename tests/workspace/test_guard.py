@@ -109,6 +109,32 @@ def test_a_large_body_is_read_from_members_alone(workspace: Workspace, anna: Bro
         assert (drip.status, drip.read) == (413, 0)
 
 
+def test_large_bodies_are_counted_until_their_requests_are_done(
+    workspace: Workspace, anna: Browser, place: uuid.UUID
+) -> None:
+    name, ben = workspace.pages.cookie, workspace.person("ben@example.org")
+    bens = workspace.organization(ben, "Other")
+
+    def drip(browser: Browser, where: uuid.UUID) -> Drip:
+        cookie = f"{name}={browser.client.cookies.get(name)}"
+        return Drip(workspace, "POST", f"/o/{where}/import", cookie, 60 << 20)
+
+    mine = [drip(anna, place) for _ in range(guard.UPLOADS_OF_ONE)]
+    until(lambda: all(each.read > 1 for each in mine))
+    refused = drip(anna, place)
+    refused.task.result(HANG_SECONDS)
+    assert (refused.status, refused.read) == (429, 0)
+    another = drip(ben, bens)
+    until(lambda: another.read > 1)
+    for each in mine:
+        each.task.cancel()
+    again = drip(anna, place)
+    until(lambda: again.read > 1 or again.task.done())
+    assert not again.task.done()
+    for each in (another, again):
+        each.task.cancel()
+
+
 def test_a_length_beside_parts_gives_no_more_time(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,9 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from tempfile import SpooledTemporaryFile
 from urllib.parse import urlsplit
 
@@ -22,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lifelearn.workspace.errors import SignedOutError, TooLargeError, WorkspaceError
+from lifelearn.workspace.errors import SignedOutError, TooLargeError, TooManyError, WorkspaceError
 
 log = structlog.get_logger("lifelearn.request")
 Body = SpooledTemporaryFile[bytes]
@@ -30,6 +32,7 @@ Body = SpooledTemporaryFile[bytes]
 BODY_BYTES = 1 << 20
 IMPORT_BYTES = 64 << 20
 IMPORTS = re.compile(r"/o/[^/]+/import$")
+UPLOADS, UPLOADS_OF_ONE = 8, 2  # large bodies at a time, until their requests are done: each is a file of this machine
 BODY_SECONDS = 30.0  # in which a whole body must have come
 BYTES_A_SECOND = 128 << 10  # at least, of one that is larger than BODY_BYTES
 IN_MEMORY = 64 << 10  # of a body; what is more goes to a file
@@ -73,8 +76,9 @@ class SlowBodyError(WorkspaceError):
 class Guard:
     """hosts: names by which this server may be called; "*" is any. secure: served over https.
 
-    on_request: told method, route, status and seconds of each request. check_uploader: raises WorkspaceError for who is
-    nobody from whom a large body is taken; called in a thread, before that is read. on_refused, on_bug: what is
+    on_request: told method, route, status and seconds of each request. check_uploader: gives whose a
+    large body is, or raises WorkspaceError for who is nobody from whom one is taken; called in a thread, before it is
+    read. on_refused, on_bug: what is
     answered where a body is not taken, and where the application fails. closing: when it is set, event streams end.
     The application may set `ended`, of a request's state, for a visitor who may not read any more: to what is being
     written for them they have left.
@@ -86,7 +90,7 @@ class Guard:
         hosts: Sequence[str],
         secure: bool,
         on_request: Callable[[str, str, int, float], None],
-        check_uploader: Callable[[Request], None],
+        check_uploader: Callable[[Request], uuid.UUID],
         on_refused: Callable[[Request, Exception], Awaitable[Response]],
         on_bug: Callable[[Request, Exception], Awaitable[Response]],
         closing: asyncio.Event,
@@ -98,6 +102,7 @@ class Guard:
         self.check_uploader, self.on_refused = check_uploader, on_refused
         self.on_bug = on_bug
         self.closing = closing
+        self._uploads: Counter[uuid.UUID] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -142,10 +147,10 @@ class Guard:
             refused = self.refused(scope, headers)
             app = PlainTextResponse(*refused) if refused else self.app
             try:
-                with SpooledTemporaryFile(IN_MEMORY) as body:
+                with SpooledTemporaryFile(IN_MEMORY) as body, ExitStack() as held:
                     if not refused:
                         try:
-                            if not await self._read(scope, headers, receive, body):
+                            if not await self._read(scope, headers, receive, body, held):
                                 status = 499  # as nginx has it: the visitor left
                                 return None
                         except WorkspaceError as error:
@@ -171,15 +176,18 @@ class Guard:
                 log.info("request", method=scope["method"], route=route, status=status, ms=round(1000 * seconds, 1))
         return None
 
-    async def _read(self, scope: Scope, headers: Headers, receive: Receive, body: Body) -> bool:
-        """Takes a request's whole body; whether it came. Raises WorkspaceError for one that is not taken."""
+    async def _read(self, scope: Scope, headers: Headers, receive: Receive, body: Body, held: ExitStack) -> bool:
+        """Takes a request's whole body; whether it came. Raises WorkspaceError for one that is not taken.
+
+        held: gets what is to be given back when the request is done.
+        """
         in_parts = "transfer-encoding" in headers
         length = IMPORT_BYTES if in_parts else int(headers.get("content-length") or 0)  # parts come first, RFC 9112
         if not length:
             return True
         most, seconds = BODY_BYTES, BODY_SECONDS
         if IMPORTS.search(scope["path"]) and length > most:
-            await run_in_threadpool(self.check_uploader, Request(scope))
+            held.enter_context(self._uploading(await run_in_threadpool(self.check_uploader, Request(scope))))
             most, seconds = IMPORT_BYTES, BODY_SECONDS + length / BYTES_A_SECOND
         if length > most and not in_parts:
             raise TooLargeError("That is too large.")
@@ -200,6 +208,18 @@ class Guard:
                         return True
         except TimeoutError:
             raise SlowBodyError("The request took too long to arrive.") from None
+
+    @contextmanager
+    def _uploading(self, who: uuid.UUID) -> Iterator[None]:
+        """While somebody's large body is here. Raises TooManyError."""
+        if self._uploads[who] >= UPLOADS_OF_ONE or self._uploads.total() >= UPLOADS:
+            raise TooManyError("Other files are being uploaded. Try again in a minute.", 60)
+        self._uploads[who] += 1
+        try:
+            yield
+        finally:
+            self._uploads[who] -= 1
+            self._uploads += Counter()  # without those that have none
 
     def refused(self, scope: Scope, headers: Headers) -> tuple[str, int] | None:
         """Why a request goes no further: a text and a status."""

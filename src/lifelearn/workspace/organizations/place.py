@@ -102,8 +102,8 @@ def _reviews(db: Session, organization_id: uuid.UUID) -> int:
     return db.scalar(select(func.count()).select_from(Correction).where(*waiting)) or 0
 
 
-def check_uploader(request: Request) -> None:
-    """Raises SignedOutError or NotFoundError where who has a large body for an organisation is no member of it.
+def check_uploader(request: Request) -> uuid.UUID:
+    """Whose large body for an organisation it is. Raises SignedOutError, and NotFoundError for who is no member there.
 
     Before the request's own session, which comes once the body is there.
     """
@@ -114,6 +114,7 @@ def check_uploader(request: Request) -> None:
             raise SignedOutError("Sign in, and send the file again.")
         if organization_id is None or db.get(Membership, (organization_id, sign_in.user_id)) is None:
             raise NotFoundError
+        return sign_in.user_id
 
 
 def is_still_here(db: Session, organization_id: uuid.UUID, user_id: uuid.UUID, sign_in_id: uuid.UUID) -> bool:
