@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 import lifelearn  # noqa: F401  # before torch: see there
@@ -44,6 +45,10 @@ ONE_AT_A_TIME = {
     ),
 }  # fmt: skip
 GROUPS = {stem: group for group, stems in ONE_AT_A_TIME.items() for stem in stems}
+
+# How long an example takes says how busy the machine is.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 
 # The parts of `make check`, what `make test` leaves out, with the minutes of one core that each is to take at most on
 # a quiet machine. That is told at the end and fails nothing: machines differ.
