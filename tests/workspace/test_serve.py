@@ -368,7 +368,9 @@ def test_open_streams_do_not_keep_it_and_downloads_are_finished(tmp_path: Path) 
         for _, answer in asked:
             answer.read()  # ends, and in order: an answer cut off would raise
         assert download.read() == b"last"
-        out, err = server.process.communicate(timeout=HANG_SECONDS)
+        out, _ = server.process.communicate(timeout=HANG_SECONDS)
+        assert server.log is not None
+        err = server.log.read_text()
         assert server.process.returncode == 0, err
         assert "answers are saved" in out
         assert "Traceback" not in err
