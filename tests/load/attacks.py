@@ -25,7 +25,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from run import PER_ORGANIZATION, fill, memory_mib, wait  # noqa: E402
 
-from lifelearn.learning.detect import detect  # noqa: E402
+from lifelearn.learning.detect import DetectionError, detect  # noqa: E402
 from lifelearn.learning.types import Message as Turn  # noqa: E402
 from lifelearn.workspace.accounts.tables import SignIn  # noqa: E402
 from lifelearn.workspace.app import ROUTES  # noqa: E402
@@ -409,7 +409,8 @@ def detection(seed: int = 0) -> Figures:
         text = "".join(draw.choices(PIECES, k=draw.randint(1, 60)))
         asked, answered = Turn(role="user", content="How many days?"), Turn(role="assistant", content="20 days.")
         started = time.process_time()
-        detect((asked, answered, Turn(role="user", content=text)), None)
+        with suppress(DetectionError):  # one that contradicts itself, which is told
+            detect((asked, answered, Turn(role="user", content=text)), None)
         slowest = max(slowest, time.process_time() - started)
     return {"messages": FUZZED // 4, "slowest_cpu_seconds": round(slowest, 2)}
 
