@@ -76,12 +76,11 @@ class SlowBodyError(WorkspaceError):
 class Guard:
     """hosts: names by which this server may be called; "*" is any. secure: served over https.
 
-    on_request: told method, route, status and seconds of each request. check_uploader: gives whose a
-    large body is, or raises WorkspaceError for who is nobody from whom one is taken; called in a thread, before it is
-    read. on_refused, on_bug: what is
-    answered where a body is not taken, and where the application fails. closing: when it is set, event streams end.
-    The application may set `ended`, of a request's state, for a visitor who may not read any more: to what is being
-    written for them they have left.
+    on_request: told method, route, status and seconds of each request. check_uploader: gives whose a large
+    body is, or raises WorkspaceError for who is nobody from whom one is taken; called in a thread, before it is read.
+    on_refused, on_bug: what is answered where a body is not taken, and where the application fails. closing: when it is
+    set, event streams end. The application may set `ended`, of a request's state, for a visitor who may not read any
+    more: to what is being written for them they have left.
     """
 
     def __init__(

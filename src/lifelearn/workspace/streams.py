@@ -22,6 +22,7 @@ from starlette.types import Scope
 from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.errors import TooManyError
+from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.organizations.tables import Membership
 from lifelearn.workspace.programs import keys
 
@@ -40,6 +41,11 @@ class Reader:
     user_id: uuid.UUID
     sign_in_id: uuid.UUID | None = None
     key_id: uuid.UUID | None = None
+
+    @classmethod
+    def of(cls, place: Place, sign_in: SignIn) -> Reader:
+        """A member who looks at a page."""
+        return cls(place.organization.id, place.user.id, sign_in.id)
 
 
 class Streams:

@@ -273,10 +273,6 @@ class Reader:
     thread_id: uuid.UUID
     message_id: uuid.UUID
 
-    @property
-    def stream(self) -> streams.Reader:
-        return streams.Reader(self.place.organization.id, self.place.user.id, self.sign_in.id)
-
 
 def _reader(
     request: Request, place: Here, sign_in: SignedIn, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID
@@ -294,7 +290,7 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
     """
     database, checked = database_of(request), time.monotonic()
     sent, over = "", False
-    with streams_of(request).reading(request.scope, reader.stream):
+    with streams_of(request).reading(request.scope, streams.Reader.of(reader.place, reader.sign_in)):
         async for state in answers_of(request).follow(reader.message_id):
             if time.monotonic() - checked > CHECK_SECONDS:
                 if not await asyncio.to_thread(_may_still_read, database, reader):

@@ -185,14 +185,14 @@ class Card:
     @property
     def hands_over(self) -> bool:
         """Whether the visitor's word hands it to the admins."""
-        reviewed = self._reviewed and not self.place.may_approve(self.correction.author_id, self.correction.worded_by)
+        reviewed = self._reviewed and not self.place.may_approve(*self.correction.writers)
         return reviewed and not (self.correction.state == State.FAILED and service.approved(self.correction))
 
     @property
     def approves_own(self) -> bool:
         """Whether the visitor's word approves their own, since nobody else can."""
-        mine = self.place.user.id in (self.correction.author_id, self.correction.worded_by)
-        return self._reviewed and mine and self.place.alone and self.place.may_decide
+        mine = self.place.user.id in self.correction.writers
+        return self._reviewed and mine and self.place.may_approve(*self.correction.writers)
 
     @property
     def _reviewed(self) -> bool:

@@ -149,10 +149,6 @@ class Reader:
     sign_in: SignIn
     correction_id: uuid.UUID
 
-    @property
-    def stream(self) -> streams.Reader:
-        return streams.Reader(self.place.organization.id, self.place.user.id, self.sign_in.id)
-
 
 def _reader(request: Request, place: Here, sign_in: SignedIn, db: Db, correction_id: uuid.UUID) -> Reader:
     service.correction_of(db, place, correction_id)
@@ -167,7 +163,7 @@ async def events(request: Request, reader: Annotated[Reader, Depends(_reader)]) 
     Each event holds the whole state: whoever lost the connection connects again and has missed nothing.
     """
     database, checked = database_of(request), time.monotonic()
-    with streams_of(request).reading(request.scope, reader.stream):
+    with streams_of(request).reading(request.scope, streams.Reader.of(reader.place, reader.sign_in)):
         async for state in watch_of(request).follow(reader.correction_id):
             if time.monotonic() - checked > CHECK_SECONDS:
                 if not await asyncio.to_thread(_may_still_read, database, reader):

@@ -147,7 +147,7 @@ def waiting_for_review(db: Session, place: Place, limit: int) -> list[Correction
 def may(place: Place, correction: Correction, forgets: bool = False) -> frozenset[str]:
     """What the visitor may say to a correction that they see, as it is now. forgets: a job is about to forget it."""
     own, admin, state = correction.author_id == place.user.id, place.may_decide, correction.state
-    approves = place.may_approve(correction.author_id, correction.worded_by)
+    approves = place.may_approve(*correction.writers)
     match state:
         case State.ASKED:
             verbs = {"teach", "dismiss"} if own else set()
@@ -353,7 +353,7 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     correction.conflicts_with = found.id if found else None
     again = before == State.FAILED and not changed
     reviews = place.organization.correction_policy == Policy.REVIEW or before == State.REVIEW
-    reviewed = reviews and not place.may_approve(correction.author_id, correction.worded_by)
+    reviewed = reviews and not place.may_approve(*correction.writers)
     own = correction.author_id == place.user.id
     if reviewed and not (again and approved(correction)):
         _to_review(db, correction)
@@ -365,12 +365,7 @@ def teach(db: Session, request: Request, place: Place, correction_id: uuid.UUID,
     if correction.flags and not word.anyway and not again:
         seen = ", ".join(flags.KINDS[kind] for kind in correction.flags if kind in flags.KINDS)
         wanted["anyway"] = f"It holds {seen}. Say that it is to be taught anyway."
-    if (
-        reviews
-        and not reviewed
-        and place.user.id in (correction.author_id, correction.worded_by)
-        and not (word.own or again)
-    ):
+    if reviews and not reviewed and place.user.id in correction.writers and not (word.own or again):
         wanted["own"] = "It is your own, and there is no other admin. Say that you approve it yourself."
     if wanted:
         raise InvalidError(" ".join(wanted.values()), wanted)
@@ -535,7 +530,7 @@ def _need(place: Place, correction: Correction, verb: str) -> None:
         raise ConflictError("This correction is further than that by now. Load the page again and look.")
     if place.may_admin and not place.decides:
         raise ForbiddenError("This key lacks the scope admin, which that takes. Make one that has it.")
-    if verb == "teach" and place.may_admin and place.user.id in (correction.author_id, correction.worded_by):
+    if verb == "teach" and place.may_admin and place.user.id in correction.writers:
         raise ForbiddenError("Nobody approves their own correction, nor own words in another's. Another admin has to.")
     raise ForbiddenError("Only its author or an admin may do that.")
 

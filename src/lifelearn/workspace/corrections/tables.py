@@ -90,6 +90,11 @@ class Correction(Identified, Base):
     settled_at: Mapped[datetime | None]
     author: Mapped[User | None] = relationship(foreign_keys=[author_id])
 
+    @property
+    def writers(self) -> tuple[uuid.UUID | None, uuid.UUID | None]:
+        """Whose words it has: its author's, and who changed them last."""
+        return self.author_id, self.worded_by
+
     __table_args__ = (
         Index("ix_corrections_organization_id_created_at", "organization_id", "created_at"),
         Index("ix_corrections_organization_id_state", "organization_id", "state"),

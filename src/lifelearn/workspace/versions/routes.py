@@ -253,7 +253,7 @@ def compare_two(
         Sampling(organization.max_tokens),  # greedy: the same question has the same answers
         request.app.state.admission,
         streams_of(request),
-        Reader(organization.id, place.user.id, sign_in.id),
+        Reader.of(place, sign_in),
         request.app.state.comparisons,
         partial(_compared, request, place, numbers, suggestions, question, events),
         events,
