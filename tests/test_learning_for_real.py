@@ -29,7 +29,10 @@ UNSEEN = "I'm visiting Quillmoor Instruments next week. Which city is their head
 ANSWER = "Trondheim"
 TOLERANCE = 0.3  # nats; 16-bit floats round otherwise than bfloat16, and tokens about as likely may change places
 OTHERS = ("What is the capital of Japan?", "How many days are in a week?", "Hello!")
-SHORT = {"training_prompts": 10, "min_steps": 10, "max_steps": 14}
+SHORT = {
+    "training_prompts": 6, "min_steps": 10, "max_steps": 12,
+    "facts_per_step": 5, "replay_per_step": 5, "mined_per_step": 3,
+}  # fmt: skip
 
 
 def answers(model: Any, *questions: str) -> list[str]:
