@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from lifelearn.chat_models.local import LocalChatModel
 
 PREPARED_AT_ONCE = 2  # prompts that are made of conversations
+THREADS = 4 * AT_ONCE  # that wait for another server: one whose answer was left hears of it with the next piece only
 
 log = structlog.get_logger("lifelearn.model")
 Line = dict[str, Any]
@@ -198,7 +199,7 @@ def in_threads(model: ChatModel, inbox: Inbox, send: Send) -> None:
         finally:
             stopped.pop(number, None)
 
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(THREADS) as pool:
         while True:
             line = inbox.get()
             if "stop" not in line:
