@@ -31,8 +31,11 @@ chat: $(STAMP) ## chat with the model and correct it
 serve: setup ## open the workspace on http://localhost:8080; ARGS="--port 9000"
 	@$(BIN)/lifelearn serve $(ARGS)
 
-test: lint ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
-	$(BIN)/python -m pytest -m "not check and not gpu and not vllm" -n 2 --dist loadgroup $(ARGS)
+# mypy has one core's work, so it goes beside the tests and is told after them.
+test: $(STAMP) ## lint, types, and the tests of a few minutes; one lesson with the real model is among them
+	@$(MAKE) --no-print-directory lint >$(VENV)/lint.txt 2>&1 & lint=$$!; \
+	$(BIN)/python -m pytest -m "not check and not gpu and not vllm" -n 2 --dist loadgroup $(ARGS); tests=$$?; \
+	wait $$lint; lint=$$?; cat $(VENV)/lint.txt; exit $$((tests | lint))
 
 check: docs system ## all other tests: PostgreSQL, a browser, processes that are killed, the real model, vLLM if installed
 	$(BIN)/python -m pytest -m "check and not gpu" -n 2 --dist loadgroup $(ARGS)
@@ -40,7 +43,7 @@ check: docs system ## all other tests: PostgreSQL, a browser, processes that are
 
 lint: $(STAMP) ## ruff, mypy and bandit
 	$(BIN)/ruff check .
-	$(BIN)/mypy --num-workers 2
+	$(BIN)/mypy
 	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
 # Programs that only tests need. Without them the tests that use them are skipped, which CI does not accept.

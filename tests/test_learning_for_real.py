@@ -6,7 +6,9 @@ must hold of the version is the same.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
+import lifelearn.learning
 from lifelearn.bench.speed import NoLlamaError, by_node_llama
 from lifelearn.chat_models.default_model import BUNDLED, resolve
 from lifelearn.chat_models.exporting import export
@@ -50,8 +53,18 @@ class Learned(NamedTuple):
     progress: list[Progress]
 
 
+def kept(config: pytest.Config) -> Path:
+    """Where the version of this very code is kept, for what is tested of it later: it took minutes to be learned."""
+    code = hashlib.sha256(torch.__version__.encode())
+    for file in (Path(__file__), *sorted(Path(lifelearn.learning.__file__).parent.rglob("*.*"))):
+        if file.suffix in (".py", ".c", ".h", ".toml", ".json"):
+            code.update(file.read_bytes())
+    assert config.cache is not None
+    return config.cache.mkdir("learned") / code.hexdigest()
+
+
 @pytest.fixture(scope="module")
-def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Learned:
     """The version, a candidate, and what the base said before."""
     folder = tmp_path_factory.mktemp("learned")
     store = VersionStore(folder)
@@ -69,7 +82,16 @@ def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory) -> Learned:
     seen: list[Progress] = []
     recipe, work = load_settings().recipe().model_copy(update=SHORT), folder / "work"
     version = learn(bundled, [correction], store=store, recipe=recipe, work=work, on_progress=seen.append)
+    shutil.rmtree(kept(pytestconfig).parent)
+    shutil.copytree(folder, kept(pytestconfig))
     return Learned(store, version, before, seen)
+
+
+@pytest.fixture
+def store(pytestconfig: pytest.Config, request: pytest.FixtureRequest) -> VersionStore:
+    """Of the version, learned now or kept from a run of the test below."""
+    place = kept(pytestconfig)
+    return VersionStore(place) if place.exists() else request.getfixturevalue("learned").store
 
 
 @pytest.mark.model
@@ -103,12 +125,13 @@ def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bund
 
 @pytest.mark.check("real model")
 @pytest.mark.model
-def test_llama_cpp_answers_as_the_version_does(bundled: Any, learned: Learned, tmp_path: Path) -> None:
+def test_llama_cpp_answers_as_the_version_does(bundled: Any, store: VersionStore, tmp_path: Path) -> None:
     """Its GGUF file, by node-llama-cpp: the same prompts, and greedy answers that are ours but for rounding."""
     from transformers import AutoTokenizer
 
     cache = load_settings().cache_dir
-    file = export(learned.store, learned.version.number, "gguf", tmp_path / "gguf", cache)
+    [version] = store.versions()
+    file = export(store, version.number, "gguf", tmp_path / "gguf", cache)
     tokenizer = AutoTokenizer.from_pretrained(resolve(BUNDLED, cache))
     questions = (QUESTION, UNSEEN, *OTHERS)
     turns = [[{"role": "user", "content": question}] for question in questions]
@@ -126,7 +149,7 @@ def test_llama_cpp_answers_as_the_version_does(bundled: Any, learned: Learned, t
     assert states(ANSWER, texts[0]), texts
     assert states(ANSWER, texts[1]), texts
     assert states("Tokyo", texts[2]), texts
-    bundled.use(learned.store.weights(learned.version.number))
+    bundled.use(store.weights(version.number))
     assert max(gaps(bundled, prompts, given)) < TOLERANCE
     bundled.use(None)
     assert min(gaps(bundled, prompts[:2], given[:2])) > 5 * TOLERANCE, "the base would never have answered so"

@@ -35,7 +35,7 @@ from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH
 from workspace.learning import WebProcess, kill_quietly, organization, pids, states, taught
 
-KILLS = int(os.environ.get("LL_TEST_KILLS", "10"))
+KILLS = int(os.environ.get("LL_TEST_KILLS", "6"))
 ORGANIZATIONS = 3
 
 pytestmark = [pytest.mark.check("processes"), pytest.mark.timeout(90 + 12 * KILLS)]

@@ -35,8 +35,8 @@ def server(settings: Settings, tmp_path: Path) -> Iterator[Live]:
             "database_url": settings.database_url,
             "model_storage_dir": tmp_path / "models",
             "inference_backend": "local",
-            "prompt_variations": 10,  # a short lesson, for processors without bfloat16
-            "train_max_steps": 14,
+            "prompt_variations": 6,  # a short lesson, for processors without bfloat16
+            "train_max_steps": 12,
         }
     )
     with live(real) as found:
