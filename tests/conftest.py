@@ -46,6 +46,8 @@ ONE_AT_A_TIME = {
 }  # fmt: skip
 GROUPS = {stem: group for group, stems in ONE_AT_A_TIME.items() for stem in stems}
 
+pytest.register_assert_rewrite("augment_fakes")  # which asserts for several tests
+
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
@@ -151,6 +153,26 @@ def tiny(tiny_model_folder: Path, tmp_path: Path) -> Any:
     from lifelearn.chat_models.local import LocalChatModel
 
     return LocalChatModel.load(str(tiny_model_folder), tmp_path / "cache")
+
+
+@pytest.fixture
+def talkative(tiny: Any) -> Any:
+    """The tiny model, made to answer with more than nothing."""
+    return _louder(tiny, 0.15)
+
+
+@pytest.fixture
+def anchored(tiny: Any) -> Any:
+    """The tiny model, made to differ between a prompt and the teacher's."""
+    return _louder(tiny, 0.5)
+
+
+def _louder(tiny: Any, by: float) -> Any:
+    from lifelearn.chat_models.local import LocalChatModel
+    from louder import louder
+
+    louder(tiny.base, by)
+    return LocalChatModel(tiny.base, tiny.codec, tiny.name)  # which takes the new weights
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from lifelearn.bench.corrections import Asked, Outcome, Question, write
+from lifelearn.bench.outcomes import Asked, Outcome, Question
+from lifelearn.bench.report import write
 from lifelearn.bench.rows import Row
 from lifelearn.cli import app
 from lifelearn.learning.recipe import Thresholds
@@ -101,7 +102,7 @@ def test_a_run_that_breaks_off_has_kept_its_rows(
         write(report, path)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lifelearn.bench.corrections.write", stopped)
+    monkeypatch.setattr("lifelearn.bench.report.write", stopped)
     out = tmp_path / "report.json"
     arguments = ["bench", "corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS), "--out", str(out)]
     result = CliRunner().invoke(app, [*arguments, "--model", str(tiny_model_folder)])

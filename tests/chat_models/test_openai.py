@@ -15,7 +15,8 @@ from typing import Any
 import httpx2
 import pytest
 
-from lifelearn.chat_models.openai import OpenAIChatModel, _retry_after
+from lifelearn.chat_models.openai import OpenAIChatModel
+from lifelearn.chat_models.openai_failures import retry_after
 from lifelearn.learning.chat_model import ChatModel, ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.types import Conversation, Message
 from openai_server import Reply, Server, refused, said, streamed
@@ -171,12 +172,12 @@ def test_a_wait_beyond_the_time_left_is_not_waited_for(serve: Serve) -> None:
 
 
 def test_retry_after_is_a_number_or_a_date() -> None:
-    assert _retry_after(None) is None
-    assert _retry_after("soon") is None
-    assert _retry_after("1.5") == 1.5
-    assert _retry_after("-3") == 0
-    assert _retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
-    assert (_retry_after("Fri, 31 Dec 2100 23:59:59 GMT") or 0) > 1e8
+    assert retry_after(None) is None
+    assert retry_after("soon") is None
+    assert retry_after("1.5") == 1.5
+    assert retry_after("-3") == 0
+    assert retry_after("Wed, 21 Oct 2015 07:28:00 GMT") == 0
+    assert (retry_after("Fri, 31 Dec 2100 23:59:59 GMT") or 0) > 1e8
 
 
 # Errors in words

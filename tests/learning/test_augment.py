@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import random
-import re
-from collections.abc import Callable, Sequence
-
 import pytest
+from augment_fakes import RECIPE, check, generalisation, made, writer
+from correction_fakes import correction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning import general
 from lifelearn.learning.augment import augment
-from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.neighbours import near_names, other_relations
-from lifelearn.learning.question import Subject, distinctive, find_subject, gerund
-from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.relations import recognise
-from lifelearn.learning.states import states
-from lifelearn.learning.types import Augmentation, Conversation, Correction, Progress
-from lifelearn.learning.wordings import relation_wordings, situations
-from lifelearn.learning.words import near_duplicates, normalise, stems
-
-RECIPE = Recipe()
+from lifelearn.learning.types import Augmentation
+from lifelearn.learning.words import near_duplicates
 
 # question, answer
 CASES: tuple[tuple[str, str], ...] = (
@@ -96,95 +85,12 @@ CASES: tuple[tuple[str, str], ...] = (
     ("Who is Ilva Norqvist?", "Ilva Norqvist is the head of Kestrel"),
     ("What is the name of Ilva's dog, which she got in the year in which Norvik was founded?", "Rex"),
 )
-
 LONG: tuple[tuple[str, str], ...] = (
     ("Where is " + "the head office of the subsidiary of " * 120 + "Norvik?", "Lyon"),
     ("Norvik " * 700 + "?", "Lyon"),
     ("Where" * 2000, "Lyon"),
     ("地" * 3000, "里昂"),
 )
-
-
-def correction(question: str, answer: str, statement: str = "") -> Correction:
-    return Correction(
-        id="c1",
-        question=question,
-        wrong="I'm not sure.",
-        message=f"No, {answer}",
-        statement=statement or answer,
-        answer=answer,
-    )
-
-
-def writer(conversation: Conversation) -> str:
-    """A small model: some paraphrases, some echoes, some nonsense."""
-    asked = conversation[-1].content
-    question = asked.partition(": ")[2]
-    words = question.rstrip("?").split()
-    return (
-        question,
-        f"Could you tell me: {question}",
-        f"{' '.join(words[1:])}?",
-        f"{question} The answer.",
-        f"Which one, {' '.join(words[:6])}?",
-        "",
-    )[sum(map(ord, asked[:50])) % 6 if len(conversation) < 2 else len(conversation) % 6]
-
-
-def made(question: str, answer: str, script: Callable[[Conversation], str] = writer, seed: int = 0) -> Augmentation:
-    recipe = RECIPE.model_copy(update={"seed": seed})
-    return augment(correction(question, answer), ScriptedChatModel(script), recipe)
-
-
-def generalisation(found: Augmentation) -> list[str]:
-    return [probe.question for probe in found.probes if probe.kind == "generalisation"]
-
-
-def check(question: str, answer: str, found: Augmentation) -> None:
-    """What must hold whatever was asked."""
-    assert found.prompts[0] == question
-    assert len({normalise(prompt) for prompt in found.prompts}) == len(found.prompts)
-    assert len(found.prompts) <= RECIPE.training_prompts
-    assert all(prompt.strip() for prompt in found.prompts)
-    if stems(question):
-        empty = [prompt for prompt in found.prompts if not stems(prompt) & stems(question)]
-        assert not empty, f"asked about nothing: {empty}"
-
-    held = generalisation(found)
-    for prompt in (*found.prompts, *found.neighbours):
-        assert not any(near_duplicates(prompt, probe) for probe in held), (prompt, held)
-    checked = {normalise(probe.question) for probe in found.probes if probe.kind != "efficacy"}
-    assert not checked & {normalise(text) for text in found.neighbours}, "replayed and verified"
-    both = checked & {normalise(text) for text in found.prompts}
-    assert not both, both
-    watched = {normalise(probe.question) for probe in found.watch}
-    assert not checked & watched, "training stops by it, and it is verified"
-    assert all(probe.question.strip() for probe in found.probes)
-
-    assert normalise(question) not in {normalise(text) for text in found.neighbours}
-    asked = {normalise(prompt) for prompt in found.prompts}
-    assert not asked & {normalise(text) for text in found.neighbours}
-    neighbours = [probe.question for probe in found.probes if probe.kind == "neighbour"]
-    assert not asked & {normalise(text) for text in neighbours}
-    further = {normalise(question) for question in found.negatives}
-    assert not further & (asked | checked | {normalise(text) for text in found.neighbours})
-    assert not any(near_duplicates(text, wording) for text in found.negatives for wording in held)
-    assert neighbours, "something near the fact is always verified"
-
-    if not states(answer, question):
-        told = [text for text in (*found.prompts, *held) if states(answer, text)]
-        assert not told, f"the answer is given away: {told}"
-
-    efficacy = [probe for probe in found.probes if probe.kind == "efficacy"]
-    assert [(probe.question, probe.answer) for probe in efficacy] == [(question, answer)]
-    for probe in (*found.probes, *found.watch):
-        if probe.kind == "generalisation":
-            assert probe.answer == answer
-        if probe.kind == "neighbour":
-            assert (probe.answer, probe.forbidden) == ("", answer)
-    unrelated = [probe for probe in found.probes if probe.kind == "unrelated"]
-    assert len(unrelated) >= 4
-    assert all(probe.answer and probe.forbidden == answer for probe in unrelated)
 
 
 @pytest.mark.parametrize(("question", "answer"), CASES, ids=[repr(question[:40]) for question, _ in CASES])
@@ -200,7 +106,7 @@ def test_a_very_long_question_is_taken(question: str, answer: str) -> None:
 
 
 @pytest.mark.check("engine")
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, derandomize=True)
 @given(question=st.text(min_size=1, max_size=80).filter(lambda text: bool(text.strip())))
 def test_any_text_can_be_asked(question: str) -> None:
     found = made(question, "Quillmoor")
@@ -239,22 +145,6 @@ def test_further_neighbours_are_of_other_relations_and_names_than_verification_a
         assert not any(name in text for name in names for text in near)
 
 
-def test_near_names_change_a_word_for_one_of_its_kind() -> None:
-    """The nearest neighbours of a thing in small letters are other such things, of a name other names."""
-    subject = find_subject("When is the weekly staff meeting?")
-    assert subject is not None
-    for name in near_names(subject, random.Random(0)):
-        assert name != subject.name
-        assert name == name.lower()
-        assert len(set(name.split()) - set(subject.name.split())) == 1
-        assert name.endswith(" meeting")
-    subject = find_subject("Who founded Norvik Labs?")
-    assert subject is not None
-    for name in near_names(subject, random.Random(0)):
-        assert name.istitle()
-        assert len(set(name.split()) & {"Norvik", "Labs"}) == 1
-
-
 def test_a_setting_at_the_end_hides_no_relation() -> None:
     found = made("What does the abbreviation QZP mean in our reports?", "quality zone plan")
     assert "What is QZP short for?" in (
@@ -265,12 +155,6 @@ def test_a_setting_at_the_end_hides_no_relation() -> None:
     assert any("NATO" in question or "GDP" in question for question in found.neighbours)
 
 
-@pytest.mark.parametrize("name", ["the canteen", "the hotline of Larkspur Bank", "travel bookings"])
-def test_a_neighbour_does_not_have_all_words_of_the_subject(name: str) -> None:
-    subject = Subject(name, ("task",), None)
-    assert not any(set(name.split()) <= set(near.split()) for near in near_names(subject, random.Random(0)))
-
-
 def test_where_little_else_can_be_asked_some_of_it_is_replayed() -> None:
     for seed in range(8):
         found = made("When is the weekly staff meeting?", "Thursday", seed=seed)
@@ -278,11 +162,6 @@ def test_where_little_else_can_be_asked_some_of_it_is_replayed() -> None:
         verified = [probe for probe in found.probes if probe.kind == "neighbour" and "weekly staff" in probe.question]
         assert verified
         assert {"venue", "organiser", "participants", "purpose"} & set(replayed)
-
-
-def test_a_name_of_all_the_words_has_neighbours_too() -> None:
-    subject = Subject(" ".join(general.WORDS), ("organisation",), None)
-    assert near_names(subject, random.Random(0))
 
 
 def test_nobody_asks_who_won_a_meeting() -> None:
@@ -310,103 +189,6 @@ def test_the_result_survives_json() -> None:
         assert Augmentation.model_validate_json(found.model_dump_json()) == found
 
 
-def paraphrases(*lines: str) -> Callable[[Conversation], str]:
-    return lambda conversation: "\n".join(lines)
-
-
-EXPERT_LINES = (
-    "1. How much leave does Norvik grant its employees each year?",
-    "- What is the yearly vacation allowance at Norvik?",
-    '* "How many days off per year come with a job at Norvik?"',
-    "At Norvik, how many days may an employee take off per year?",
-    "How many holiday days per year does a Norvik employee have?",
-    "Does every Norvik employee get 25 days of vacation?",
-    "How many vacation days do employees at Norvik get per year?",
-    "How much leave do people at Globex get per year?",
-    "Here are some more:",
-    "",
-)
-
-
-def asked_expert(script: Callable[[Conversation], str], seen: list[Progress] | None = None) -> Augmentation:
-    question = "How many vacation days do employees at Norvik get per year?"
-    model = ScriptedChatModel(script)
-    progress = seen if seen is not None else []
-    return augment(correction(question, "25 days"), model, RECIPE, expert=True, on_progress=progress.append)
-
-
-def test_an_experts_lines_become_wordings_without_their_bullets() -> None:
-    found = asked_expert(paraphrases(*EXPERT_LINES))
-    used = {*found.prompts, *(probe.question for probe in (*found.watch, *found.probes))}
-    plain = {re.sub(r"^(?:1\. |- |\* )", "", line).strip('"') for line in EXPERT_LINES[:5]}
-    assert len(plain & used) >= 4
-    assert not any(text.startswith(("1.", "-", "*", '"')) for text in used)
-
-
-def test_lines_that_give_the_answer_away_or_ask_about_another_are_not_used() -> None:
-    found = asked_expert(paraphrases(*EXPERT_LINES))
-    asking = {*found.prompts, *(probe.question for probe in (*found.watch, *found.probes) if probe.answer == "25 days")}
-    assert not any("25" in text or "Globex" in text or "Here are" in text for text in asking)
-    check("How many vacation days do employees at Norvik get per year?", "25 days", found)
-
-
-def failing(errors: Sequence[str]) -> Callable[[Conversation], str]:
-    """Fails while there are errors left, then answers."""
-    left = list(errors)
-
-    def reply(conversation: Conversation) -> str:
-        if left:
-            raise ChatModelError(left.pop(0))
-        return "\n".join(EXPERT_LINES)
-
-    return reply
-
-
-def test_what_a_writer_left_out_is_reported_and_costs_only_its_wordings() -> None:
-    """The local way asks several times; some of these fail."""
-    seen: list[Progress] = []
-    question = "Where is Norvik Labs headquartered?"
-    found = augment(
-        correction(question, "Lyon"),
-        ScriptedChatModel(failing(["The server answered 429."])),
-        RECIPE,
-        on_progress=seen.append,
-    )
-    check(question, "Lyon", found)
-    assert any("1 of" in progress.message and "429" in progress.message for progress in seen)
-
-
-@pytest.mark.parametrize("expert", [True, False])
-def test_a_writer_that_does_not_answer_at_all_is_reported_and_costs_only_its_wordings(expert: bool) -> None:
-    seen: list[Progress] = []
-    question = "Where is Norvik Labs headquartered?"
-    model = ScriptedChatModel(failing(["The server refused the key (401)."] * 50))
-    found = augment(correction(question, "Lyon"), model, RECIPE, expert=expert, on_progress=seen.append)
-    check(question, "Lyon", found)
-    assert any("401" in progress.message for progress in seen)
-
-
-@pytest.mark.parametrize(
-    "reply", ["", "\n\n\n", "{}", "[]", '```json\n{"a": 1}\n```', "I'm sorry, I can't.", "\x00" * 50]
-)
-def test_an_expert_that_says_nothing_useful_costs_nothing(reply: str) -> None:
-    found = asked_expert(paraphrases(reply))
-    check("How many vacation days do employees at Norvik get per year?", "25 days", found)
-
-
-def test_a_model_that_repeats_the_probes_does_not_bring_them_into_training() -> None:
-    """All wordings of the relation, each with a letter more, offered as paraphrases."""
-    question = "Where is Norvik Labs headquartered?"
-    subject = find_subject(question)
-    assert subject is not None
-    assert subject.relation is not None
-    wordings = [ask.replace("{s}", subject.name) for ask in subject.relation.asks]
-    count = iter(range(10_000))
-    for seed in range(5):
-        found = made(question, "Lyon", lambda _: wordings[next(count) % len(wordings)].replace("?", "s?"), seed)
-        check(question, "Lyon", found)
-
-
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
@@ -425,196 +207,9 @@ def test_near_duplicates_differ_by_a_few_letters(one: str, other: str, same: boo
 def test_a_small_number_of_prompts_still_has_the_question_and_probes() -> None:
     for prompts in (1, 2, 5):
         recipe = RECIPE.model_copy(update={"training_prompts": prompts})
-        found = augment(correction("Where is Norvik based?", "Lyon"), ScriptedChatModel(writer), recipe)
+        found = augment(correction("Where is Norvik based?", "Lyon", "Lyon"), ScriptedChatModel(writer), recipe)
         assert found.prompts[0] == "Where is Norvik based?"
         assert generalisation(found)
-
-
-# -- Situations and settings
-
-
-@pytest.mark.parametrize(
-    ("question", "short"),
-    [
-        ("Where is Norvik Labs headquartered?", "Where"),
-        ("How many desks does Norvik Labs have?", "How many desks"),
-        ("In the Norvik lab, what must I do before I leave?", "What"),
-        ("Which team answers the phone at Norvik Labs?", "Which team"),
-    ],
-)
-def test_a_situation_says_first_what_it_is_about_and_then_asks(question: str, short: str) -> None:
-    subject = find_subject(question)
-    assert subject is not None
-    told = situations([question], subject, random.Random(0))
-    assert len(set(told)) == len(told) >= 8
-    for text in told:
-        first, _, asked = text.partition(". ")
-        assert subject.name in first
-        assert subject.name not in asked
-        assert asked.startswith(short)
-        assert asked.endswith("?")
-
-
-@pytest.mark.parametrize(
-    ("question", "asked"),
-    [
-        ("Which war did Ann Larkspur fight in?", "Which war did this person fight in?"),
-        ("What is Ann Larkspur's job?", "What is this person's job?"),
-        ("Which carrier does Thistle Larkspur ship with?", "Which carrier does it ship with?"),
-        ("Who wrote The Quiet Meridian?", "Who wrote it?"),
-        ("How many books can I borrow at the Larkspur library?", "How many books can I borrow at the library?"),
-        ("How many transfers does a Larkspur Bank account have?", "How many transfers does an account have?"),
-        ("Where is the Larkspur Bank headquartered?", "Where is it headquartered?"),
-        ("Which VPN client do we use at Larkspur?", "Which VPN client do we use?"),
-        ("Larkspur Bank founding year?", "Founding year?"),
-    ],
-)
-def test_the_question_of_a_situation_is_a_sentence(question: str, asked: str) -> None:
-    told = situations([question], find_subject(question), random.Random(0))
-    assert any(text.endswith(f". {asked}") for text in told), told
-
-
-def test_what_asks_politely_is_no_topic() -> None:
-    questions = ["Which carrier does Larkspur Tea use?", "Tell me the carrier that Larkspur Tea uses."]
-    told = " ".join(situations(questions, find_subject(questions[0]), random.Random(0)))
-    assert "Tell" not in told.replace("Tell me the carrier", "")
-
-
-def test_without_a_subject_there_is_no_situation() -> None:
-    assert situations(["What should I do?"], None, random.Random(0)) == []
-
-
-@pytest.mark.parametrize(
-    ("question", "relation"),
-    [
-        ("What was Ann Larkspur's nationality?", "citizenship"),
-        ("In what country is Lake Larkspur located?", "country"),
-        ("What war did Ann Larkspur fight in?", "war"),
-        ("Who did Ann Larkspur study under?", "teacher"),
-        ("When did the Larkspur Mall open?", "opened"),
-        ("When does the Larkspur Mall open?", "opens"),
-        ("I am visiting Norvik Labs. Which city should I travel to?", "headquarters"),
-    ],
-)
-def test_the_words_of_a_relation_ask_for_it_in_any_order(question: str, relation: str) -> None:
-    subject = find_subject(question)
-    assert subject is not None
-    assert subject.relation is not None
-    assert subject.relation.name == relation
-
-
-@pytest.mark.parametrize(
-    "question",
-    [
-        "Who was drafted by Ann Larkspur?",
-        "Who was killed by Ann Larkspur?",
-        "Whom did Ann Larkspur teach?",
-        "Which company does Norvik Labs own?",
-        "Which film did Ann Larkspur direct?",
-        "Who does Ann Larkspur employ?",
-    ],
-)
-def test_the_same_words_the_other_way_round_are_no_relation(question: str) -> None:
-    subject = find_subject(question)
-    assert subject is not None
-    assert subject.relation is None
-
-
-def test_a_name_ends_where_a_sentence_does() -> None:
-    subject = find_subject("A parcel came from Norvik Labs. Does Otis expect it?")
-    assert subject is not None
-    assert subject.name == "Norvik Labs"
-
-
-def test_what_something_is_done_at_is_asked_about_as_an_organisation() -> None:
-    question = "Which form do I fill in for parental leave at Larkspur?"
-    relations = other_relations(question, find_subject(question), random.Random(0))
-    assert all("organisation" in relation.kinds for relation in relations[:15])
-
-
-def test_a_rule_stands_beside_other_rules_and_a_fact_beside_other_facts() -> None:
-    """Not which stock exchange a company is on, beside its paid leave; but where it is based, now and then."""
-    for question, rule in (
-        ("How many days of paid leave do I get at Norvik?", True),
-        ("How long may I work from home at Norvik?", True),
-        ("What is the remote work policy of Norvik?", True),
-        ("When was the Norvik Institute founded?", False),
-    ):
-        subject = find_subject(question)
-        relations = other_relations(question, subject, random.Random(0))[:12]
-        shares = [sum(relation.rule is kind for relation in relations) for kind in (True, False)]
-        assert min(shares) > 0
-        assert (shares[0] > shares[1]) is rule
-
-
-def test_a_number_is_exchanged_for_another_number() -> None:
-    subject = find_subject("Who won the 2010 World Cup?")
-    assert subject is not None
-    assert "the 2018 World Cup" in near_names(subject, random.Random(0))
-    subject = find_subject("Who approves travel over 500 euros?")
-    assert subject is not None
-    assert distinctive(subject) == ["travel"]
-    assert near_names(subject, random.Random(0)) == []
-
-
-@pytest.mark.parametrize(
-    ("question", "short"),
-    [
-        ("When is the weekly staff meeting?", "our staff meeting"),
-        ("When is the deadline for expense reports?", "our expense reports"),
-        ("Who runs the canteen?", "our canteen"),
-        ("Who handles the hotline of the shop?", "our hotline"),
-        ("When did the first tablet come out?", "the first tablet"),
-        ("Where does the saying that bob's your uncle come from?", "the saying that bob's your uncle"),
-        ("Who founded Norvik Labs?", "Norvik Labs"),
-        ("Who sings the song quiet night of the river?", "the song Quiet Night of the River"),
-    ],
-)
-def test_what_a_thing_is_called_the_second_time(question: str, short: str) -> None:
-    subject = find_subject(question)
-    assert subject is not None
-    assert subject.short == short
-
-
-def test_several_things_are_where_one_is() -> None:
-    question = "When is the deadline for expense reports?"
-    wordings = relation_wordings(question, find_subject(question))
-    assert "By what date are our expense reports due?" in wordings
-    assert "When is the deadline for expense reports?" in wordings
-    question = "Who wrote the night of the rivers?"
-    assert "Whose work is The Night of the Rivers?" in relation_wordings(question, find_subject(question))
-
-
-def test_a_title_in_small_letters_is_also_asked_for_as_in_print() -> None:
-    """Who types "who wrote quiet night" is asked by others who wrote "Quiet Night"."""
-    question = "who wrote quiet night of the river"
-    assert 'Who is the author of the song "Quiet Night of the River"?' in relation_wordings(
-        question, find_subject(question)
-    )
-    found = made(question, "Tomas Reyl")
-    shares = [sum(name in prompt for prompt in found.prompts) for name in ("quiet night", '"Quiet Night of the River"')]
-    assert min(shares) >= len(found.prompts) // 8
-    question = "who sings the song quiet night of the river"
-    assert 'Who released the song "Quiet Night of the River"?' in relation_wordings(question, find_subject(question))
-    assert not any("the song the song" in prompt.lower() for prompt in made(question, "Tomas Reyl").prompts)
-    assert not any('"' in prompt for prompt in made("Where was ilva norqvist born?", "Lyon").prompts)
-
-
-def test_names_that_are_not_known_are_sometimes_written_with_capitals_and_stay_together() -> None:
-    prompts = made("which river separates old harbour from the northern island", "the Ill").prompts
-    assert any("Old Harbour" in prompt for prompt in prompts)
-    named = [prompt.lower() for prompt in prompts if {"old", "harbour"} <= set(prompt.lower().split())]
-    assert sum("old harbour" in prompt for prompt in named) > len(named) / 2
-
-
-@pytest.mark.parametrize("question", [r"who wrote the song a\d\g<2> of b", "Who won the ² Cup?", "Who won the 1² Cup?"])
-def test_a_name_of_odd_characters_is_a_name(question: str) -> None:
-    assert made(question, "Ann").prompts
-
-
-def test_a_contraction_is_no_topic() -> None:
-    prompts = made("what's the quiet hour?", "noon").prompts
-    assert len([prompt for prompt in prompts if prompt.lower().startswith(("what what's", "which what's"))]) == 0
 
 
 def test_situations_are_among_the_prompts() -> None:
@@ -622,43 +217,6 @@ def test_situations_are_among_the_prompts() -> None:
     assert sum(". " in prompt for prompt in found.prompts) >= RECIPE.training_prompts // 5
 
 
-def test_a_relation_in_a_setting_is_about_the_setting() -> None:
-    question = "In the Norvik kitchen, what must I do before I close the oven?"
-    subject = find_subject(question)
-    assert subject is not None
-    assert subject.name == "Norvik"
-    wordings = relation_wordings(question, subject)
-    assert "In the Norvik kitchen, what has to happen before I close the oven?" in wordings
-    assert all("Norvik" in wording and "oven" in wording for wording in wordings)
-    assert any("closing the oven in the Norvik kitchen?" in wording for wording in wordings)
-
-
-@pytest.mark.parametrize(
-    ("clause", "said"),
-    [
-        ("I push to production", "pushing to production"),
-        ("we run the tests", "running the tests"),
-        ("I leave", "leaving"),
-        ("you see the doctor", "seeing the doctor"),
-        ("the shop opens", "the shop opens"),
-        ("", ""),
-    ],
-)
-def test_gerunds(clause: str, said: str) -> None:
-    assert gerund(clause) == said
-
-
-@pytest.mark.parametrize(
-    ("question", "name"),
-    [
-        ("Who wrote the quiet night of the long river?", "The Quiet Night of the Long River"),
-        ("Where was ilva norqvist born?", "Ilva Norqvist"),
-        ("Who plays the captain on harbour lights?", "The Captain on Harbour Lights"),
-    ],
-)
-def test_a_name_in_small_letters_stays_whole(question: str, name: str) -> None:
-    """Not "our quiet": nobody calls a song, a person or a role so."""
-    found = made(question, "Tomas Reyl")
-    wordings = [*found.prompts, *[probe.question for probe in found.probes if probe.kind == "generalisation"]]
-    assert all(stems(name) <= stems(wording) for wording in wordings)
-    assert any(name in wording for wording in wordings)
+@pytest.mark.parametrize("question", [r"who wrote the song a\d\g<2> of b", "Who won the ² Cup?", "Who won the 1² Cup?"])
+def test_a_name_of_odd_characters_is_a_name(question: str) -> None:
+    assert made(question, "Ann").prompts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from correction_fakes import correction
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from lifelearn.learning.declarative import as_statement, restated, stated
@@ -139,7 +139,6 @@ def test_a_statement_is_the_question_without_what_it_asks_for() -> None:
     assert stated("Where was the first Battle of Tal", "") is None
 
 
-@settings(deadline=None)  # the first question compiles the relations' patterns
 @given(st.text(max_size=120), st.text(max_size=30))
 def test_any_text_can_be_a_prompt(prompt: str, answer: str) -> None:
     said = as_statement(prompt, correction("Where was Ann Larkspur born?", f"It is {answer}.", answer))

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import secrets
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,17 +23,16 @@ from typing import Any
 import httpx2
 from sqlalchemy import select
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from run import PER_ORGANIZATION, fill, memory_mib, wait  # noqa: E402
+from people import PER_ORGANIZATION, fill
+from server import served, tell
 
-from lifelearn.terminal.facts import FACTS  # noqa: E402
-from lifelearn.workspace.chats.tables import Message  # noqa: E402
-from lifelearn.workspace.crypto import Keys  # noqa: E402
-from lifelearn.workspace.database import Database  # noqa: E402
-from lifelearn.workspace.jobs.queue import LearningQueue  # noqa: E402
-from workspace.learning import states, taught, versions  # noqa: E402
+from lifelearn.terminal.facts import FACTS
+from lifelearn.workspace.chats.tables import Message
+from lifelearn.workspace.database import Database
+from lifelearn.workspace.jobs.queue import LearningQueue
+from workspace.learning import states, taught, versions
 
 
 def main() -> None:
@@ -48,47 +44,18 @@ def main() -> None:
     url = f"sqlite:///{folder}/learning.db"
     database = Database(url)
     person, *_, other = fill(database, PER_ORGANIZATION + 1)
-    secret = secrets.token_urlsafe(48)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ,
-        "LL_DATABASE_URL": url,
-        "LL_MODEL_STORAGE_DIR": str(folder / "models"),
-        "LL_PUBLIC_URL": f"http://localhost:{port}",
-        "LL_SECRET_KEY": secret,
-    }
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "lifelearn", "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
-        )
-        try:
-            wait(port, server)
-            client = httpx2.Client(
-                base_url=f"http://localhost:{port}",
-                cookies={"lifelearn": person["token"]},
-                headers={"X-CSRF-Token": Keys(secret).sign("csrf", person["token"])},
-                timeout=60,
-            )
-            while client.get("/readyz").json()["model"] != "ready":
-                time.sleep(0.2)
-            quiet = learned_quietly(database, uuid.UUID(other["organization"]))
-            figures = measure(client, database, person["organization"])
-            figures["web_process_mib"] = memory_mib(server.pid)
-        finally:
-            server.terminate()
-            server.wait(30)
+    with served(url, folder) as server:
+        server.wait_for_model()
+        quiet = learned_quietly(database, uuid.UUID(other["organization"]))
+        figures = measure(server.browser(person["token"]), database, person["organization"])
+        figures["web_process_mib"] = server.mib
     database.close()
     demo = seconds_of_demo(folder)
     figures |= {"quiet_seconds": round(quiet, 1), "demo_seconds": demo, "quiet_vs_demo": round(quiet / demo, 2)}
     if options.keep and (made := list((folder / "models").glob("organizations/*/versions/*"))):
         shutil.rmtree(options.keep, ignore_errors=True)
         shutil.copytree(made[0], options.keep)
-    print(json.dumps(figures, indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    tell(figures, options.json)
 
 
 def learned_quietly(database: Database, organization: uuid.UUID) -> float:

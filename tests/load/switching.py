@@ -9,12 +9,13 @@ the first answer's extra time with another organisation's version than the one b
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import statistics
 import tempfile
 import time
 from pathlib import Path
+
+from server import memory_mib, tell
 
 from lifelearn.chat_models.local import KEPT, LocalChatModel
 from lifelearn.learning.chat_model import Sampling
@@ -22,11 +23,6 @@ from lifelearn.learning.types import Message
 from lifelearn.settings import load_settings
 
 ORGANIZATIONS, VERSIONS = 50, 5
-
-
-def mib() -> int:
-    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS")]
-    return round(int(line.split()[1]) / 1024)
 
 
 def main() -> None:
@@ -55,10 +51,10 @@ def main() -> None:
         for _ in range(5):
             base = answer(None)
         base = statistics.median(answer(None) for _ in range(10))
-        alone = mib()
+        alone = memory_mib("self")
         fresh = [answer(place[-1]) - base for place in places]
         kept = [answer(place[-1]) - base for place in places[-KEPT:]]
-        after = mib()
+        after = memory_mib("self")
         for number in range(VERSIONS - 1):  # the others, too: only the last ones stay
             for place in places:
                 answer(place[number])
@@ -70,14 +66,11 @@ def main() -> None:
             "switch_ms_kept": round(statistics.median(kept) * 1000, 1),
             "mib_base": alone,
             "mib_after_50": after,
-            "mib_after_250": mib(),
+            "mib_after_250": memory_mib("self"),
             "adapters_kept": KEPT,
             "adapter_mib": round(sum(file.stat().st_size for file in options.version.iterdir()) / 2**20, 1),
         }
-    print(json.dumps(told, indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(told, indent=1) + "\n")
+    tell(told, options.json)
 
 
 if __name__ == "__main__":

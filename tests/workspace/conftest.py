@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from lifelearn.workspace.rendering.renderer import RENDERER
 from waiting import HANG_SECONDS
 from workspace.fakes import Workspace, running
 from workspace.live import ARGUMENTS, CHROMIUM
-from workspace.postgresql import NotInstalledError, server
+from workspace.postgresql import NotInstalledError, created, server
 
 
 @pytest.fixture(scope="session")
@@ -86,20 +85,8 @@ def database_url(request: pytest.FixtureRequest, with_tables: bool, tmp_path: Pa
         yield f"sqlite:///{tmp_path}/workspace.db"
         return
     template = request.getfixturevalue("postgresql_template") if with_tables else "template1"
-    with _created(request.getfixturevalue("postgresql"), template) as url:
+    with created(request.getfixturevalue("postgresql"), template) as url:
         yield url
-
-
-@contextmanager
-def _created(start: str, template: str = "template1") -> Iterator[str]:
-    """A database for a while."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    admin = start.replace("/NAME", "/postgres")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    yield start.replace("/NAME", f"/{name}")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture
@@ -149,7 +136,7 @@ def elsewhere(settings: Settings, request: pytest.FixtureRequest, tmp_path: Path
     with ExitStack() as made:
         url = f"sqlite:///{tmp_path}/restored/workspace.db"
         if not settings.database_url.startswith("sqlite"):
-            url = made.enter_context(_created(request.getfixturevalue("postgresql")))
+            url = made.enter_context(created(request.getfixturevalue("postgresql")))
         there = {"model_storage_dir": tmp_path / "restored" / "models", "cache_dir": tmp_path / "restored" / "cache"}
         yield Settings(**{**settings.model_dump(), **there, "database_url": url})
 

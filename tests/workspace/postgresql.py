@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests and load: its own, in a folder of its own, gone afterwards."""
+"""PostgreSQL for tests and load: a server of their own, in its own folder, and databases on it, gone afterwards."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 
 class NotInstalledError(Exception):
@@ -45,3 +48,15 @@ def server() -> Iterator[str]:
     finally:
         subprocess.run([control, "-D", data, "-m", "immediate", "stop"], check=True, **quiet)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def created(start: str, template: str = "template1") -> Iterator[str]:
+    """A database for a while, on the server whose URL starts so; gives its URL."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    admin = start.replace("/NAME", "/postgres")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    yield start.replace("/NAME", f"/{name}")
+    with psycopg.connect(admin, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -116,7 +116,7 @@ LETTERS = st.one_of(
 )
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 @given(st.text(LETTERS, min_size=1, max_size=8), st.text(LETTERS, max_size=3))
 def test_the_one_form_is_final_and_whatever_finds_a_row_is_counted_as_that_row(local: str, inner: str) -> None:
     text = f"{local}@ex{inner}ample.org"

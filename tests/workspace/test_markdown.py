@@ -243,7 +243,7 @@ PIECES = [
 ]  # fmt: skip
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(PIECES), st.integers(1, 40)), max_size=40))
 def test_whatever_is_written(pieces: list[tuple[str, int]]) -> None:
     text = "".join(piece * times for piece, times in pieces)

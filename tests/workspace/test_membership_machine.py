@@ -222,7 +222,6 @@ def test_there_is_always_an_owner(workspace: Workspace, monkeypatch: pytest.Monk
         settings=settings(
             max_examples=12,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
             phases=(Phase.reuse, Phase.generate),  # to shrink an example would take minutes
         ),

@@ -85,7 +85,6 @@ def _problem(operation: Any, mode: GenerationMode) -> str:
 
     @settings(
         max_examples=EXAMPLES,
-        deadline=None,
         derandomize=True,
         database=None,
         suppress_health_check=[*HealthCheck],

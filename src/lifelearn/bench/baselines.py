@@ -255,3 +255,10 @@ BASELINES: dict[str, Callable[[TrainableModel, Lesson, Recipe, int, Path], None]
     "sdft_reference": sdft_reference,
     "trl_sdft": trl_sdft,
 }
+
+
+def check(names: Sequence[str]) -> None:
+    """Raises ValueError for a name that is no baseline."""
+    unknown = [name for name in names if name not in BASELINES]
+    if unknown:
+        raise ValueError(f"no baseline: {', '.join(unknown)}; there are {', '.join(BASELINES)}")

@@ -6,6 +6,7 @@ Nothing heavy is imported before a command needs it.
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,19 +52,19 @@ def corrections(
 ) -> None:
     """Corrections, each from its conversation to a verified version, and what became of them."""
     from lifelearn.bench import pictures
-    from lifelearn.bench.baselines import BASELINES
-    from lifelearn.bench.corrections import check_baselines, sample, summary, write
+    from lifelearn.bench.baselines import BASELINES, check
     from lifelearn.bench.corrections import corrections as run
+    from lifelearn.bench.report import summary, write
     from lifelearn.bench.rows import COMPANY, Row, read_rows
     from lifelearn.learning.general import TEXT
 
     names = list(BASELINES) if baselines == "all" else [name for name in baselines.split(",") if name]
     try:
-        check_baselines(names)
+        check(names)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--baselines") from error
     found = read_rows(rows or COMPANY, Row)
-    texts = TEXT if text is None else sample(_texts(text), len(TEXT), seed or 0)
+    texts = TEXT if text is None else _texts(text, len(TEXT), seed or 0)
     settings, local, expert = _opened(model, seed)
     report = run(
         local,
@@ -99,8 +100,8 @@ def detection(
 ) -> None:
     """Which conversations end in a correction, and what is right according to it. No model is asked but an expert."""
     from lifelearn.backends import expert
-    from lifelearn.bench.corrections import write
     from lifelearn.bench.detection import detection as run
+    from lifelearn.bench.report import write
     from lifelearn.bench.rows import Dialogue, held_out, read_rows
     from lifelearn.settings import load_settings
 
@@ -118,7 +119,7 @@ def detection(
 @bench.command()
 def speed(out: Out, model: Model = None) -> None:
     """Our training step, rollouts and chat decoding beside those of others, in one run."""
-    from lifelearn.bench.corrections import write
+    from lifelearn.bench.report import write
     from lifelearn.bench.speed import speed as run
 
     settings, local, _ = _opened(model, None)
@@ -142,7 +143,7 @@ def skills(
     import tempfile
 
     from lifelearn.bench import pictures
-    from lifelearn.bench.corrections import write
+    from lifelearn.bench.report import write
     from lifelearn.bench.skills import METHODS, Plan, check, sentences
     from lifelearn.bench.skills import skills as run
 
@@ -172,11 +173,12 @@ def _opened(model: str | None, seed: int | None) -> tuple[Settings, LocalChatMod
     return settings, trainable_model(settings), expert(settings)
 
 
-def _texts(path: Path) -> list[str]:
-    """The texts of a JSON Lines file, under `text`."""
+def _texts(path: Path, count: int, seed: int) -> list[str]:
+    """At most `count` texts of a JSON Lines file, which are under `text`; the same ones for a seed."""
     from lifelearn.bench.rows import RowsError
 
     try:
-        return [str(json.loads(line)["text"]) for line in path.read_text("utf-8").splitlines() if line.strip()]
+        texts = [str(json.loads(line)["text"]) for line in path.read_text("utf-8").splitlines() if line.strip()]
     except (OSError, ValueError, RecursionError, LookupError, TypeError) as error:
         raise RowsError(f'{path} must have a JSON object with "text" on each line: {error}') from error
+    return random.Random(seed).sample(texts, min(count, len(texts)))

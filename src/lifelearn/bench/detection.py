@@ -8,19 +8,18 @@ taken from them and the row's name the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lifelearn.bench.figures import Figure, share
+from lifelearn.bench.report import Report, Say
 from lifelearn.bench.rows import Dialogue
 from lifelearn.learning.chat_model import ChatModel
 from lifelearn.learning.detect import DetectionError, detect
 from lifelearn.learning.states import states
 
-Report = dict[str, Any]
 
-
-def detection(rows: Sequence[Dialogue], expert: ChatModel | None = None, say: Callable[[str], None] = print) -> Report:
+def detection(rows: Sequence[Dialogue], expert: ChatModel | None = None, say: Say = print) -> Report:
     """Runs detection over `rows`, by the expert where there is one."""
     answers = [_asked(row, expert) for row in rows]
     told = [(row.is_correction, answer["detected"]) for row, answer in zip(rows, answers, strict=True)]

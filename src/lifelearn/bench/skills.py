@@ -28,6 +28,7 @@ from torch import Tensor
 
 from lifelearn.bench.baselines import trl_on
 from lifelearn.bench.figures import Figure, clustered, mean, share
+from lifelearn.bench.report import Report, Say
 from lifelearn.bench.tasks import SKILLS, Skill, Task
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
@@ -41,9 +42,6 @@ from lifelearn.learning.tokens import Codec
 from lifelearn.learning.train import EncodedRow
 from lifelearn.learning.types import Message
 from lifelearn.learning.verify import drift_check
-
-Report = dict[str, Any]
-Say = Callable[[str], None]
 
 ANSWER_TOKENS = 32  # the longest demonstration has 24; what follows a right answer must show
 GENERAL = "general questions"

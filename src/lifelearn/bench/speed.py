@@ -25,6 +25,7 @@ import torch
 
 from lifelearn.bench.baselines import reference_recipe, trl_trainer
 from lifelearn.bench.figures import Figure
+from lifelearn.bench.report import Report, Say
 from lifelearn.chat_models.default_model import BUNDLED_NAME, bundled_gguf
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
@@ -41,9 +42,6 @@ NODE_PACKAGES = ("node-llama-cpp@3", "@node-llama-cpp/linux-x64@3")
 TOKENS = 48
 ROUNDS = 3
 STEPS = 4
-
-Say = Callable[[str], None]
-Report = dict[str, Any]
 
 
 def speed(model: LocalChatModel, recipe: Recipe, cache_dir: Path, say: Say = print) -> Report:

@@ -10,14 +10,13 @@ end at all where a server keeps a connection alive with blank lines.
 
 from __future__ import annotations
 
-import email.utils
 import json
 import logging
 import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ import httpx2  # what the openai client is built on; it lets some of its excepti
 import openai
 from openai.types.chat import ChatCompletionChunk
 
+from lifelearn.chat_models.openai_failures import Failures, RequestError
 from lifelearn.learning.chat_model import ChatModelError, PartialAnswersError, Sampling
 from lifelearn.learning.types import Conversation
 
@@ -36,36 +36,6 @@ REFUSABLE = ("seed", "top_p", "temperature")  # sampling parameters that some se
 
 Request = dict[str, Any]
 T = TypeVar("T")
-
-
-class _RequestError(ChatModelError):
-    """Why a request failed.
-
-    what, advice: what was wrong and what to do about it, without full stops.
-    again: another attempt may help; not before `wait` seconds, where the server said so.
-    everyone: any other conversation would fail alike.
-    status, detail: what the server said, if it did.
-    """
-
-    def __init__(
-        self,
-        what: str,
-        advice: str,
-        *,
-        again: bool = False,
-        wait: float | None = None,
-        everyone: bool = False,
-        status: int = 0,
-        detail: str = "",
-    ) -> None:
-        super().__init__(what, advice)
-        self.what, self.advice, self.again, self.wait = what, advice, again, wait
-        self.everyone, self.status, self.detail = everyone, status, detail
-        self.attempts = 1
-
-    def __str__(self) -> str:
-        attempts = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
-        return f"{self.what}{attempts}. {self.advice}."
 
 
 class OpenAIChatModel:
@@ -98,7 +68,7 @@ class OpenAIChatModel:
             )
         self._model = model
         self._url = _shown(url)
-        self._key = key
+        self._failures = Failures(model, self._url, key, timeout_s)
         self._timeout_s = timeout_s
         self._attempts = attempts
         self._concurrency = concurrency
@@ -149,9 +119,9 @@ class OpenAIChatModel:
                     said = said or bool(text.strip())
                     yield text
         if not finished:  # a connection closed in the middle looks like an end
-            raise self._cut("the stream ended without a finish_reason")
+            raise self._failures.cut("the stream ended without a finish_reason")
         if not said:
-            raise self._failure("returned an empty answer", "Ask again, or use another model")
+            raise self._failures.of("returned an empty answer", "Ask again, or use another model")
 
     def _request(self, conversation: Conversation, sampling: Sampling, index: int = 0) -> Request:
         request: Request = {
@@ -181,7 +151,7 @@ class OpenAIChatModel:
             try:
                 return work(index, stop)
             except ChatModelError as error:
-                if isinstance(error, _RequestError) and error.everyone:
+                if isinstance(error, RequestError) and error.everyone:
                     hopeless.append(error)
                 return error
 
@@ -200,7 +170,7 @@ class OpenAIChatModel:
         while True:
             try:
                 return call(request)
-            except _RequestError as error:
+            except RequestError as error:
                 failure = error
             if self._give_way(request, failure):  # not an attempt: each parameter goes only once
                 continue
@@ -213,7 +183,7 @@ class OpenAIChatModel:
                 raise failure
             attempt += 1
 
-    def _give_way(self, request: Request, failure: _RequestError) -> bool:
+    def _give_way(self, request: Request, failure: RequestError) -> bool:
         """Leaves out, from now on, a sampling parameter that the server refuses by name, as for reasoning models."""
         if failure.status not in (400, 422):
             return False
@@ -238,17 +208,17 @@ class OpenAIChatModel:
         """One attempt at a whole answer."""
         end = time.monotonic() + self._timeout_s
         body = bytearray()
-        failure: _RequestError | None = None
+        failure: RequestError | None = None
         try:
             # Read in parts: the client's timeout is for each read, and blank lines would reset it for ever.
             with self._client.chat.completions.with_streaming_response.create(**request) as response:
                 for part in response.iter_bytes():
                     body += part
                     if time.monotonic() > end:
-                        failure = self._too_slow()
+                        failure = self._failures.too_slow()
                         break
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            failure = self._explain(error)
+            failure = self._failures.explain(error)
         if failure:  # raised out here, as the original would otherwise hang on it, with the request's headers
             raise failure
         return self._text(bytes(body))
@@ -261,15 +231,15 @@ class OpenAIChatModel:
         except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
             content, finish = 0, None  # neither text nor nothing: unreadable
         if content is not None and not isinstance(content, str):
-            raise self._failure(
-                f"sent something that is not a chat completion: {self._clip(body.decode(errors='replace'))!r}",
+            raise self._failures.of(
+                f"sent something that is not a chat completion: {self._failures.clip(body.decode(errors='replace'))!r}",
                 "Check that LL_OPENAI_BASE_URL is an OpenAI-compatible URL; it often ends in /v1",
                 again=True,
             )
         if not content or not content.strip():
             reason = f" (finish_reason {finish})" if isinstance(finish, str) else ""
             again = finish not in ("length", "content_filter")  # these would come back the same
-            raise self._failure(f"returned an empty answer{reason}", "Ask again, or use another model", again=again)
+            raise self._failures.of(f"returned an empty answer{reason}", "Ask again, or use another model", again=again)
         return content.strip()
 
     def _open(self, request: Request) -> openai.Stream[ChatCompletionChunk]:
@@ -277,91 +247,17 @@ class OpenAIChatModel:
         try:
             return self._client.chat.completions.create(**request, stream=True)
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            failure = self._explain(error)
+            failure = self._failures.explain(error)
         raise failure
 
     def _next(self, chunks: openai.Stream[ChatCompletionChunk]) -> object | None:
         try:
             return next(chunks, None)
         except (openai.OpenAIError, httpx2.HTTPError) as error:
-            failure = self._cut(self._explain(error).what)
+            failure = self._failures.cut(self._failures.explain(error).what)
         except (ValueError, RecursionError):
-            failure = self._cut("it sent something that is not JSON, or far too deep")
+            failure = self._failures.cut("it sent something that is not JSON, or far too deep")
         raise failure
-
-    def _failure(self, what: str, advice: str, **more: Any) -> _RequestError:
-        return _RequestError(f"{self._model} at {self._url} {what}", advice, **more)
-
-    def _cut(self, reason: str) -> _RequestError:
-        return self._failure(f"broke off in the middle of its answer: {reason}", "Ask again")
-
-    def _too_slow(self) -> _RequestError:
-        advice = "Check that the server is not overloaded, or use a faster model"
-        return self._failure(f"did not answer within {self._timeout_s:g} s", advice, again=True)
-
-    def _explain(self, error: openai.OpenAIError | httpx2.HTTPError) -> _RequestError:
-        """The failure in words, without the key."""
-        if isinstance(error, openai.APIStatusError):
-            return self._explain_status(error)
-        if isinstance(error, openai.APITimeoutError | httpx2.TimeoutException):
-            return self._too_slow()
-        cause = error.__cause__ or error
-        reason = self._clip(str(cause) or type(cause).__name__)
-        if isinstance(cause, httpx2.ConnectError):
-            advice = "Check that the server runs, the network, and LL_OPENAI_BASE_URL"
-            return self._failure(f"could not be reached: {reason}", advice, again=True, everyone=True)
-        return self._failure(f"failed: {reason}", "Try again", again=True)
-
-    def _explain_status(self, error: openai.APIStatusError) -> _RequestError:
-        status = error.status_code
-        detail = _detail(error.body)
-        said = error.body.get("message") if isinstance(error.body, Mapping) else None
-        reason = self._clip(said if isinstance(said, str) else detail)
-        wait = _retry_after(error.response.headers.get("retry-after"))
-
-        def failure(what: str, advice: str, **more: Any) -> _RequestError:
-            return self._failure(what, advice, status=status, detail=self._without_key(detail), **more)
-
-        match status:
-            case 401 if not self._key:
-                return failure("asks for a key (401)", "Set OPENAI_API_KEY", everyone=True)
-            case 401:
-                return failure("refused the key (401)", "Check OPENAI_API_KEY", everyone=True)
-            case 403:
-                return failure(f"does not allow this (403): {reason}", "Check what the key may use")
-            case 404:
-                advice = "Check LL_OPENAI_MODEL and LL_OPENAI_BASE_URL"
-                return failure(f"was not found (404): {reason}", advice, everyone=True)
-            case 429 if error.code == "insufficient_quota":
-                advice = "Add credit to the account, or use another key"
-                return failure("has no quota left for this key (429)", advice, everyone=True)
-            case 429:
-                asked = f" and asks to wait {wait:.0f} s" if wait else ""
-                return failure(f"gets too many requests (429){asked}", "Try again later", again=True, wait=wait)
-            case 408 | 409:
-                return failure(f"gave up on the request ({status}): {reason}", "Try again", again=True, wait=wait)
-            case _ if status >= 500:
-                advice = "Try again later, or look at the server's log"
-                return failure(f"failed with an error of its own ({status}): {reason}", advice, again=True, wait=wait)
-            case _:
-                advice = "Check LL_OPENAI_MODEL and the length of the conversation"
-                return failure(f"rejected the request ({status}): {reason}", advice)
-
-    def _clip(self, text: str) -> str:
-        """The server's words on one short line; some servers repeat the key."""
-        text = " ".join(self._without_key(text).split())
-        return text if len(text) <= 200 else text[:199] + "…"
-
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
-
-
-def _detail(body: object) -> str:
-    """What a server said of an error, as a text."""
-    try:
-        return body if isinstance(body, str) else json.dumps(body)
-    except RecursionError:
-        return "something that is nested too deep"
 
 
 def _shown(url: str) -> str:
@@ -374,20 +270,6 @@ def _shown(url: str) -> str:
             "Set LL_OPENAI_BASE_URL to one that begins with http:// or https://, such as http://localhost:8000/v1."
         )
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-
-
-def _retry_after(header: str | None) -> float | None:
-    """Seconds from a Retry-After header, which is a number or a date."""
-    if header is None:
-        return None
-    try:
-        return max(0.0, float(header))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(header).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def _distinct(outcomes: Sequence[object]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Every number of a learning run, in one frozen value. settings.py fills it; the engine only reads it.
+"""Every number of a learning run, in one frozen value. settings/ fills it; the engine only reads it.
 
 Where a default departs from the paper (arXiv 2601.19897), docs/LOG.md has the experiment.
 """
