@@ -40,8 +40,10 @@ os.environ["LL_WORKER_NICE"] = "0"
 ONE_AT_A_TIME = {
     "real model": ("test_chat", "test_exporting", "test_faults", "test_learning_for_real", "test_promise"),
     "processes": (
-        "test_backup", "test_browser", "test_exactness", "test_experts", "test_hosts", "test_inference", "test_jobs",
-        "test_kills", "test_serve", "test_upgrades", "test_webhooks_sending",
+        "test_backup", "test_browser", "test_exactness", "test_experts", "test_hosts", "test_inference",
+        "test_inference_backends", "test_inference_turns", "test_jobs", "test_jobs_settlement", "test_kills",
+        "test_serve", "test_upgrades", "test_webhooks_connections", "test_webhooks_failing",
+        "test_webhooks_processes", "test_webhooks_sending",
     ),
 }  # fmt: skip
 GROUPS = {stem: group for group, stems in ONE_AT_A_TIME.items() for stem in stems}

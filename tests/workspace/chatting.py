@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
-from lifelearn.workspace.chats.tables import Message, Status
+from lifelearn.workspace.accounts.tables import User
+from lifelearn.workspace.chats import service
+from lifelearn.workspace.chats.tables import Message, Status, Thread
+from lifelearn.workspace.organizations.place import Place, memberships_of
+from lifelearn.workspace.organizations.tables import AuditEvent, Role
 from waiting import until
 from workspace.fakes import Browser, Workspace
 
@@ -35,3 +39,20 @@ def answered(workspace: Workspace) -> Message:
     """The same, once it has ended."""
     until(lambda: latest(workspace).status != Status.STREAMING)
     return latest(workspace)
+
+
+def place_of(workspace: Workspace, browser: Browser, organization: uuid.UUID) -> Place:
+    with workspace.database.read() as db:
+        memberships = memberships_of(db, browser.user_id)
+        here = next(each for each in memberships if each.organization_id == organization)
+        return Place(here.organization, db.get_one(User, browser.user_id), Role(here.role), memberships)
+
+
+def shown(workspace: Workspace, thread: uuid.UUID) -> list[str]:
+    with workspace.database.read() as db:
+        return [turn.message.content for turn in service.branch(db, db.get_one(Thread, thread))]
+
+
+def count(workspace: Workspace, table: type[Thread | Message | AuditEvent]) -> int:
+    with workspace.database.read() as db:
+        return db.scalar(select(func.count()).select_from(table)) or 0

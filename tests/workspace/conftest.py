@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,19 +11,33 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
-from sqlalchemy import Engine, create_engine
+import structlog
+from playwright.sync_api import Browser as Chromium
+from playwright.sync_api import expect, sync_playwright
+from sqlalchemy import Engine, create_engine, event
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.chats import shown
+from lifelearn.workspace import logs
+from lifelearn.workspace.chats import answers, shown
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.rendering.renderer import RENDERER
+from lifelearn.workspace.webhooks import sending
 from waiting import HANG_SECONDS
-from workspace.fakes import Workspace, running
+from workspace.acme import Acme
+from workspace.deliveries import make_organization
+from workspace.fakes import Browser, Workspace, started
+from workspace.hooks import Hooks
 from workspace.live import ARGUMENTS, CHROMIUM
 from workspace.postgresql import NotInstalledError, created, server
+from workspace.provider import FakeProvider, provided
+from workspace.receiver import Receiver
+from workspace.team import Team
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "settings(name=value, …): what a test's workspace has otherwise than others")
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +51,7 @@ def postgresql() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[Chromium]:
     """A browser that waits for what must come, however slow the machine is."""
     if CHROMIUM is None:
         pytest.skip("no Chromium here (apt-get install chromium)")
@@ -90,22 +105,78 @@ def database_url(request: pytest.FixtureRequest, with_tables: bool, tmp_path: Pa
 
 
 @pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    return Settings(
+def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
+    """A module or a test may have some otherwise: `pytest.mark.settings(name=value)`."""
+    otherwise: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers("settings"))):  # the test's own has the last word
+        otherwise |= mark.kwargs
+    made = Settings(
         database_url=database_url,
         model_storage_dir=tmp_path / "models",
         inference_backend="mock",
         public_url="http://testserver",
         worker="elsewhere",  # what learns is started by the tests that want it
     )
+    return made.model_copy(update=otherwise)
 
 
 @pytest.fixture
 def workspace(settings: Settings) -> Iterator[Workspace]:
-    found = running(settings)
-    with found.visitor().client as client:  # start-up and shutdown
-        found.portal = client.portal
+    with started(settings) as found:
         yield found
+
+
+@pytest.fixture
+def anna(workspace: Workspace) -> Browser:
+    return workspace.person()
+
+
+@pytest.fixture
+def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
+    """The organisation that Anna owns."""
+    return workspace.organization(anna)
+
+
+@pytest.fixture
+def ben(workspace: Workspace, place: uuid.UUID) -> Browser:
+    """A member of it."""
+    found = workspace.person("ben@example.org")
+    workspace.join(place, found)
+    return found
+
+
+@pytest.fixture
+def team(workspace: Workspace) -> Team:
+    return Team(workspace)
+
+
+@pytest.fixture
+def hooks(workspace: Workspace) -> Hooks:
+    return Hooks(workspace)
+
+
+@pytest.fixture
+def acme(workspace: Workspace) -> Acme:
+    return Acme(workspace)
+
+
+@pytest.fixture(scope="session")
+def _provider() -> Iterator[FakeProvider]:
+    with provided() as found:
+        yield found
+
+
+@pytest.fixture
+def provider(_provider: FakeProvider) -> FakeProvider:
+    _provider.forget()
+    return _provider
+
+
+@pytest.fixture
+def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "SAVE_SECONDS", 0.05)
+    monkeypatch.setattr(answers, "BEAT_SECONDS", 0.1)
+    monkeypatch.setattr(answers, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture
@@ -121,6 +192,35 @@ def queue(database: Database) -> Iterator[LearningQueue]:
     made = LearningQueue(database)
     yield made
     made.close()
+
+
+@pytest.fixture
+def organization_id(database: Database) -> uuid.UUID:
+    """An organisation, without an application."""
+    return make_organization(database)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as found:
+        yield found
+
+
+@pytest.fixture
+def quick_sending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sending, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(sending, "RETRY_SECONDS", 6 * (0.01,))
+    monkeypatch.setattr(sending, "GRACE_SECONDS", 0.2)
+
+
+@pytest.fixture
+def logs_as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if each.get_name() == logs.HANDLER]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture
@@ -153,14 +253,17 @@ def _answers_rendered_at_any_speed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _statements_compiled_once() -> Iterator[None]:
-    """Each test has a database of its own; what a statement compiles to is the same for all of a kind."""
+def _quick_databases() -> Iterator[None]:
+    """Each test has a database of its own. What a statement compiles to is the same for all of a kind; and none of
+    them outlives a power cut, so that no test of SQLite waits for a disk."""
     first: dict[str, Engine] = {}
 
     def made(*args: Any, **options: Any) -> Engine:
         engine = create_engine(*args, **options)
         like = first.setdefault(engine.dialect.name, engine)
         engine.dialect, engine._compiled_cache = like.dialect, like._compiled_cache
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "checkout", lambda connection, *_: connection.execute("PRAGMA synchronous = OFF"))
         return engine
 
     with pytest.MonkeyPatch.context() as patch:

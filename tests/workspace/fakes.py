@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,11 @@ class Workspace:
                 db.add(Membership(organization_id=organization.id, user_id=browser.user_id, role=role))
         return organization.id
 
+    def join(self, organization: uuid.UUID, browser: Browser, role: Role = Role.MEMBER) -> None:
+        """Makes somebody a member, or a member something else."""
+        with self.database.write() as db:
+            db.merge(Membership(organization_id=organization, user_id=browser.user_id, role=role))
+
 
 class Browser:
     """A person at a browser: follows no redirects by itself, sends forms with the token that belongs to the cookie."""
@@ -163,3 +169,12 @@ class Browser:
 def running(settings: Settings, inference: ScriptedInference | None = None) -> Workspace:
     inference = inference or ScriptedInference()
     return Workspace(create_app(settings, inference), inference)
+
+
+@contextmanager
+def started(settings: Settings, **changes: Any) -> Iterator[Workspace]:
+    """A workspace with these settings, from start-up to shutdown."""
+    found = running(settings.model_copy(update=changes))
+    with found.visitor().client as client:
+        found.portal = client.portal
+        yield found

@@ -41,17 +41,24 @@ class Live:
 
 @contextmanager
 def live(settings: Settings, inference: Inference | None = None) -> Iterator[Live]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://localhost:{port}"
-    app = create_app(settings.model_copy(update={"public_url": url}), inference)
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, timeout_graceful_shutdown=1)
-    found = Live(uvicorn.Server(config), url, app)
+    """A workspace that knows where it is."""
+    listening = _listening()
+    public_url = f"http://localhost:{listening.getsockname()[1]}"
+    app = create_app(settings.model_copy(update={"public_url": public_url}), inference)
+    with serving(app, listening) as found:
+        yield found
+
+
+@contextmanager
+def serving(app: FastAPI, listening: socket.socket | None = None) -> Iterator[Live]:
+    """Any application."""
+    listening = listening or _listening()
+    config = uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1)
+    found = Live(uvicorn.Server(config), f"http://localhost:{listening.getsockname()[1]}", app)
 
     async def serve() -> None:
         found.loop = asyncio.get_running_loop()
-        await found.server.serve()
+        await found.server.serve([listening])
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
     thread.start()
@@ -63,3 +70,11 @@ def live(settings: Settings, inference: Inference | None = None) -> Iterator[Liv
         found.server.should_exit = True
         with suppress(RuntimeError):
             thread.join(15)
+        listening.close()
+
+
+def _listening() -> socket.socket:
+    """A port of this machine's own choice."""
+    found = socket.socket()
+    found.bind(("127.0.0.1", 0))
+    return found

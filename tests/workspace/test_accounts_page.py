@@ -14,8 +14,8 @@ from lifelearn.workspace.crypto import new_token, password_is
 from lifelearn.workspace.database import ago, ahead
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.organizations.tables import Membership, Organization
-from workspace.fakes import BOTH, PASSWORD, Browser, Workspace
-from workspace.test_accounts import invite, sign_in, started, users, who
+from workspace.accounts import invite, sign_in, users, who
+from workspace.fakes import BOTH, PASSWORD, Browser, Workspace, started
 
 NEW = "a very different passphrase"
 PAGES = ["/account", "/account/password", "/account/second-factor", "/account/delete"]
@@ -236,7 +236,7 @@ running_now: list[Workspace] = []
 
 @pytest.fixture
 def mailing(settings: Settings) -> Iterator[Workspace]:
-    for workspace in started(settings, smtp_url="smtp://localhost"):
+    with started(settings, smtp_url="smtp://localhost") as workspace:
         running_now[:] = [workspace]
         yield workspace
 

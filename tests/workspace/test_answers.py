@@ -1,93 +1,29 @@
-"""Answers while they are written: followed, left and come back to, stopped, interrupted; also by two processes."""
+"""Answers while they are written: followed, stopped, failed, limited, and with what they are asked for."""
 
 from __future__ import annotations
 
 import asyncio
-import re
-import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import pairwise
-from typing import Any, TypeVar
 
 import pytest
-from sqlalchemy import delete, select, update
+from sqlalchemy import select, update
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
-from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats import answers as module
-from lifelearn.workspace.chats import routes, service
-from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
-from lifelearn.workspace.chats.tables import Message, Status, Thread
-from lifelearn.workspace.database import ago, now
+from lifelearn.workspace.chats import service
+from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, State
+from lifelearn.workspace.chats.tables import Message, Status
 from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.versions.storage import Storage
-from waiting import HANG_SECONDS, until
+from waiting import until
+from workspace.answering import WORDS, answers_of, begun, collected, gate, on_loop
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import corrected, made
 
-T = TypeVar("T")
-WORDS = "one two three four five"
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAVE_SECONDS", 0.05)
-    monkeypatch.setattr(module, "BEAT_SECONDS", 0.1)
-    monkeypatch.setattr(module, "POLL_SECONDS", 0.02)
-
-
-def on_loop(workspace: Workspace, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs it on the application's event loop."""
-
-    async def bounded() -> T:
-        return await asyncio.wait_for(work(), HANG_SECONDS)
-
-    result: T = workspace.portal.call(bounded)
-    return result
-
-
-def answers_of(workspace: Workspace) -> Answers:
-    answers: Answers = workspace.app.state.answers
-    return answers
-
-
-def gate(workspace: Workspace) -> asyncio.Event:
-    """Holds answers after their first word."""
-    workspace.inference.gate = asyncio.Event()
-    workspace.inference.reply = lambda _: WORDS
-    return workspace.inference.gate
-
-
-def started(workspace: Workspace, browser: Browser, place: uuid.UUID) -> Message:
-    """An answer of which the first word is saved."""
-    ask(browser, place)
-    until(lambda: latest(workspace).content != "")
-    return latest(workspace)
-
-
-async def collected(states: AsyncIterator[State]) -> list[State]:
-    return [state async for state in states]
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
-
-
-@BOTH
-def another(workspace: Workspace) -> Answers:
-    """Those of another process on the same database."""
-    admission = Admission(workspace.inference)
-    state = workspace.app.state
-    return Answers(workspace.database, workspace.inference, admission, state.renderer, state.settings)
+pytestmark = pytest.mark.usefixtures("quick_answers")
 
 
 def test_an_answer_is_written_without_a_reader(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
@@ -102,7 +38,7 @@ def test_an_answer_is_written_without_a_reader(workspace: Workspace, anna: Brows
 @BOTH
 def test_readers_come_and_go(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     opened = gate(workspace)
-    answer = started(workspace, anna, place)
+    answer = begun(workspace, anna, place)
     answers = answers_of(workspace)
 
     async def read() -> tuple[list[State], list[State]]:
@@ -129,7 +65,7 @@ def test_who_writes_does_not_poll(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = gate(workspace)
-    answer = started(workspace, anna, place)
+    answer = begun(workspace, anna, place)
     answers = answers_of(workspace)
     monkeypatch.setattr(answers, "_read", lambda _: pytest.fail("asked the database"))
 
@@ -145,7 +81,7 @@ def test_who_writes_does_not_poll(
 @BOTH
 def test_stopping_keeps_what_there_is(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     gate(workspace)
-    answer = started(workspace, anna, place)
+    answer = begun(workspace, anna, place)
     path = f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}"
     assert anna.htmx("POST", f"{path}/stop").status_code == 204
     stopped = answered(workspace)
@@ -158,7 +94,7 @@ def test_stopping_keeps_what_there_is(workspace: Workspace, anna: Browser, place
 def test_stopping_at_once(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     """Before the task has had its first turn."""
     gate(workspace)
-    started(workspace, anna, place)
+    begun(workspace, anna, place)
     with workspace.database.write() as db:
         answer = db.get_one(Message, latest(workspace).id)
         waiting = Message(organization_id=place, thread_id=answer.thread_id, parent_id=answer.parent_id,
@@ -229,172 +165,12 @@ def test_what_a_database_refuses_is_left_out(workspace: Workspace, anna: Browser
     assert answered(workspace).content == "ab ?c"
 
 
-@BOTH
-def test_another_process_follows_and_stops(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    gate(workspace)
-    answer = started(workspace, anna, place)
-    other = another(workspace)
-
-    async def elsewhere() -> list[State]:
-        await other.start()
-        following = other.follow(answer.id)
-        first = await anext(following)
-        other.stop(answer.id)
-        return [first, *await collected(following)]
-
-    states = on_loop(workspace, elsewhere)
-    assert states[0] == State("one ", Status.STREAMING)
-    assert states[-1] == State("one ", Status.STOPPED)
-    until(lambda: workspace.inference.closed == 1)
-    assert latest(workspace).status == Status.STOPPED
-
-
-@BOTH
-def test_another_process_sees_the_end(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    opened = gate(workspace)
-    answer = started(workspace, anna, place)
-    other = another(workspace)
-
-    async def elsewhere() -> list[State]:
-        reading = asyncio.create_task(collected(other.follow(answer.id)))
-        await asyncio.sleep(0.1)
-        opened.set()
-        return await reading
-
-    assert on_loop(workspace, elsewhere)[-1] == State(WORDS, Status.COMPLETE)
-
-
-def test_an_answer_of_another_process_that_rests_costs_its_readers_no_look(
-    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """However many follow: one query looks after all of them."""
-    ask(anna, place)
-    answer = answered(workspace)
-    with workspace.database.write() as db:
-        db.execute(update(Message).where(Message.id == answer.id).values(status=Status.STREAMING, saved_at=now()))
-    other = another(workspace)
-    looks: list[uuid.UUID] = []
-    rested: list[int] = []
-    read = other._read
-
-    def counted(answer_id: uuid.UUID) -> State | None:
-        looks.append(answer_id)
-        return read(answer_id)
-
-    monkeypatch.setattr(other, "_read", counted)
-
-    async def elsewhere() -> None:
-        readers = [asyncio.create_task(collected(other.follow(answer.id))) for _ in range(20)]
-        while len(looks) < len(readers):  # each when it comes, and once more as something may have changed by then
-            await asyncio.sleep(0.02)
-        await asyncio.sleep(1.0)
-        settled = len(looks)
-        await asyncio.sleep(0.5)  # some twenty-five polls
-        rested.append(len(looks) - settled)
-        for reader in readers:
-            reader.cancel()
-        await other.close()
-
-    on_loop(workspace, elsewhere)
-    assert rested == [0]
-
-
-def test_what_a_dead_process_left_is_marked(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    def left(**more: Any) -> Message:
-        return Message(organization_id=place, thread_id=thread, role="assistant", status=Status.STREAMING, **more)
-
-    thread = ask(anna, place)
-    answered(workspace)
-    old, long = ago(seconds=service.LEFT_SECONDS + 5), ago(hours=2)
-    with workspace.database.write() as db:
-        dead = left(content="half", created_at=long, saved_at=old)
-        never = left(created_at=old)
-        alive = left(content="half", created_at=long, saved_at=now())
-        fresh = left()
-        db.add_all([dead, never, alive, fresh])
-    answers_of(workspace).mark_interrupted()
-    with workspace.database.read() as db:
-        found = [db.get_one(Message, each.id) for each in (dead, never, alive, fresh)]
-    assert [each.status for each in found] == ["interrupted", "interrupted", "streaming", "streaming"]
-    assert found[0].content == "half"
-
-
-def test_whoever_looks_marks_what_is_left(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    """No start-up is needed: with several processes one may die while others live."""
-    thread = ask(anna, place)
-    answer = answered(workspace)
-    values = {"status": Status.STREAMING, "saved_at": ago(seconds=service.LEFT_SECONDS + 5)}
-    with workspace.database.write() as db:
-        db.execute(update(Message).where(Message.id == answer.id).values(**values))
-    events = anna.get(f"/o/{place}/threads/{thread}/messages/{answer.id}/events").text
-    assert events.count("event: done") == 1
-    assert "was interrupted" in events
-    assert latest(workspace).status == Status.INTERRUPTED
-    with workspace.database.write() as db:
-        db.execute(update(Message).where(Message.id == answer.id).values(**values))
-    ask(anna, place, "Go on", thread)  # is no conflict
-    assert answered(workspace).content == "You said: Go on"
-
-
-@BOTH
-@pytest.mark.parametrize("what", [Thread, Organization])
-def test_deleted_while_it_is_written(
-    workspace: Workspace, anna: Browser, place: uuid.UUID, what: type[Thread | Organization]
-) -> None:
-    gate(workspace)
-    answer = started(workspace, anna, place)
-
-    async def read() -> list[State]:
-        reading = asyncio.create_task(collected(answers_of(workspace).follow(answer.id)))
-        await asyncio.sleep(0.02)
-
-        def remove() -> None:
-            with workspace.database.write() as db:
-                db.execute(delete(what))
-
-        await asyncio.to_thread(remove)
-        return await reading
-
-    assert on_loop(workspace, read)[-1].status == Status.STOPPED
-    assert workspace.inference.closed == 1
-    second = workspace.organization(anna, "Second")
-    workspace.inference.gate = None
-    ask(anna, second)
-    assert answered(workspace).status == Status.COMPLETE
-
-
-def test_deleted_by_its_page(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    gate(workspace)
-    answer = started(workspace, anna, place)
-    assert anna.post(f"/o/{place}/threads/{answer.thread_id}/delete").status_code == 303
-    until(lambda: workspace.inference.closed == 1)
-    assert anna.get(f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events").status_code == 404
-
-
-def test_closing_saves(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    gate(workspace)
-    answer = started(workspace, anna, place)
-    answers = answers_of(workspace)
-
-    async def close() -> list[State]:
-        reading = asyncio.create_task(collected(answers.follow(answer.id)))
-        await asyncio.sleep(0)
-        await answers.close()
-        await answers.close()
-        return await reading
-
-    assert on_loop(workspace, close)[-1].status == Status.INTERRUPTED
-    found = latest(workspace)
-    assert (found.status, found.content) == (Status.INTERRUPTED, "one ")
-    assert anna.post(f"/o/{place}/threads", {"content": "More"}).status_code == 503
-
-
 def test_the_process_takes_only_so_many(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MOST", 1)
     gate(workspace)
-    started(workspace, anna, place)
+    begun(workspace, anna, place)
     answer = anna.post(f"/o/{place}/threads", {"content": "More"})
     assert answer.status_code == 503
     assert "Too many answers" in answer.text
@@ -452,129 +228,11 @@ def test_the_active_version_answers_as_the_organisation_has_it(
     assert "version 2" in anna.get(f"/o/{place}/threads/{thread}").text
 
 
-# The stream of events
-
-
-def events(text: str) -> list[tuple[str, str]]:
-    """The events of a stream: their names and data."""
-    found = []
-    for block in text.replace("\r\n", "\n").split("\n\n"):
-        lines = [line for line in block.split("\n") if line and not line.startswith(":")]
-        if lines:
-            name = next((line[7:] for line in lines if line.startswith("event: ")), "message")
-            found.append((name, "\n".join(line[6:] for line in lines if line.startswith("data: "))))
-    return found
-
-
-def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
-    """Has something done beside as soon as a reader is shown an answer's text."""
-    text_so_far, shown = routes._text_so_far, threading.Event()
-
-    async def shows(*arguments: Any) -> tuple[str, bool]:
-        html, over = await text_so_far(*arguments)
-        if html:
-            shown.set()
-        return html, over
-
-    monkeypatch.setattr(routes, "_text_so_far", shows)
-    threading.Thread(target=lambda: shown.wait(HANG_SECONDS) and do(), daemon=True).start()
-
-
-@BOTH
-def test_events(workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = gate(workspace)
-    workspace.inference.reply = lambda _: "**one** `<b>`\n\nthree"
-    answer = started(workspace, anna, place)
-    path = f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events"
-    assert path in anna.get(f"/o/{place}/threads/{answer.thread_id}").text
-    once_shown(monkeypatch, lambda: workspace.portal.call(opened.set))
-    response = anna.get(path, headers={"Accept": "text/event-stream"})
-    assert response.headers["content-type"].startswith("text/event-stream")
-    found = events(response.text)
-    assert found[0] == ("message", "<p><strong>one</strong></p>\n")
-    assert [name for name, _ in found].count("done") == 1
-    name, shown = found[-1]
-    assert name == "done"
-    assert shown.startswith(f'<li id="m-{answer.id}">')
-    assert "<code>&lt;b&gt;</code>" in shown
-    assert "sse-connect" not in shown
-    assert "base model" in shown
-    assert 'id="announcer" hx-swap-oob="innerHTML">Answer: **one**' in shown
-    later = events(anna.get(path).text)  # who comes back is told the end, once
-    assert [name for name, _ in later] == ["done"]
-    assert re.sub("csrf.*?>", "", later[0][1]) == re.sub("csrf.*?>", "", shown)
-
-
-def test_events_say_that_the_model_is_loading(
-    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ready = asyncio.Event()
-    stream = workspace.inference.stream
-
-    async def waiting(*asked: Any) -> AsyncIterator[str]:
-        await ready.wait()
-        async for piece in stream(*asked):
-            yield piece
-
-    monkeypatch.setattr(workspace.inference, "stream", waiting)
-    workspace.inference.state = "loading"
-    assert "still loading" in anna.get(f"/o/{place}").text
-    assert "still loading" in anna.get(f"/o/{place}/model-state").text
-    workspace.inference.doing = "Fetching it …"
-    assert "Fetching it … You can write already" in anna.get(f"/o/{place}/model-state").text
-    thread = ask(anna, place)
-    once_shown(monkeypatch, lambda: workspace.portal.call(ready.set))
-    found = events(anna.get(f"/o/{place}/threads/{thread}/messages/{latest(workspace).id}/events").text)
-    assert found[0][0] == "message"
-    assert "still loading" in found[0][1]
-    assert found[-1][0] == "done"
-    workspace.inference.state = "ready"
-    assert anna.get(f"/o/{place}/model-state").text.strip() == ""
-
-
-def test_who_may_no_longer_read_is_sent_no_more(
-    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from lifelearn.workspace.accounts.tables import SignIn
-
-    monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
-    opened = gate(workspace)
-    workspace.inference.reply = lambda _: "one secret"
-    answer = started(workspace, anna, place)
-
-    def sign_out() -> None:
-        with workspace.database.write() as db:
-            db.execute(delete(SignIn))
-        workspace.portal.call(opened.set)
-
-    once_shown(monkeypatch, sign_out)
-    text = anna.get(f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events").text
-    assert "one" in text
-    assert "secret" not in text
-    assert answered(workspace).content == "one secret"  # written all the same
-
-
-def test_the_gone_message_ends_the_stream(
-    workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    gate(workspace)
-    answer = started(workspace, anna, place)
-
-    def remove() -> None:
-        with workspace.database.write() as db:
-            db.execute(delete(Thread))
-
-    once_shown(monkeypatch, remove)
-    found = events(anna.get(f"/o/{place}/threads/{answer.thread_id}/messages/{answer.id}/events").text)
-    assert found[-1][0] == "done"
-    assert "This message is gone." in found[-1][1]
-
-
 def test_a_thread_is_not_gone_on_with_while_it_is_answered(
     workspace: Workspace, anna: Browser, place: uuid.UUID
 ) -> None:
     gate(workspace)
-    answer = started(workspace, anna, place)
+    answer = begun(workspace, anna, place)
     thread = f"/o/{place}/threads/{answer.thread_id}"
     assert anna.post(f"{thread}/messages", {"content": "More"}).status_code == 409
     assert anna.post(f"{thread}/messages/{answer.id}/regenerate").status_code == 409

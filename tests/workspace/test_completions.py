@@ -1,209 +1,29 @@
-"""/v1 as OpenAI's own client uses it, against a server on a socket; and what a program may get wrong."""
+"""/v1: what is asked of the model, where an answer ends, and what a program may get wrong."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-import socket
-import threading
-import time
 import uuid
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
-import openai
 import pytest
-import uvicorn
 from sqlalchemy import update
 
-from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.settings import Settings
-from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.programs import caller
 from lifelearn.workspace.programs.completions import until
 from lifelearn.workspace.versions.storage import Storage
-from waiting import HANG_SECONDS
-from waiting import until as happens
-from workspace.fakes import Browser, Workspace, running
-from workspace.test_keys import bearer, key_of
+from workspace.fakes import Browser, Workspace
+from workspace.programs import HELLO, bearer, key_of
 from workspace.versioned import made
-
-HELLO = [{"role": "user", "content": "hello there"}]
-
-
-@pytest.fixture
-def served(settings: Settings) -> Iterator[tuple[Workspace, str]]:
-    """The workspace on a port of this machine, and its address."""
-    workspace = running(settings)
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(workspace.app, log_config=None))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-        thread.start()
-        happens(lambda: server.started)
-        try:
-            yield workspace, f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
-        finally:
-            server.should_exit = True
-            thread.join(10)
-
-
-class Program:
-    """A program of Anna's at Acme, with OpenAI's client."""
-
-    def __init__(self, served: tuple[Workspace, str], *scopes: str) -> None:
-        self.workspace, self.address = served
-        self.anna = Browser(self.workspace)
-        self.anna.user_id = self.workspace.person().user_id
-        self.acme = self.workspace.organization(self.anna)
-        _id, self.token = key_of(self.workspace, self.anna, self.acme, *scopes)
-        self.client = self.client_with(self.token)
-
-    def client_with(self, token: str) -> openai.OpenAI:
-        return openai.OpenAI(api_key=token, base_url=self.address, max_retries=0, timeout=HANG_SECONDS)
-
-    def ask(self, **more: Any) -> Any:
-        return self.client.chat.completions.create(**{"model": "life-learn", "messages": HELLO, **more})
-
-
-@pytest.fixture
-def program(served: tuple[Workspace, str]) -> Program:
-    return Program(served, "chat")
-
-
-# As OpenAI's client sees it
-
-
-def test_an_answer(program: Program) -> None:
-    answer = program.ask(user="ignored", presence_penalty=0.5, stream_options=None)
-    assert answer.choices[0].message.content == "You said: hello there"
-    assert answer.choices[0].message.role == "assistant"
-    assert answer.choices[0].finish_reason == "stop"
-    assert answer.model == "life-learn/0"
-    assert answer.object == "chat.completion"
-    assert abs(answer.created - time.time()) < 60
-    assert answer.usage is None  # not counted, so not told
-    assert program.workspace.inference.closed == 1
-
-
-def test_a_streamed_answer(program: Program) -> None:
-    chunks = list(program.ask(stream=True, stream_options={"include_usage": True}))
-    assert [chunk.choices[0].delta.content for chunk in chunks] == ["You ", "said: ", "hello ", "there", None]
-    assert chunks[0].choices[0].delta.role == "assistant"
-    assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * 4 + ["stop"]
-    assert len({chunk.id for chunk in chunks}) == 1
-    assert {chunk.model for chunk in chunks} == {"life-learn/0"}
-    assert program.workspace.inference.closed == 1
-
-
-def test_models(program: Program) -> None:
-    assert [model.id for model in program.client.models.list()] == ["life-learn", "life-learn/0"]
-    for name in ("life-learn", "life-learn/0"):
-        found = program.client.models.retrieve(name)
-        assert (found.id, found.owned_by, found.object) == (name, "Acme", "model")
-
-
-def test_errors_are_the_clients_own(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(openai.AuthenticationError) as refused:
-        program.client_with("ll_wrong").models.list()
-    assert refused.value.code == "invalid_api_key"
-    with pytest.raises(openai.NotFoundError) as missing:
-        program.ask(model="gpt-4o")
-    assert (missing.value.code, missing.value.param) == ("model_not_found", "model")
-    for name in ("life-learn/1", "life-learn/00", "life-learn/-1", "../../etc/passwd", "life-learn/../../0"):
-        with pytest.raises(openai.NotFoundError):
-            program.ask(model=name)
-        with pytest.raises(openai.NotFoundError):
-            program.client.models.retrieve(name)
-    with pytest.raises(openai.BadRequestError, match="n=1") as bad:
-        program.ask(n=2)
-    assert bad.value.param == "n"
-    _id, weak = key_of(program.workspace, program.anna, program.acme, "read", "write", "admin")
-    with pytest.raises(openai.PermissionDeniedError):
-        program.client_with(weak).models.list()
-    monkeypatch.setattr(caller, "CALLS", 1)
-    with pytest.raises(openai.RateLimitError) as many:
-        program.ask()
-    assert many.value.code == "rate_limit_exceeded"
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_model_that_cannot_answer(program: Program, stream: bool) -> None:
-    program.workspace.inference.state, program.workspace.inference.problem = "failed", "No memory left."
-    with pytest.raises(openai.InternalServerError, match=r"No memory left\.") as failed:
-        program.ask(stream=stream)
-    assert failed.value.status_code == 503
-
-
-def test_a_model_that_fails_half_way(program: Program) -> None:
-    class Breaks(type(program.workspace.inference)):  # type: ignore[misc]
-        async def stream(self, *asked: Any) -> AsyncGenerator[str]:
-            yield "Half "
-            raise ChatModelError("The model's process ended.")
-
-    program.workspace.app.state.admission = Admission(Breaks())
-    stream = program.ask(stream=True)
-    assert next(stream).choices[0].delta.content == "Half "
-    with pytest.raises(openai.APIError, match="The model's process ended"):
-        next(stream)
-    with pytest.raises(openai.InternalServerError, match="The model's process ended"):
-        program.ask()
-
-
-def test_leaving_a_stream_stops_the_model(program: Program) -> None:
-    inference = program.workspace.inference
-    inference.gate = asyncio.Event()  # never opened: the model would go on for ever
-    stream = program.ask(stream=True)
-    assert next(stream).choices[0].delta.content == "You "
-    assert inference.closed == 0
-    stream.close()
-    happens(lambda: inference.closed == 1)
-
-
-def test_leaving_before_the_answer_stops_the_model(program: Program) -> None:
-    inference = program.workspace.inference
-    inference.gate = asyncio.Event()
-    host, port = program.client.base_url.host, program.client.base_url.port
-    body = json.dumps({"model": "life-learn", "messages": HELLO}).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {program.token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    with socket.create_connection((host, port)) as connection:
-        connection.sendall(head.encode() + body)
-        happens(lambda: inference.asked)
-        assert inference.closed == 0
-    happens(lambda: inference.closed == 1)
-
-
-def test_no_database_session_is_held_while_it_answers(program: Program) -> None:
-    program.workspace.inference.gate = asyncio.Event()
-    pool = program.workspace.database.engine.pool
-    streams = [program.ask(stream=True) for _ in range(3)]
-    for stream in streams:
-        next(stream)
-    assert pool.checkedout() == 0  # type: ignore[attr-defined]
-    for stream in streams:
-        stream.close()
-
 
 # What is asked of the model
 
 
 @pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def acme(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
-
-
-@pytest.fixture
-def token(workspace: Workspace, anna: Browser, acme: uuid.UUID) -> str:
-    return key_of(workspace, anna, acme, "chat")[1]
+def token(workspace: Workspace, anna: Browser, place: uuid.UUID) -> str:
+    return key_of(workspace, anna, place, "chat")[1]
 
 
 def post(workspace: Workspace, token: str, **more: Any) -> Any:
@@ -232,11 +52,11 @@ def test_the_conversation_and_the_sampling(workspace: Workspace, token: str) -> 
 
 
 def test_the_organisations_settings_apply_where_nothing_is_asked(
-    workspace: Workspace, token: str, acme: uuid.UUID
+    workspace: Workspace, token: str, place: uuid.UUID
 ) -> None:
     settings = {"temperature": 0.3, "max_tokens": 42, "instructions": "You are Acme's."}
     with workspace.database.write() as db:
-        db.execute(update(Organization).where(Organization.id == acme).values(**settings))
+        db.execute(update(Organization).where(Organization.id == place).values(**settings))
     for _ in range(2):
         post(workspace, token)
     post(workspace, token, messages=[{"role": "system", "content": "Mine."}, *HELLO], max_tokens=10**9)
@@ -255,9 +75,9 @@ def test_extremes_of_sampling_leave_something_to_sample(workspace: Workspace, to
     assert sampling.top_p > 0
 
 
-def test_versions_are_models(workspace: Workspace, token: str, acme: uuid.UUID) -> None:
+def test_versions_are_models(workspace: Workspace, token: str, place: uuid.UUID) -> None:
     settings = workspace.pages.settings
-    folders = [None, *(Storage(settings).fetch(made(workspace, acme)) for _ in range(2))]
+    folders = [None, *(Storage(settings).fetch(made(workspace, place)) for _ in range(2))]
     listed = workspace.visitor().get("/v1/models", headers=bearer(token)).json()
     assert [each["id"] for each in listed["data"]] == ["life-learn", *(f"life-learn/{number}" for number in range(3))]
     for name, number in (("life-learn", 2), ("life-learn/0", 0), ("life-learn/1", 1), ("life-learn/2", 2)):

@@ -14,7 +14,7 @@ from lifelearn.workspace.corrections.tables import Correction, Policy, Source, S
 from lifelearn.workspace.jobs.tables import Job, Kind
 from lifelearn.workspace.organizations.tables import Organization
 from workspace.fakes import BOTH, Browser, Workspace, running
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 from workspace.versioned import corrected, made
 
 LEAVE = "How many days of leave do we have a year?"
@@ -32,16 +32,6 @@ class Tool:
         return self.browser.client.request(
             method, f"/api/v1/corrections{path}", json=body, params=query or None, headers=bearer(self.token)
         )
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 @pytest.fixture

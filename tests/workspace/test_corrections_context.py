@@ -16,7 +16,7 @@ from lifelearn.workspace.corrections.tables import State
 from lifelearn.workspace.database import ago
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Workspace
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 from workspace.versioned import corrected
 
 LEAVE = "How many days of leave do we have a year?"

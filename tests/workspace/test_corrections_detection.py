@@ -26,22 +26,16 @@ from lifelearn.workspace.webhooks.tables import Happening
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, running
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 from workspace.versioned import corrected, made
 
 LEAVE = "How many days of leave do we have a year?"
 WRONG, RIGHT = "You have 20 days of leave a year.", "No, it is 25 days."
 
 
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
+@pytest.fixture(autouse=True)
+def _wrong(workspace: Workspace) -> None:
     workspace.inference.reply = lambda _: WRONG
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 def policy(workspace: Workspace, place: uuid.UUID, wanted: Policy) -> None:

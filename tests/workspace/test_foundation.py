@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select
 from sqlalchemy.exc import DBAPIError
 
 from lifelearn.settings import Settings
@@ -182,10 +182,13 @@ def test_sqlite_without_a_write_ahead_log_is_refused(tmp_path: Path) -> None:
         database.check()
 
 
-def test_sqlite_with_one_is_taken(database: Database) -> None:
+def test_sqlite_with_one_is_taken(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lifelearn.workspace.database.create_engine", create_engine)  # the tests' own is in a hurry
+    database = Database(settings.database_url)
     with database.read() as db:
         assert db.connection().exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert db.connection().exec_driver_sql("PRAGMA synchronous").scalar() == 2
+    database.close()
 
 
 @pytest.mark.parametrize(

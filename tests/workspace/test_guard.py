@@ -11,7 +11,7 @@ import pytest
 from lifelearn.workspace import guard, serve
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Browser, Workspace
-from workspace.test_matrix import OPEN, PAGES, PROGRAMS
+from workspace.who_may import OPEN, PAGES, PROGRAMS
 
 ROUTES = [*PAGES, *PROGRAMS, *OPEN]
 
@@ -47,16 +47,6 @@ class Drip:
 
     async def _send(self, message: Any) -> None:
         self.status = message.get("status", self.status)
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person("anna@example.org")
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 @BOTH

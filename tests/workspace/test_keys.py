@@ -12,39 +12,16 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.crypto import hash_token, new_token
+from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ahead, now
 from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
 from lifelearn.workspace.programs import caller, keys
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.programs.tables import ApiKey
 from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace
+from workspace.programs import bearer, key_of
 
 FORM = {"name": "Nightly report", "scopes": ["chat", "read"], "expiry": "90"}
 TOKEN = re.compile(r"ll_[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])")
-
-
-def key_of(
-    workspace: Workspace, browser: Browser, organization_id: uuid.UUID, *scopes: str, **values: Any
-) -> tuple[uuid.UUID, str]:
-    """A key and its token, without the form."""
-    token = new_token(keys.PREFIX)
-    with workspace.database.write() as db:
-        key = ApiKey(
-            organization_id=organization_id,
-            user_id=browser.user_id,
-            name="Robot",
-            start=token[: keys.START],
-            token_hash=hash_token(token),
-            scopes=list(scopes) or [scope.value for scope in Scope],
-            **values,
-        )
-        db.add(key)
-        db.flush()
-        return key.id, token
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
 
 
 def status(workspace: Workspace, token: str, path: str = "/v1/models") -> int:

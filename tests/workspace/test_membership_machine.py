@@ -27,7 +27,7 @@ from lifelearn.workspace.errors import ConflictError
 from lifelearn.workspace.organizations import service
 from lifelearn.workspace.organizations.tables import Membership, Organization
 from workspace.fakes import BOTH, Browser, Workspace
-from workspace.test_organizations import request_to
+from workspace.organizations import request_to
 
 pytestmark = pytest.mark.check("programs")
 

@@ -17,7 +17,7 @@ from lifelearn.workspace.webhooks.administration import PAGE
 from lifelearn.workspace.webhooks.service import tell
 from lifelearn.workspace.webhooks.tables import Delivery, Happening, Seen, Webhook
 from workspace.fakes import BOTH, Browser, Workspace
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 from workspace.xss import VECTORS, problems_in
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -20,23 +20,15 @@ from sqlalchemy import func, select
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Message
 from lifelearn.settings import Settings
-from lifelearn.workspace import logs, operation
+from lifelearn.workspace import operation
 from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.database import ago, now
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, ScriptedInference, Workspace, running
 
+pytestmark = pytest.mark.usefixtures("logs_as_before")
+
 TOKEN = "a-token-for-prometheus"
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
-    root = logging.getLogger()
-    for handler in [each for each in root.handlers if each.get_name() == logs.HANDLER]:
-        root.removeHandler(handler)
 
 
 def client(workspace: Workspace, address: str = "127.0.0.1", name: str = "localhost") -> TestClient:

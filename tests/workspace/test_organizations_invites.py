@@ -19,8 +19,8 @@ from lifelearn.workspace.database import ago
 from lifelearn.workspace.organizations import service
 from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership
 from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.organizations import at_once, members_of, request_to, role_of
 from workspace.smtp import MailServer
-from workspace.test_organizations import at_once, members_of, request_to, role_of
 
 GONE = "This invite does not work."
 

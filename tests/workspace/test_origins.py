@@ -6,7 +6,6 @@ import asyncio
 import http.server
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,18 +18,14 @@ from lifelearn.workspace.programs import caller
 from waiting import HANG_SECONDS
 from workspace.fakes import ScriptedInference, Workspace
 from workspace.live import live
-from workspace.test_accounts import started
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 
 TOOLS = "https://tools.example.org"
+pytestmark = pytest.mark.settings(cors_origins=f"{TOOLS},http://localhost:5173")
+
 HELLO = {"model": "life-learn", "messages": [{"role": "user", "content": "hello there"}]}
 ALLOWED = "access-control-allow-origin"
 SENT = "authorization,content-type,user-agent,x-stainless-os,x-stainless-retry-count,x-stainless-some-day"
-
-
-@pytest.fixture
-def workspace(settings: Settings) -> Iterator[Workspace]:
-    yield from started(settings, cors_origins=f"{TOOLS},http://localhost:5173")
 
 
 def preflight(workspace: Workspace, path: str = "/v1/chat/completions", **changes: str) -> Any:
@@ -47,11 +42,11 @@ def headers_of_cors(answer: Any) -> list[str]:
     return [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_nothing_is_said_to_other_sites_unless_they_are_named(settings: Settings) -> None:
-    for workspace in started(settings):
-        for answer in (preflight(workspace), workspace.visitor().get("/v1/models", headers={"Origin": TOOLS})):
-            assert answer.status_code in (401, 405)
-            assert headers_of_cors(answer) == []
+@pytest.mark.settings(cors_origins=None)
+def test_nothing_is_said_to_other_sites_unless_they_are_named(workspace: Workspace) -> None:
+    for answer in (preflight(workspace), workspace.visitor().get("/v1/models", headers={"Origin": TOOLS})):
+        assert answer.status_code in (401, 405)
+        assert headers_of_cors(answer) == []
 
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/threads", "/api/openapi.json", "/v1/no-such-thing"])
@@ -144,14 +139,14 @@ def test_errors_can_be_read_there(workspace: Workspace, monkeypatch: pytest.Monk
     assert int(told(429, "GET", "/v1/models").headers["retry-after"]) > 0
 
 
-def test_any_site_where_that_is_wished(settings: Settings) -> None:
-    for workspace in started(settings, cors_origins="*"):
-        for answer in (
-            preflight(workspace, Origin="https://anywhere.example"),
-            workspace.visitor().get("/v1/models", headers={"Origin": "null"}),
-        ):
-            assert answer.headers[ALLOWED] == "*"
-            assert "access-control-allow-credentials" not in answer.headers
+@pytest.mark.settings(cors_origins="*")
+def test_any_site_where_that_is_wished(workspace: Workspace) -> None:
+    for answer in (
+        preflight(workspace, Origin="https://anywhere.example"),
+        workspace.visitor().get("/v1/models", headers={"Origin": "null"}),
+    ):
+        assert answer.headers[ALLOWED] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
 
 
 def test_a_stream_passes_as_it_comes() -> None:

@@ -15,25 +15,15 @@ from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections.tables import Correction, Source, State
 from lifelearn.workspace.errors import QuotaError
 from lifelearn.workspace.quotas import Quotas
+from workspace.chatgpt import SIMPLE, upload
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace
+from workspace.programs import bearer, key_of
 from workspace.test_corrections_api import SENT, Tool
 from workspace.test_corrections_detection import examined
-from workspace.test_export import SIMPLE, upload
-from workspace.test_keys import bearer, key_of
 from workspace.versioned import corrected
 
 Allow = Callable[..., None]
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 @pytest.fixture

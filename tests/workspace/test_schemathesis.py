@@ -18,9 +18,9 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import service
 from lifelearn.workspace.programs import caller
+from workspace.acme import CALLS, Acme
 from workspace.fakes import running
-from workspace.test_api import CALLS, Acme
-from workspace.test_keys import bearer
+from workspace.programs import bearer
 
 pytestmark = pytest.mark.check("programs")
 

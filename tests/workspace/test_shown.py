@@ -24,19 +24,9 @@ from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.migrations import configured, upgrade
 from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.rendering.renderer import FORM, RENDERER, Renderer, Shown, as_written
+from workspace.chatgpt import conversation, node, upload
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, running
-from workspace.test_export import conversation, node, upload
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 class Watched(Renderer):

@@ -20,7 +20,7 @@ from lifelearn.workspace.programs.tables import ApiKey
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 
 ASKED = {"model": "life-learn", "messages": [{"role": "user", "content": "hello there"}]}
 
@@ -31,16 +31,6 @@ def gate(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event
     monkeypatch.setattr(streams, "CHECK_SECONDS", 0.02)
     workspace.inference.gate = asyncio.Event()
     return workspace.inference.gate
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def acme(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 def removed(workspace: Workspace, anna: Browser) -> Any:
@@ -55,11 +45,11 @@ def run_out(workspace: Workspace, anna: Browser) -> Any:
     return update(SignIn).where(SignIn.user_id == anna.user_id).values(expires_at=ago(seconds=1))
 
 
-def events_of(workspace: Workspace, anna: Browser, acme: uuid.UUID) -> str:
-    thread = ask(anna, acme)
+def events_of(workspace: Workspace, anna: Browser, place: uuid.UUID) -> str:
+    thread = ask(anna, place)
     with workspace.database.read() as db:
         answer = db.scalars(select(Message.id).where(Message.thread_id == thread, Message.role == "assistant")).one()
-    return f"/o/{acme}/threads/{thread}/messages/{answer}/events"
+    return f"/o/{place}/threads/{thread}/messages/{answer}/events"
 
 
 def reading(workspace: Workspace) -> int:
@@ -69,9 +59,9 @@ def reading(workspace: Workspace) -> int:
 @BOTH
 @pytest.mark.parametrize("ends", [removed, signed_out, run_out])
 def test_an_answer_that_stands_still_ends_for_who_may_not_read_it(
-    workspace: Workspace, anna: Browser, acme: uuid.UUID, gate: asyncio.Event, ends: Callable[..., Any]
+    workspace: Workspace, anna: Browser, place: uuid.UUID, gate: asyncio.Event, ends: Callable[..., Any]
 ) -> None:
-    path = events_of(workspace, anna, acme)
+    path = events_of(workspace, anna, place)
     with ThreadPoolExecutor(1) as pool:
         page = pool.submit(anna.get, path)
         until(lambda: reading(workspace) == 1)
@@ -101,9 +91,9 @@ def without_member(db: Any, _key: uuid.UUID) -> None:
 @pytest.mark.parametrize("ends", [revoked, expired, without_member])
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_key_that_ends_ends_its_answers(
-    workspace: Workspace, anna: Browser, acme: uuid.UUID, ends: Callable[..., None], stream: bool
+    workspace: Workspace, anna: Browser, place: uuid.UUID, ends: Callable[..., None], stream: bool
 ) -> None:
-    key, token = key_of(workspace, anna, acme, "chat")
+    key, token = key_of(workspace, anna, place, "chat")
     post = workspace.visitor().client.post
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(post, "/v1/chat/completions", json={**ASKED, "stream": stream}, headers=bearer(token))
@@ -121,11 +111,11 @@ def test_a_key_that_ends_ends_its_answers(
 
 
 def test_streams_of_a_person_are_limited(
-    workspace: Workspace, anna: Browser, acme: uuid.UUID, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace, anna: Browser, place: uuid.UUID, gate: asyncio.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "OF_A_PERSON", 2)
-    path = events_of(workspace, anna, acme)
-    _key, token = key_of(workspace, anna, acme, "chat")
+    path = events_of(workspace, anna, place)
+    _key, token = key_of(workspace, anna, place, "chat")
     with ThreadPoolExecutor(2) as pool:
         pages = [pool.submit(anna.get, path) for _ in range(2)]
         until(lambda: reading(workspace) == 2)
@@ -143,7 +133,7 @@ def test_streams_of_a_person_are_limited(
     assert anna.get(path).status_code == 200
 
 
-def test_one_look_is_for_all(workspace: Workspace, anna: Browser, acme: uuid.UUID, gate: asyncio.Event) -> None:
+def test_one_look_is_for_all(workspace: Workspace, anna: Browser, place: uuid.UUID, gate: asyncio.Event) -> None:
     """However many read, the database is asked as often as one reader would have it asked."""
     kept, looks = workspace.app.state.streams._gone, []
 
@@ -153,7 +143,7 @@ def test_one_look_is_for_all(workspace: Workspace, anna: Browser, acme: uuid.UUI
         return found
 
     workspace.app.state.streams._gone = look
-    paths = [events_of(workspace, anna, acme) for _ in range(3)]
+    paths = [events_of(workspace, anna, place) for _ in range(3)]
     with ThreadPoolExecutor(3) as pool:
         pages = [pool.submit(anna.get, path) for path in paths]
         until(lambda: reading(workspace) == 3)

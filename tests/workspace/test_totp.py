@@ -16,8 +16,8 @@ from lifelearn.workspace.accounts.tables import RecoveryCode, SignIn, User
 from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import ago, ahead
+from workspace.accounts import sign_in, who
 from workspace.fakes import BOTH, PASSWORD, Browser, Workspace
-from workspace.test_accounts import sign_in, who
 
 PATH = "/account/second-factor"
 

@@ -11,18 +11,8 @@ from sqlalchemy import select
 from lifelearn.workspace.organizations.tables import AuditEvent, Organization
 from lifelearn.workspace.programs.tables import Scope
 from workspace.fakes import BOTH, Browser, Workspace
-from workspace.test_keys import bearer, key_of
+from workspace.programs import bearer, key_of
 from workspace.versioned import QUESTION, corrected, made
-
-
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    return workspace.organization(anna)
 
 
 class Program:

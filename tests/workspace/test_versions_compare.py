@@ -27,23 +27,16 @@ from lifelearn.workspace.versions.storage import Storage
 from lifelearn.workspace.versions.tables import Version
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Browser, Workspace
-from workspace.versioned import corrected, made
+from workspace.versioned import corrected, learned, made
 from workspace.xss import VECTORS, problems_in
 
 EVENTS = {"accept": "text/event-stream", "HX-Request": "true"}
 
 
 @pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser) -> uuid.UUID:
-    found = workspace.organization(anna)
-    for index in range(2):
-        made(workspace, found, corrected(workspace, found, f"What is thing {index}?", f"{index} things"))
-    return found
+def place(workspace: Workspace, place: uuid.UUID) -> uuid.UUID:
+    learned(workspace, place, 2)
+    return place
 
 
 def events_of(text: str) -> list[tuple[str, str]]:

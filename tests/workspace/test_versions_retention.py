@@ -26,21 +26,6 @@ from workspace.versioned import corrected, made
 from workspace.xss import problems_in
 
 
-@pytest.fixture
-def anna(workspace: Workspace) -> Browser:
-    return workspace.person()
-
-
-@pytest.fixture
-def bert(workspace: Workspace) -> Browser:
-    return workspace.person("bert@example.org")
-
-
-@pytest.fixture
-def place(workspace: Workspace, anna: Browser, bert: Browser) -> uuid.UUID:
-    return workspace.organization(anna, member=[bert])
-
-
 def kinds(workspace: Workspace, place: uuid.UUID) -> list[str]:
     """A line of signs for each correction."""
     signs = {Kind.HELD: "+", Kind.LOST: "x", Kind.OTHER: "o", Kind.UNASKED: "?", Kind.LATER: "<", Kind.APART: "/"}
@@ -60,7 +45,7 @@ def test_without_corrections_there_is_no_matrix(anna: Browser, place: uuid.UUID)
 
 @pytest.mark.parametrize("state", State)
 def test_what_is_not_everybody_s_has_no_row(
-    workspace: Workspace, anna: Browser, bert: Browser, place: uuid.UUID, state: State
+    workspace: Workspace, anna: Browser, ben: Browser, place: uuid.UUID, state: State
 ) -> None:
     one = corrected(workspace, place, "Question A?", "A secret", author_id=anna.user_id)
     made(workspace, place, one)
@@ -68,8 +53,8 @@ def test_what_is_not_everybody_s_has_no_row(
         row = db.get_one(Correction, one.id)
         row.state, row.version = state, None
     seen = state in (State.QUEUED, State.LEARNING, State.LEARNED, State.FAILED)
-    assert ("A secret" in bert.get(f"/o/{place}/retention/{one.id}").text) == seen
-    assert ("Question A?" in bert.get(f"/o/{place}/retention").text) == seen
+    assert ("A secret" in ben.get(f"/o/{place}/retention/{one.id}").text) == seen
+    assert ("Question A?" in ben.get(f"/o/{place}/retention").text) == seen
 
 
 @BOTH
@@ -115,11 +100,11 @@ def test_cells_are_judged_by_descent(workspace: Workspace, anna: Browser, place:
     assert "does not give the right answer" in anna.get(f"/o/{place}/retention/{first.id}").text
 
 
-def test_the_table_says_what_the_picture_shows(workspace: Workspace, bert: Browser, place: uuid.UUID) -> None:
+def test_the_table_says_what_the_picture_shows(workspace: Workspace, ben: Browser, place: uuid.UUID) -> None:
     first = corrected(workspace, place, "Question A?", "A a")
     made(workspace, place, first)
     made(workspace, place, corrected(workspace, place, "Question B?", "B a"), lost=[], kept=[first])
-    page = bert.get(f"/o/{place}/retention").text
+    page = ben.get(f"/o/{place}/retention").text
     picture, table = page.split("The same as a table")
     assert re.findall(r"<title>([^<]*): ([^<]*)</title>", picture) == [
         ("The base model", "learned later"), ("Version 1", "holds"), ("Version 2", "holds"),
@@ -128,7 +113,7 @@ def test_the_table_says_what_the_picture_shows(workspace: Workspace, bert: Brows
     assert re.findall(r'<td><span aria-hidden="true">(.)</span>', table) == ["·", "✓", "✓", "·", "·", "✓"]
     assert re.findall(r"<td>([^<]+)</td>", table) == ["–", "1/1", "2/2"]
     for where in re.findall(r'<a href="(retention/[^"]+)"', picture):
-        assert bert.get(f"/o/{place}/{where.partition('#')[0]}").status_code == 200
+        assert ben.get(f"/o/{place}/{where.partition('#')[0]}").status_code == 200
 
 
 def test_a_large_matrix_comes_in_pages_and_soon(
@@ -178,12 +163,12 @@ def test_30_versions_by_100_corrections_take_few_queries(workspace: Workspace, a
     assert len(asked) < 30, "the database is asked so often, however much there is"
 
 
-def test_what_was_not_taught_is_not_shown(workspace: Workspace, bert: Browser, place: uuid.UUID) -> None:
+def test_what_was_not_taught_is_not_shown(workspace: Workspace, ben: Browser, place: uuid.UUID) -> None:
     """A correction that nobody taught yet is its author's; an address made up shows nothing of it."""
     hidden = corrected(workspace, place, "Who is to be let go?", "Carl", state=State.ASKED)
     made(workspace, place, corrected(workspace, place))
-    assert "Who is to be let go" not in bert.get(f"/o/{place}/retention").text
-    assert bert.get(f"/o/{place}/retention/{hidden.id}").status_code == 404
+    assert "Who is to be let go" not in ben.get(f"/o/{place}/retention").text
+    assert ben.get(f"/o/{place}/retention/{hidden.id}").status_code == 404
 
 
 def test_corrections_of_others_are_not_found(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
@@ -239,7 +224,7 @@ def test_asking_again_keeps_what_the_version_says(workspace: Workspace, anna: Br
     assert kinds(workspace, place)[1] == "oo+?"
 
 
-def test_progress_is_seen_while_it_asks(workspace: Workspace, anna: Browser, bert: Browser, place: uuid.UUID) -> None:
+def test_progress_is_seen_while_it_asks(workspace: Workspace, anna: Browser, ben: Browser, place: uuid.UUID) -> None:
     for n in range(3):
         made(workspace, place, corrected(workspace, place, f"Question {n}?", f"{n} a"))
     workspace.inference.gate = asyncio.Event()
@@ -247,15 +232,15 @@ def test_progress_is_seen_while_it_asks(workspace: Workspace, anna: Browser, ber
     assert "0 of 3 are asked." in answer.text
     assert f'hx-get="/o/{place}/versions/3/recheck"' in answer.text
     until(lambda: workspace.inference.asked)
-    seen = bert.get(f"/o/{place}/versions/3/recheck").text
+    seen = ben.get(f"/o/{place}/versions/3/recheck").text
     assert '<progress id="recheck-progress" value="0" max="3">' in seen
     again = anna.post(f"/o/{place}/versions/3/recheck")
     assert again.status_code == 409
     assert "Version 3 is being asked already" in again.text
     assert anna.post(f"/o/{place}/versions/1/recheck").status_code == 409  # one in each organisation
     workspace.portal.call(workspace.inference.gate.set)
-    until(lambda: done(bert, place, 3))
-    assert "hx-trigger" not in bert.get(f"/o/{place}/versions/3/recheck").text
+    until(lambda: done(ben, place, 3))
+    assert "hx-trigger" not in ben.get(f"/o/{place}/versions/3/recheck").text
     assert len(workspace.inference.asked) == 3
 
 
@@ -361,10 +346,10 @@ def test_where_nothing_was_learned_nothing_is_asked(workspace: Workspace, anna: 
     assert workspace.inference.asked == []
 
 
-def test_only_admins_have_it_asked(workspace: Workspace, bert: Browser, place: uuid.UUID) -> None:
+def test_only_admins_have_it_asked(workspace: Workspace, ben: Browser, place: uuid.UUID) -> None:
     made(workspace, place, corrected(workspace, place))
-    assert bert.post(f"/o/{place}/versions/1/recheck").status_code == 403
-    assert "<button" not in bert.get(f"/o/{place}/versions/1/recheck").text
+    assert ben.post(f"/o/{place}/versions/1/recheck").status_code == 403
+    assert "<button" not in ben.get(f"/o/{place}/versions/1/recheck").text
     assert workspace.inference.asked == []
 
 

@@ -197,3 +197,17 @@ def _lesson(corrections: Sequence[Correction], rows: int) -> Lesson:
         probes=(),
         gated=(31, 40),
     )
+
+
+def learned(workspace: Workspace, place: uuid.UUID, count: int, **more: object) -> None:
+    for index in range(count):
+        made(workspace, place, corrected(workspace, place, f"What is thing {index}?", f"{index} things"), **more)  # type: ignore[arg-type]
+
+
+def order(page: str, *texts: str) -> None:
+    """All of them are in the page, in this order."""
+    at = 0
+    for text in texts:
+        found = page.find(text, at)
+        assert found >= 0, f"{text!r} does not come after what is before it"
+        at = found + len(text)

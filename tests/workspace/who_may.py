@@ -1,0 +1,215 @@
+"""Every route and who may use it. A route that is missing here fails test_matrix.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lifelearn.workspace.corrections.tables import State as CorrectionState
+from lifelearn.workspace.organizations.tables import Role
+from lifelearn.workspace.programs.tables import Scope
+
+ANYONE, SIGNED_IN, MEMBER, ADMIN, OWNER = "anyone", "signed in", "member", "admin", "owner"
+OF, T = "/o/{organization_id}", "/o/{organization_id}/threads/{thread_id}"
+M = T + "/messages/{message_id}"
+V = OF + "/versions/{number}"
+C = OF + "/corrections/{correction_id}"
+W = OF + "/webhooks/{webhook_id}"
+A, AT = "/api/v1", "/api/v1/threads/{thread_id}"
+AM = AT + "/messages/{message_id}"
+AW = A + "/webhooks/{webhook_id}"
+AC = A + "/corrections/{correction_id}"
+
+
+# Which correction of the member's each route is asked about, so that it can do what it does.
+STATES = {
+    "teach": CorrectionState.FAILED,
+    "teaching": CorrectionState.FAILED,
+    "cancel": CorrectionState.QUEUED,
+    "dismiss": CorrectionState.REVIEW,
+    "dismissal": CorrectionState.REVIEW,
+    "reject": CorrectionState.REVIEW,
+    "rejection": CorrectionState.REVIEW,
+}
+
+
+# Pages: who may, and a form that does it.
+PAGES: dict[tuple[str, str], tuple[str, dict[str, Any]]] = {
+    ("GET", "/"): (ANYONE, {}),
+    ("GET", "/register"): (ANYONE, {}),
+    ("POST", "/register"): (ANYONE, {"email": "new@example.org", "name": "New", "password": "a long enough password"}),
+    ("GET", "/register/{token}"): (ANYONE, {}),
+    ("POST", "/register/{token}"): (ANYONE, {"name": "New", "password": "a long enough password"}),
+    ("GET", "/sign-in"): (ANYONE, {}),
+    ("POST", "/sign-in"): (ANYONE, {"email": "x@example.org", "password": "y"}),
+    ("GET", "/sign-in/code"): (ANYONE, {}),
+    ("POST", "/sign-in/code"): (ANYONE, {"code": "123456"}),
+    ("GET", "/sign-in/oidc"): (ANYONE, {}),
+    ("GET", "/sign-in/oidc/callback"): (ANYONE, {}),
+    ("POST", "/sign-out"): (ANYONE, {}),
+    ("GET", "/forgotten-password"): (ANYONE, {}),
+    ("POST", "/forgotten-password"): (ANYONE, {"email": "x@example.org"}),
+    ("GET", "/reset-password/{token}"): (ANYONE, {}),
+    ("POST", "/reset-password/{token}"): (ANYONE, {"password": "a long enough password"}),
+    ("GET", "/account"): (SIGNED_IN, {}),
+    ("POST", "/account"): (SIGNED_IN, {"name": "New", "theme": "dark"}),
+    ("POST", "/account/sign-ins/{sign_in_id}/end"): (SIGNED_IN, {}),
+    ("POST", "/account/sign-ins/end-others"): (SIGNED_IN, {}),
+    ("GET", "/account/password"): (SIGNED_IN, {}),
+    ("POST", "/account/password"): (SIGNED_IN, {"current": "x", "password": "a long enough password"}),
+    ("GET", "/account/second-factor"): (SIGNED_IN, {}),
+    ("POST", "/account/second-factor"): (SIGNED_IN, {"code": "123456"}),
+    ("POST", "/account/second-factor/codes"): (SIGNED_IN, {}),
+    ("POST", "/account/second-factor/off"): (SIGNED_IN, {}),
+    ("GET", "/account/delete"): (SIGNED_IN, {}),
+    ("POST", "/account/delete"): (SIGNED_IN, {}),
+    ("GET", "/account/identities"): (SIGNED_IN, {}),
+    ("POST", "/account/identities"): (SIGNED_IN, {}),
+    ("POST", "/account/identities/{identity_id}/remove"): (SIGNED_IN, {}),
+    ("GET", "/account/confirm"): (SIGNED_IN, {}),
+    ("POST", "/account/confirm"): (SIGNED_IN, {}),
+    ("GET", "/organizations/new"): (SIGNED_IN, {}),
+    ("POST", "/organizations/new"): (SIGNED_IN, {"name": "Mine"}),
+    ("GET", "/invites/{token}"): (ANYONE, {}),
+    ("POST", "/invites/{token}"): (SIGNED_IN, {}),
+    ("GET", OF): (MEMBER, {}),
+    ("GET", f"{OF}/model-state"): (MEMBER, {}),
+    ("GET", f"{OF}/members"): (MEMBER, {}),
+    ("POST", f"{OF}/members/{{user_id}}/role"): (OWNER, {"role": "admin"}),
+    ("GET", f"{OF}/members/{{user_id}}/remove"): (ADMIN, {}),
+    ("POST", f"{OF}/members/{{user_id}}/remove"): (ADMIN, {}),
+    ("GET", f"{OF}/leave"): (MEMBER, {}),
+    ("POST", f"{OF}/leave"): (MEMBER, {}),
+    ("POST", f"{OF}/invites"): (ADMIN, {"email": "guest@example.org", "role": "member"}),
+    ("POST", f"{OF}/invites/{{invite_id}}/resend"): (ADMIN, {}),
+    ("POST", f"{OF}/invites/{{invite_id}}/revoke"): (ADMIN, {}),
+    ("GET", f"{OF}/settings"): (MEMBER, {}),
+    ("POST", f"{OF}/settings"): (ADMIN, {"name": "Acme", "temperature": "0", "max_tokens": "64", "revision": "1"}),
+    ("GET", f"{OF}/delete"): (OWNER, {}),
+    ("POST", f"{OF}/delete"): (OWNER, {"name": "Acme"}),
+    ("GET", f"{OF}/model"): (MEMBER, {}),
+    ("GET", f"{OF}/audit"): (ADMIN, {}),
+    ("GET", f"{OF}/audit.csv"): (ADMIN, {}),
+    ("GET", f"{OF}/audit.jsonl"): (ADMIN, {}),
+    ("GET", f"{OF}/threads"): (MEMBER, {}),
+    ("POST", f"{OF}/threads"): (MEMBER, {"content": "Hello"}),
+    ("GET", f"{OF}/search"): (MEMBER, {}),
+    ("GET", f"{OF}/import"): (MEMBER, {}),
+    ("POST", f"{OF}/import"): (MEMBER, {}),
+    ("GET", T): (MEMBER, {}),
+    ("GET", f"{T}/export.json"): (MEMBER, {}),
+    ("GET", f"{T}/export.md"): (MEMBER, {}),
+    ("POST", f"{T}/messages"): (MEMBER, {"content": "And?"}),
+    ("POST", f"{T}/branch/{{message_id}}"): (MEMBER, {}),
+    ("POST", f"{T}/rename"): (MEMBER, {"title": "New"}),
+    ("POST", f"{T}/share"): ("its owner", {"shared": "true"}),
+    ("POST", f"{T}/delete"): ("its owner or an admin", {}),
+    ("POST", f"{M}/edit"): (MEMBER, {"content": "Hello again"}),
+    ("POST", f"{M}/regenerate"): (MEMBER, {}),
+    ("POST", f"{M}/stop"): (MEMBER, {}),
+    ("GET", f"{M}/events"): (MEMBER, {}),
+    ("POST", f"{M}/correct"): (MEMBER, {"right_answer": "25 days"}),
+    ("GET", f"{OF}/keys"): (MEMBER, {}),
+    ("POST", f"{OF}/keys"): (MEMBER, {"name": "Mine", "scopes": "chat", "expires": "30"}),
+    ("POST", f"{OF}/keys/{{key_id}}/revoke"): ("its owner or an admin", {}),
+    ("GET", f"{OF}/notices"): (MEMBER, {}),
+    ("GET", f"{OF}/notices/unseen"): (MEMBER, {}),
+    ("GET", f"{OF}/webhooks"): (ADMIN, {}),
+    ("GET", f"{OF}/webhooks/new"): (ADMIN, {}),
+    ("POST", f"{OF}/webhooks"): (ADMIN, {"url": "https://1.1.1.1/hook", "events": "job.failed"}),
+    ("GET", W): (ADMIN, {}),
+    ("POST", W): (ADMIN, {"url": "https://1.1.1.1/hook", "events": "job.failed"}),
+    ("POST", f"{W}/secret"): (ADMIN, {}),
+    ("POST", f"{W}/delete"): (ADMIN, {}),
+    ("POST", f"{W}/test"): (ADMIN, {}),
+    ("GET", f"{W}/deliveries"): (ADMIN, {}),
+    ("POST", f"{W}/deliveries/{{delivery_id}}/replay"): (ADMIN, {}),
+    ("GET", f"{OF}/corrections"): (MEMBER, {}),
+    ("GET", C): (MEMBER, {}),
+    ("GET", f"{C}/events"): (MEMBER, {}),
+    ("GET", f"{C}/waiting"): (MEMBER, {}),
+    ("POST", f"{C}/teach"): ("its owner or an admin", {}),
+    ("POST", f"{C}/dismiss"): ("its owner", {}),
+    ("POST", f"{C}/cancel"): ("its owner or an admin", {}),
+    ("POST", f"{C}/reject"): (ADMIN, {"reason": "It is 24."}),
+    ("GET", f"{C}/forget"): (ADMIN, {}),
+    ("POST", f"{C}/forget"): (ADMIN, {}),
+    ("POST", f"{C}/keep"): (ADMIN, {}),
+    ("GET", f"{OF}/review"): (ADMIN, {}),
+    ("GET", f"{M}/correction"): (MEMBER, {}),
+    ("GET", f"{OF}/versions"): (MEMBER, {}),
+    ("GET", V): (MEMBER, {}),
+    ("GET", f"{V}/lesson"): (MEMBER, {}),
+    ("GET", f"{V}/adapter.zip"): (MEMBER, {}),
+    ("GET", f"{V}/lesson.jsonl"): (MEMBER, {}),
+    ("GET", f"{V}/report.json"): (MEMBER, {}),
+    ("GET", f"{V}/activate"): (ADMIN, {}),
+    ("POST", f"{V}/activate"): (ADMIN, {"seen": "0"}),
+    ("GET", f"{V}/recheck"): (MEMBER, {}),
+    ("POST", f"{V}/recheck"): (ADMIN, {}),
+    ("GET", f"{OF}/compare"): (MEMBER, {}),
+    ("POST", f"{OF}/compare"): (MEMBER, {"a": "0", "b": "1", "question": "How many days?"}),
+    ("GET", f"{OF}/retention"): (MEMBER, {}),
+    ("GET", f"{OF}/retention/{{correction_id}}"): (MEMBER, {}),
+}
+
+
+# Programs: the scope that is needed, the role of its user, and a body.
+PROGRAMS: dict[tuple[str, str], tuple[Scope, Role, dict[str, Any]]] = {
+    ("GET", f"{A}/organization"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/members"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/invites"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{A}/invites"): (Scope.ADMIN, Role.ADMIN, {"email": "guest@example.org", "role": "member"}),
+    ("DELETE", f"{A}/invites/{{invite_id}}"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/audit"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/threads"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{A}/threads"): (Scope.WRITE, Role.MEMBER, {"content": "Hello"}),
+    ("GET", AT): (Scope.READ, Role.MEMBER, {}),
+    ("PATCH", AT): (Scope.WRITE, Role.MEMBER, {"title": "New"}),
+    ("DELETE", AT): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AT}/messages"): (Scope.WRITE, Role.MEMBER, {"content": "And?"}),
+    ("GET", AM): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{AM}/stop"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AM}/correction"): (Scope.WRITE, Role.MEMBER, {"right_answer": "25 days"}),
+    ("DELETE", f"{AM}/correction"): (Scope.WRITE, Role.MEMBER, {}),
+    ("GET", f"{A}/notices"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/webhooks"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{A}/webhooks"): (Scope.ADMIN, Role.ADMIN, {"url": "https://1.1.1.1/hook", "events": ["job.failed"]}),
+    ("GET", AW): (Scope.ADMIN, Role.ADMIN, {}),
+    ("PATCH", AW): (Scope.ADMIN, Role.ADMIN, {"events": ["job.failed"]}),
+    ("DELETE", AW): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{AW}/secret"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{AW}/test"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{AW}/deliveries"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{AW}/deliveries/{{delivery_id}}"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("POST", f"{AW}/deliveries/{{delivery_id}}/replay"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/corrections"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{A}/corrections"): (
+        Scope.WRITE,
+        Role.MEMBER,
+        {"question": "Who is our CEO?", "right_answer": "It is Mia."},
+    ),
+    ("GET", AC): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{AC}/teaching"): (Scope.WRITE, Role.MEMBER, {}),
+    ("DELETE", f"{AC}/teaching"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AC}/dismissal"): (Scope.WRITE, Role.MEMBER, {}),
+    ("POST", f"{AC}/rejection"): (Scope.ADMIN, Role.ADMIN, {"reason": "It is 24."}),
+    ("POST", f"{AC}/forgetting"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("DELETE", f"{AC}/forgetting"): (Scope.ADMIN, Role.ADMIN, {}),
+    ("GET", f"{A}/versions"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/versions/{{number}}"): (Scope.READ, Role.MEMBER, {}),
+    ("GET", f"{A}/activations"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", f"{A}/activations"): (Scope.ADMIN, Role.ADMIN, {"number": 1}),
+    ("GET", f"{A}/retention"): (Scope.READ, Role.MEMBER, {}),
+    ("POST", "/v1/chat/completions"): (
+        Scope.CHAT,
+        Role.MEMBER,
+        {"model": "life-learn", "messages": [{"role": "user", "content": "Hello"}]},
+    ),
+    ("GET", "/v1/models"): (Scope.CHAT, Role.MEMBER, {}),
+    ("GET", "/v1/models/{model}"): (Scope.CHAT, Role.MEMBER, {}),
+}
+
+
+# No tenant's data, and no visitor: open to all, or guarded by what test_operation.py shows.
+OPEN = {("GET", "/api/openapi.json"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics")}
+MISSES = (401, 403, 404, 405)
