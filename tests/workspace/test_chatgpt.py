@@ -32,9 +32,6 @@ def zipped(**files: bytes) -> bytes:
     return file.getvalue()
 
 
-# Reading ChatGPT's file
-
-
 def test_a_conversation_is_a_tree() -> None:
     (found,) = read([SIMPLE])
     assert (found.id, found.title, found.at) == ("c1", "Leave", datetime.fromtimestamp(1.7e9 + 60, UTC))
@@ -215,9 +212,6 @@ def test_an_encrypted_zip_is_refused() -> None:
     encrypted[good.index(b"PK\x01\x02") + 8] |= 1
     with pytest.raises(InvalidError, match="encrypted"):
         read(bytes(encrypted))
-
-
-# Export
 
 
 def test_a_file_of_brackets_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -244,7 +244,7 @@ def test_a_question_that_leans_on_others_says_so(team: Team) -> None:
     assert "Write it out in full" in team.carl.get(team.of(one)).text
 
 
-# What every form refuses
+# Its text, and its forms without JavaScript
 
 
 def test_errors_hold_what_was_entered_as_text(team: Team) -> None:

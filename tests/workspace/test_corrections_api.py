@@ -13,7 +13,7 @@ from lifelearn.workspace.corrections import flags, reading
 from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
 from lifelearn.workspace.jobs.tables import Job, Kind
 from lifelearn.workspace.organizations.tables import Organization
-from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.fakes import BOTH, Browser, Workspace, started
 from workspace.programs import bearer, key_of
 from workspace.versioned import corrected, made
 
@@ -233,9 +233,7 @@ def test_bodies_that_do_not_fit(workspace: Workspace, tool: Tool, body: Any) -> 
 
 
 def test_above_the_limit_a_program_is_told_to_wait(settings: Settings) -> None:
-    workspace = running(settings.model_copy(update={"corrections_per_hour": 2}))
-    with workspace.visitor().client as client:
-        workspace.portal = client.portal
+    with started(settings.model_copy(update={"corrections_per_hour": 2})) as workspace:
         anna = workspace.person()
         tool = Tool(workspace, anna, workspace.organization(anna))
         answers = [

@@ -25,7 +25,7 @@ from lifelearn.workspace.organizations.tables import AuditEvent, Organization
 from lifelearn.workspace.webhooks.tables import Happening
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
-from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.fakes import BOTH, Browser, Workspace, running, started
 from workspace.programs import bearer, key_of
 from workspace.versioned import corrected, made
 
@@ -176,9 +176,7 @@ def test_what_was_learned_and_what_was_rolled_back(workspace: Workspace, anna: B
 
 
 def test_above_the_limit_it_waits_for_its_member(settings: Settings) -> None:
-    workspace = running(settings.model_copy(update={"corrections_per_hour": 1}))
-    with workspace.visitor().client as client:
-        workspace.portal = client.portal
+    with started(settings.model_copy(update={"corrections_per_hour": 1})) as workspace:
         anna = workspace.person()
         place = workspace.organization(anna)
         workspace.inference.reply = lambda _: WRONG

@@ -13,9 +13,6 @@ from workspace.chatting import answered, ask
 from workspace.fakes import BOTH
 from workspace.team import LEAVE, Team
 
-# Who sees what
-
-
 VISIBLE: dict[State, str] = {
     State.ASKED: "carl",
     State.REVIEW: "carl anna ben",
@@ -85,9 +82,6 @@ def test_the_list(team: Team) -> None:
     assert team.dora.get(f"{team.url}/corrections?state=nonsense").status_code == 200
     assert team.dora.get(f"{team.url}/corrections?before=x").status_code == 422
     assert team.dora.get(f"{team.url}/corrections?q={'x' * 2_001}").status_code == 422
-
-
-# Its end
 
 
 def test_the_history(team: Team) -> None:

@@ -21,7 +21,7 @@ from workspace.chatgpt import SIMPLE, conversation, node, upload
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Workspace
 
-# The page
+# Import
 
 
 @BOTH

@@ -20,9 +20,6 @@ from waiting import HANG_SECONDS, until
 pytestmark = pytest.mark.check("processes")
 
 
-# Turns
-
-
 class Slow:
     """A model whose tokens a test counts."""
 
@@ -188,9 +185,6 @@ def test_a_failing_answer_leaves_the_others_alone() -> None:
     errors = {line["id"]: line["error"] for line in out if "error" in line}
     assert errors == {1: "The model stopped answering: out of memory.", 3: "no such version"}
     assert model.given.count("well") == 5
-
-
-# Backends, and what the process is told
 
 
 def test_a_server_that_is_slow_is_left_when_nobody_waits() -> None:

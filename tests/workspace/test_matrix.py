@@ -28,7 +28,7 @@ from lifelearn.workspace.jobs.tables import Job, Kind
 from lifelearn.workspace.organizations.tables import Invite, Membership, Role
 from lifelearn.workspace.programs.tables import ApiKey, Scope
 from lifelearn.workspace.webhooks.tables import Delivery
-from workspace.fakes import Browser, ScriptedInference, Workspace, running
+from workspace.fakes import Browser, Workspace, started
 from workspace.receiver import told_webhook
 from workspace.versioned import corrected, made
 from workspace.who_may import (
@@ -60,9 +60,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
         public_url="http://testserver",
         worker="elsewhere",
     )
-    found = running(settings, ScriptedInference())
-    with found.visitor().client as client:
-        found.portal = client.portal
+    with started(settings) as found:
         yield found
 
 

@@ -14,12 +14,13 @@ from workspace.accounts import users, who
 from workspace.fakes import BOTH, Workspace, started
 from workspace.provider import FakeProvider, at_provider, by_provider, linked, there_and_back
 
-# As it should go
-
 
 @pytest.fixture
 def settings(settings: Settings, provider: FakeProvider) -> Settings:
     return settings.model_copy(update=provider.settings())
+
+
+# As it should go
 
 
 @BOTH

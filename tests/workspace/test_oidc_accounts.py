@@ -15,12 +15,13 @@ from workspace.accounts import invite, users, who
 from workspace.fakes import BOTH, PASSWORD, Workspace
 from workspace.provider import PERSON, FakeProvider, at_provider, by_provider, linked, onward, there_and_back
 
-# Whose account it is
-
 
 @pytest.fixture
 def settings(settings: Settings, provider: FakeProvider) -> Settings:
     return settings.model_copy(update=provider.settings())
+
+
+# Whose account it is
 
 
 @BOTH

@@ -17,12 +17,13 @@ from workspace.accounts import users, who
 from workspace.fakes import BOTH, Workspace
 from workspace.provider import CLIENT, SECRET, FakeProvider, at_provider, by_provider, there_and_back
 
-# Whether the address is verified
-
 
 @pytest.fixture
 def settings(settings: Settings, provider: FakeProvider) -> Settings:
     return settings.model_copy(update=provider.settings())
+
+
+# Whether the address is verified
 
 
 @pytest.mark.parametrize("said", [True, "true", "True", " true "])

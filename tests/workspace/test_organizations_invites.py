@@ -18,7 +18,7 @@ from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ago
 from lifelearn.workspace.organizations import service
 from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership
-from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.fakes import BOTH, Browser, Workspace, started
 from workspace.organizations import at_once, members_of, request_to, role_of
 from workspace.smtp import MailServer
 
@@ -283,9 +283,7 @@ def mail_server() -> Iterator[MailServer]:
 @pytest.fixture
 def mailing(settings: Settings, mail_server: MailServer) -> Iterator[Workspace]:
     """A workspace that sends mail."""
-    found = running(settings.model_copy(update={"smtp_url": SecretStr(mail_server.url)}))
-    with found.visitor().client as client:
-        found.portal = client.portal
+    with started(settings.model_copy(update={"smtp_url": SecretStr(mail_server.url)})) as found:
         yield found
 
 

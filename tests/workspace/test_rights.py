@@ -20,7 +20,7 @@ from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import trainer, worker
 from lifelearn.workspace.migrations import _copied, upgrade
 from lifelearn.workspace.rights import tighten
-from workspace.fakes import running
+from workspace.fakes import started
 
 
 @pytest.fixture(autouse=True)
@@ -45,9 +45,7 @@ def opened(folder: Path) -> dict[str, str]:
 
 
 def test_a_workspace_makes_nothing_that_others_can_read(settings: Settings, tmp_path: Path) -> None:
-    workspace = running(settings)
-    with workspace.visitor().client as client:
-        workspace.portal = client.portal
+    with started(settings) as workspace:
         workspace.person()
         made = {path.name for path in tmp_path.rglob("*")}
         assert {"workspace.db", "workspace.db-wal", "workspace.db-shm", "secret_key"} <= made

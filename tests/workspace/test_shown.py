@@ -26,7 +26,7 @@ from lifelearn.workspace.organizations.tables import Membership, Organization, R
 from lifelearn.workspace.rendering.renderer import FORM, RENDERER, Renderer, Shown, as_written
 from workspace.chatgpt import conversation, node, upload
 from workspace.chatting import answered, ask
-from workspace.fakes import BOTH, Browser, Workspace, running
+from workspace.fakes import BOTH, Browser, Workspace, started
 
 
 class Watched(Renderer):
@@ -302,9 +302,7 @@ def test_a_database_of_before_is_shown_as_ever(settings: Settings, database_url:
             db.execute(insert(table.__table__).values(**row))
     upgrade(older)
     older.close()
-    workspace = running(settings)
-    with workspace.visitor().client as client:
-        workspace.portal = client.portal
+    with started(settings) as workspace:
         anna = workspace.person("anna@example.org")
         assert "<em>old</em>" in anna.get(f"/o/{place}/threads/{thread}").text
         assert kept(workspace) == [("<p><em>old</em></p>\n", FORM)]

@@ -244,9 +244,6 @@ def test_sweeping_removes_what_has_expired(workspace: Workspace) -> None:
         assert db.scalars(select(Throttle.key)).all() == ["0.5"]
 
 
-# What people enter
-
-
 @pytest.mark.parametrize(
     ("agent", "name"),
     [

@@ -25,9 +25,9 @@ from workspace.hooks import SECRET, Hooks
 from workspace.receiver import Receiver, deliveries_of
 from workspace.xss import problems_in
 
-# Making one
-
 pytestmark = pytest.mark.settings(webhook_private_networks="127.0.0.0/8")
+
+# Making one
 
 
 @BOTH
@@ -278,9 +278,10 @@ def test_the_api_from_beginning_to_end(workspace: Workspace, hooks: Hooks, recei
     assert hooks.ask("GET").json() == {"items": []}
 
 
-# Others
+# Its sender
 
 
+@pytest.mark.usefixtures("quick_sending")
 def test_the_workspace_has_one_sender(workspace: Workspace, hooks: Hooks, receiver: Receiver) -> None:
     """And it sends what another process tells of: it looks by itself."""
     webhook_id, _secret = hooks.made(receiver.url)

@@ -26,9 +26,9 @@ from workspace.programs import key_of
 from workspace.receiver import Receiver, deliveries_of, status, webhook_for
 from workspace.xss import VECTORS, problems_in
 
-# Changing one
-
 pytestmark = pytest.mark.settings(webhook_private_networks="127.0.0.0/8")
+
+# Changing one
 
 
 def test_change_and_disable_and_enable(workspace: Workspace, hooks: Hooks) -> None:
