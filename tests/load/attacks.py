@@ -39,13 +39,13 @@ from run import PER_ORGANIZATION, fill, memory_mib, wait  # noqa: E402
 
 from lifelearn.learning.detect import DetectionError, detect  # noqa: E402
 from lifelearn.learning.types import Message as Turn  # noqa: E402
-from lifelearn.workspace.accounts.tables import SignIn  # noqa: E402
 from lifelearn.workspace.app import ROUTES  # noqa: E402
 from lifelearn.workspace.crypto import Keys, hash_token, new_token  # noqa: E402
 from lifelearn.workspace.database import Database  # noqa: E402
 from lifelearn.workspace.programs.keys import PREFIX, START  # noqa: E402
-from lifelearn.workspace.programs.tables import ApiKey, Scope  # noqa: E402
 from lifelearn.workspace.rendering.renderer import RENDERER  # noqa: E402
+from lifelearn.workspace.tables.accounts import SignIn  # noqa: E402
+from lifelearn.workspace.tables.programs import ApiKey, Scope  # noqa: E402
 from workspace.postgresql import server as postgresql  # noqa: E402
 
 # What a member of another organisation may wait at most, in seconds, on two cores; how much HTML a text may become,

@@ -32,10 +32,10 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 from run import PER_ORGANIZATION, fill, memory_mib, wait  # noqa: E402
 
 from lifelearn.terminal.facts import FACTS  # noqa: E402
-from lifelearn.workspace.chats.tables import Message  # noqa: E402
 from lifelearn.workspace.crypto import Keys  # noqa: E402
 from lifelearn.workspace.database import Database  # noqa: E402
 from lifelearn.workspace.jobs.queue import LearningQueue  # noqa: E402
+from lifelearn.workspace.tables.chats import Message  # noqa: E402
 from workspace.learning import states, taught, versions  # noqa: E402
 
 

@@ -7,7 +7,7 @@ import uuid
 
 from sqlalchemy import select
 
-from lifelearn.workspace.chats.tables import Message, Status
+from lifelearn.workspace.tables.chats import Message, Status
 from waiting import until
 from workspace.fakes import Browser, Workspace
 

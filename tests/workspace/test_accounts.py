@@ -11,13 +11,14 @@ from sqlalchemy import func, select
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts import service
-from lifelearn.workspace.accounts.fields import clean_email, clean_name
-from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, Throttle, User
-from lifelearn.workspace.accounts.throttle import Limit, network
 from lifelearn.workspace.crypto import hash_token, new_token, password_is
 from lifelearn.workspace.database import ago, ahead, now
 from lifelearn.workspace.errors import TooManyError
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership, Organization, Role
+from lifelearn.workspace.names import clean_email, clean_name
+from lifelearn.workspace.tables.accounts import PasswordReset, SignIn, User
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite, Membership, Organization, Role
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.throttle import Limit, network
 from workspace.fakes import BOTH, PASSWORD, Browser, Workspace, running
 
 FIRST = {"email": "Anna@Example.org", "name": "Anna", "password": PASSWORD, "organization": "Acme"}

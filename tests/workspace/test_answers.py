@@ -19,10 +19,10 @@ from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats import answers as module
 from lifelearn.workspace.chats import routes, service
 from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Organization
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
@@ -535,7 +535,7 @@ def test_events_say_that_the_model_is_loading(
 def test_who_may_no_longer_read_is_sent_no_more(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifelearn.workspace.accounts.tables import SignIn
+    from lifelearn.workspace.tables.accounts import SignIn
 
     monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
     opened = gate(workspace)

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import delete, select, update
 
-from lifelearn.workspace.chats.tables import Message, Status, Thread
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ahead, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership, Role
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite, Membership, Role
+from lifelearn.workspace.tables.programs import ApiKey, Scope
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.receiver import told_webhook

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.chats import service
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError
 from lifelearn.workspace.organizations.place import Place, memberships_of
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization, Role
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization, Role
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.xss import VECTORS, problems_in
@@ -529,7 +529,7 @@ def test_somebody_elses(workspace: Workspace, ben: Browser, paths: Any) -> None:
     eve, carl = workspace.person("eve@example.org"), workspace.person("carl@example.org")
     workspace.organization(eve, "Evil")
     with workspace.database.write() as db:
-        from lifelearn.workspace.organizations.tables import Membership
+        from lifelearn.workspace.tables.organizations import Membership
 
         place = uuid.UUID(paths("").removeprefix("/o/"))
         db.add(Membership(organization_id=place, user_id=carl.user_id, role=Role.OWNER))
@@ -599,7 +599,7 @@ def test_fields_of_any_length_and_kind(workspace: Workspace, anna: Browser, path
 
 
 def test_a_role_that_ended_while_a_form_was_open(workspace: Workspace, ben: Browser, place: uuid.UUID) -> None:
-    from lifelearn.workspace.organizations.tables import Membership
+    from lifelearn.workspace.tables.organizations import Membership
 
     thread = ask(ben, place)
     answered(workspace)

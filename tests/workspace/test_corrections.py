@@ -13,14 +13,14 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import progress
-from lifelearn.workspace.corrections.tables import TAUGHT, Correction, Policy, Source, State
 from lifelearn.workspace.database import now
-from lifelearn.workspace.jobs.tables import Job, Kind
-from lifelearn.workspace.jobs.tables import State as JobState
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization
-from lifelearn.workspace.webhooks.tables import Happening
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import TAUGHT, Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import Job, Kind
+from lifelearn.workspace.tables.jobs import State as JobState
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization
+from lifelearn.workspace.tables.webhooks import Happening
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace, running, waits_for_a_lock

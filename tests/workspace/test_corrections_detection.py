@@ -15,14 +15,14 @@ from sqlalchemy import select, update
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.settings import Settings
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import detection, flags
 from lifelearn.workspace.corrections.detection import Detector
-from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
-from lifelearn.workspace.webhooks.tables import Happening
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.webhooks import Happening
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, running

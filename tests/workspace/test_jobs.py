@@ -21,21 +21,21 @@ from lifelearn.learning import types as learning
 from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction, Source
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.jobs import runs, service, settlement
 from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.scripted import scripted_learner
 from lifelearn.workspace.jobs.settlement import PlannedLesson
-from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.jobs.training import Trainer, TrainingError
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction, Source
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Reason, Verdict, Version
+from lifelearn.workspace.tables.webhooks import NOBODY, Happening
 from lifelearn.workspace.versions.service import activate
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Reason, Verdict, Version
-from lifelearn.workspace.webhooks.tables import NOBODY, Happening
 from waiting import until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, PASSWORD, POSTGRESQL, Workspace, waits_for_a_lock

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
 from lifelearn.workspace.programs import caller, keys
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization, Role
+from lifelearn.workspace.tables.programs import ApiKey, Scope
 from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace
 
 FORM = {"name": "Nightly report", "scopes": ["chat", "read"], "expiry": "90"}

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.errors import ConflictError
 from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import Membership, Organization
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.test_organizations import request_to
 

@@ -24,8 +24,8 @@ from sqlalchemy import select
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts import oidc
-from lifelearn.workspace.accounts.tables import Identity, SignIn, User
 from lifelearn.workspace.database import ago
+from lifelearn.workspace.tables.accounts import Identity, SignIn, User
 from workspace.fakes import BOTH, PASSWORD, Browser, Workspace
 from workspace.test_accounts import invite, started, users, who
 
@@ -491,7 +491,7 @@ def test_another_site_is_not_followed_afterwards(workspace: Workspace) -> None:
 
 def test_ways_back_are_throttled(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from lifelearn.workspace.accounts import service
-    from lifelearn.workspace.accounts.throttle import Limit
+    from lifelearn.workspace.throttle import Limit
 
     monkeypatch.setattr(service, "OIDC_NETWORK", Limit("oidc network", 2, 60))
     assert [there_and_back(workspace.visitor()).status_code for _ in range(3)] == [303, 303, 429]

@@ -21,8 +21,8 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Message
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs, operation
-from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.database import ago, now
+from lifelearn.workspace.tables.accounts import SignIn, User
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, ScriptedInference, Workspace, running
 

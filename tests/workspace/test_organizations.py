@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import func, select
 from starlette.requests import Request
 
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Base
 from lifelearn.workspace.errors import ConflictError
 from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
-from lifelearn.workspace.programs.tables import ApiKey
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization, Role
+from lifelearn.workspace.tables.programs import ApiKey
 from workspace.fakes import BOTH, Browser, Workspace
 
 ABSENT = "00000000-0000-4000-8000-000000000000"

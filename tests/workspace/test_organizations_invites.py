@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ago
 from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite, Membership
 from workspace.fakes import BOTH, Browser, Workspace, running
 from workspace.smtp import MailServer
 from workspace.test_organizations import at_once, members_of, request_to, role_of

@@ -20,9 +20,9 @@ from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.settlement import Made
 from lifelearn.workspace.jobs.training import Record, TrainingError
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Verdict
-from lifelearn.workspace.webhooks.tables import Happening
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.versions import Verdict
+from lifelearn.workspace.tables.webhooks import Happening
 from version_fakes import added, weights_folder
 from workspace.fakes import BOTH
 from workspace.learning import active, jobs, organization, taught, versions

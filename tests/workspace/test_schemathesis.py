@@ -15,9 +15,9 @@ from schemathesis.python import asgi
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import service
 from lifelearn.workspace.programs import caller
+from lifelearn.workspace.throttle import Limit
 from workspace.fakes import running
 from workspace.test_api import CALLS, Acme
 from workspace.test_keys import bearer

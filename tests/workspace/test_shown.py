@@ -16,14 +16,14 @@ from alembic import command
 from sqlalchemy import insert, select, text, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.chats import routes, shown
 from lifelearn.workspace.chats.answers import State
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.migrations import configured, upgrade
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.rendering.renderer import FORM, RENDERER, Renderer, Shown, as_written
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, running
 from workspace.test_export import conversation, node, upload

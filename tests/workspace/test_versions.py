@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 
 from lifelearn.learning.types import ModelVersion
-from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import now
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from lifelearn.workspace.versions import report, timeline
 from lifelearn.workspace.versions.curves import curve, ticks
 from lifelearn.workspace.versions.downloads import CHUNK_BYTES, as_zip
 from lifelearn.workspace.versions.service import Family
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Activation, Reason, Version
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import QUESTION, corrected, made

@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import update
 
 from lifelearn.workspace.corrections import service as corrections
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.jobs import service as jobs
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.settlement import Plan
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import Organization
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import corrected, made
 

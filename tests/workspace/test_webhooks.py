@@ -15,14 +15,14 @@ from sqlalchemy import delete, select, text, update
 
 from lifelearn.settings import Settings
 from lifelearn.workspace import operation
-from lifelearn.workspace.accounts.tables import Throttle
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
 from lifelearn.workspace.webhooks import administration, sending, service, signing
 from lifelearn.workspace.webhooks.addresses import Addresses
 from lifelearn.workspace.webhooks.service import tell
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Workspace
 from workspace.receiver import Receiver, deliveries_of, status, webhook_for

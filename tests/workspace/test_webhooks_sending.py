@@ -28,17 +28,17 @@ from sqlalchemy import select, update
 
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.children import handed_over
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database, ago, ahead, now
 from lifelearn.workspace.migrations import upgrade
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization, Role
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
 from lifelearn.workspace.webhooks import sending
 from lifelearn.workspace.webhooks.addresses import Addresses, look_up
 from lifelearn.workspace.webhooks.sending import Outcome, Sender
 from lifelearn.workspace.webhooks.service import disable, tell
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH
 from workspace.receiver import Handler, Receiver, deliveries_of, status, webhook_for

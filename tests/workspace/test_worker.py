@@ -18,8 +18,8 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.children import handed_over
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import runs, training, worker
-from lifelearn.workspace.jobs.tables import Worker
 from lifelearn.workspace.jobs.worker import DEAD_SECONDS, REAP_SECONDS, Reaper, WorkerError
+from lifelearn.workspace.tables.jobs import Worker
 from workspace.fakes import BOTH
 
 

@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts import service
-from lifelearn.workspace.accounts.fields import NAME_CHARACTERS, clean_email, clean_name, same_address
 from lifelearn.workspace.accounts.oidc import Claims, OidcRefusedError
-from lifelearn.workspace.accounts.tables import Identity, User
 from lifelearn.workspace.errors import ConflictError
-from lifelearn.workspace.organizations.tables import Invite
+from lifelearn.workspace.names import NAME_CHARACTERS, clean_email, clean_name, same_address
+from lifelearn.workspace.tables.accounts import Identity, User
+from lifelearn.workspace.tables.organizations import Invite
 
 log = structlog.get_logger("lifelearn.accounts")
 

@@ -22,25 +22,16 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 from starlette.background import BackgroundTask
 
-from lifelearn.workspace.accounts import account, mails, sealed, service, single_sign_on, throttle, totp
-from lifelearn.workspace.accounts.fields import (
-    AccountForm,
-    Password,
-    Text,
-    clean_email,
-    clean_name,
-    clean_team,
-    password_problem,
-    same_address,
-)
+from lifelearn.workspace import throttle
+from lifelearn.workspace.accounts import account, mails, sealed, service, single_sign_on, totp
+from lifelearn.workspace.accounts.fields import AccountForm, Password, Text, clean_team, password_problem
 from lifelearn.workspace.accounts.identities import invite_of
 from lifelearn.workspace.accounts.single_sign_on import with_next
-from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, User
 from lifelearn.workspace.crypto import hash_password, hash_token, password_is
 from lifelearn.workspace.database import Db, commit, now
 from lifelearn.workspace.errors import ConflictError, ForbiddenError, NotFoundError
+from lifelearn.workspace.names import clean_email, clean_name, same_address
 from lifelearn.workspace.organizations.place import memberships_of
-from lifelearn.workspace.organizations.tables import Invite
 from lifelearn.workspace.pages import (
     IDLE_DAYS,
     NOTICES,
@@ -53,6 +44,8 @@ from lifelearn.workspace.pages import (
     render,
     set_cookie,
 )
+from lifelearn.workspace.tables.accounts import PasswordReset, SignIn, User
+from lifelearn.workspace.tables.organizations import Invite
 
 router = APIRouter()
 

@@ -13,10 +13,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.chats.chatgpt import Conversation, Skipped
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.quotas import Quotas, bytes_of
+from lifelearn.workspace.tables.chats import Message, Thread
 
 BATCH = 20  # conversations in a transaction: others write in between
 

@@ -26,13 +26,10 @@ from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace import streams
-from lifelearn.workspace.accounts.tables import SignIn
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import chatgpt, export, imports, service
 from lifelearn.workspace.chats.answers import State, answers_of
 from lifelearn.workspace.chats.service import Turn
 from lifelearn.workspace.chats.shown import as_html
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.corrections import cards
 from lifelearn.workspace.corrections import service as corrections
 from lifelearn.workspace.corrections.detection import detector_of
@@ -47,6 +44,9 @@ from lifelearn.workspace.paging import read_cursor
 from lifelearn.workspace.quotas import bytes_of, quotas_of
 from lifelearn.workspace.rendering.renderer import Renderer, as_written
 from lifelearn.workspace.streams import streams_of
+from lifelearn.workspace.tables.accounts import SignIn
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.throttle import Limit
 
 router = APIRouter(prefix="/o/{organization_id}")
 

@@ -21,15 +21,15 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from lifelearn.learning import types as learning
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.accounts.throttle import Limit
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import after_commit, ago, now
 from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError, TooManyError
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.paging import paged
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.throttle import Limit
 
 MESSAGE_CHARS = 32_000
 RIGHT_CHARS = 4_000

@@ -21,13 +21,13 @@ from lifelearn.workspace.corrections.schemas import (
     TeachingAsked,
 )
 from lifelearn.workspace.corrections.service import Word
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads, Writes
 from lifelearn.workspace.quotas import bytes_of, quotas_of
+from lifelearn.workspace.tables.corrections import Correction
 
 api = APIRouter(prefix="/api/v1/corrections", tags=["Corrections"])
 

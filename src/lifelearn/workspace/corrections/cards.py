@@ -11,16 +11,16 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
 from lifelearn.learning import types as learning
-from lifelearn.workspace.chats.tables import Message
 from lifelearn.workspace.corrections import flags, reading, service
 from lifelearn.workspace.corrections.progress import Progress, look
 from lifelearn.workspace.corrections.service import SURE, Word
-from lifelearn.workspace.corrections.tables import OPEN, Correction, Policy, Source, State
 from lifelearn.workspace.database import ago
 from lifelearn.workspace.organizations.place import Place
+from lifelearn.workspace.tables.chats import Message
+from lifelearn.workspace.tables.corrections import OPEN, Correction, Policy, Source, State
+from lifelearn.workspace.tables.versions import Verdict, Version
 from lifelearn.workspace.versions.compare import Part, differences
 from lifelearn.workspace.versions.service import figure
-from lifelearn.workspace.versions.tables import Verdict, Version
 
 log = structlog.get_logger("lifelearn.corrections")
 

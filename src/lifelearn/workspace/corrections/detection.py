@@ -26,11 +26,11 @@ from lifelearn.learning.chat_model import ChatModel, ChatModelError
 from lifelearn.learning.detect import DetectionError, detect
 from lifelearn.settings import Settings
 from lifelearn.workspace.chats.service import conversation_of
-from lifelearn.workspace.chats.tables import UNEXAMINED, Message
 from lifelearn.workspace.corrections import service
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.chats import UNEXAMINED, Message
+from lifelearn.workspace.tables.organizations import Organization
 
 log = structlog.get_logger("lifelearn.detection")
 

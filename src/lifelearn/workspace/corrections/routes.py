@@ -20,22 +20,22 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace import streams
-from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.chats import service as chats
 from lifelearn.workspace.corrections import cards, service
 from lifelearn.workspace.corrections.cards import NAMES, SOURCES, Card, Way
 from lifelearn.workspace.corrections.flags import KINDS
 from lifelearn.workspace.corrections.progress import Progress, watch_of
 from lifelearn.workspace.corrections.service import Word
-from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import Database, Db, database_of
 from lifelearn.workspace.errors import InvalidError, NotFoundError, WorkspaceError
-from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place, is_still_here
-from lifelearn.workspace.organizations.tables import AuditEvent
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.streams import streams_of
-from lifelearn.workspace.versions.tables import Verdict
+from lifelearn.workspace.tables.accounts import SignIn, User
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import AuditEvent
+from lifelearn.workspace.tables.versions import Verdict
 
 router = APIRouter(prefix="/o/{organization_id}")
 

@@ -11,8 +11,8 @@ from pydantic import Field
 from lifelearn.workspace.chats.service import SEARCH_CHARS
 from lifelearn.workspace.corrections.flags import KINDS
 from lifelearn.workspace.corrections.service import QUESTION_CHARS, REASON_CHARS, RIGHT_CHARS, WRONG_CHARS
-from lifelearn.workspace.corrections.tables import Source, State
 from lifelearn.workspace.programs.schemas import NEXT, Page, Taken, Told
+from lifelearn.workspace.tables.corrections import Source, State
 
 FLAGS = ", ".join(f"`{kind}`" for kind in KINDS)
 

@@ -19,12 +19,8 @@ from lifelearn.learning import types as learning
 from lifelearn.learning.detect import corrected_turn
 from lifelearn.learning.words import normalise
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.chats import service as chats
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import flags, reading
-from lifelearn.workspace.corrections.tables import OPEN, TAUGHT, Correction, Policy, Source, State
 from lifelearn.workspace.database import now
 from lifelearn.workspace.errors import (
     ConflictError,
@@ -36,14 +32,18 @@ from lifelearn.workspace.errors import (
 )
 from lifelearn.workspace.jobs import service as jobs
 from lifelearn.workspace.jobs.queue import LearningQueue, queue_of
-from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.paging import paged
 from lifelearn.workspace.quotas import check_correction
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import OPEN, TAUGHT, Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import ENDED, Job, Kind
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Version
+from lifelearn.workspace.throttle import Limit
 from lifelearn.workspace.versions import lines
-from lifelearn.workspace.versions.tables import Version
 from lifelearn.workspace.webhooks.service import tell
 
 SURE = 0.85  # the confidence from which a correction that was noticed is taught without asking

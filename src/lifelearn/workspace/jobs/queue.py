@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database, DatabaseError
 from lifelearn.workspace.errors import ForbiddenError
-from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.tables.jobs import Job
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions

@@ -40,7 +40,7 @@ from lifelearn.workspace.jobs.queue import (
 )
 from lifelearn.workspace.jobs.settlement import CancelledError, Claim, LostError, Made, Plan, PlannedLesson
 from lifelearn.workspace.jobs.training import Trainer, TrainingError
-from lifelearn.workspace.versions.storage import SMALL, Storage, StoreError
+from lifelearn.workspace.storage import SMALL, Storage, StoreError
 
 POLL_SECONDS = 0.5  # how often the queue is looked at
 PROGRESS_SECONDS = 0.5

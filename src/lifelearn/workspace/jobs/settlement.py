@@ -16,16 +16,16 @@ from sqlalchemy.orm import Session
 
 from lifelearn.learning.types import Check, ModelVersion, Probe
 from lifelearn.learning.words import normalise
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import Job, Kind, State
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import Job, Kind, State
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Reason, Verdict, Version
 from lifelearn.workspace.versions.lines import without
 from lifelearn.workspace.versions.service import activate, failure, family_of, latest_number
-from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from lifelearn.workspace.webhooks.service import tell
 
 ALONE = "alone"  # in a job's progress: it is not to be learned together with others

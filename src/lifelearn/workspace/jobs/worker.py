@@ -33,10 +33,10 @@ from lifelearn.workspace import logs
 from lifelearn.workspace.database import Database, DatabaseError, ago, as_id
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import Job, State, Worker
 from lifelearn.workspace.migrations import tables, upgrade
 from lifelearn.workspace.organizations.service import sweep_folders
 from lifelearn.workspace.rights import tighten
+from lifelearn.workspace.tables.jobs import Job, State, Worker
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 15.0  # a worker of another host whose count stands still for so long is gone

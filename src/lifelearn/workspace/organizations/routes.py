@@ -11,13 +11,13 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.fields import same_address
 from lifelearn.workspace.database import Db, commit, database_of, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
+from lifelearn.workspace.names import same_address
 from lifelearn.workspace.organizations import audit, service
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, HereAsOwner, Place
-from lifelearn.workspace.organizations.tables import Invite, Role
 from lifelearn.workspace.pages import SignedIn, Visitor, go, render
+from lifelearn.workspace.tables.organizations import Invite, Role
 
 router = APIRouter()
 

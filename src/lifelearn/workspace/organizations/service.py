@@ -19,9 +19,6 @@ from sqlalchemy.orm import Session, joinedload
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace import mail
-from lifelearn.workspace.accounts.fields import clean_email, clean_name, forms_of_email, same_address
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.corrections.tables import Policy
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database, after_commit, ago, ahead, now
 from lifelearn.workspace.errors import (
@@ -32,10 +29,13 @@ from lifelearn.workspace.errors import (
     SignedOutError,
     TooManyError,
 )
+from lifelearn.workspace.names import clean_email, clean_name, forms_of_email, same_address
 from lifelearn.workspace.organizations.audit import record
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Invite, Membership, Organization, Role
-from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.corrections import Policy
+from lifelearn.workspace.tables.organizations import Invite, Membership, Organization, Role
 
 log = structlog.get_logger("lifelearn.organizations")
 
@@ -208,9 +208,9 @@ def _leave(
 def _end(db: Session, organization_id: uuid.UUID, member: Membership, heir: uuid.UUID) -> None:
     """Ends a membership and what hangs on it: keys and invites end, private chats go, shared ones the heir's, and
     what waits for its author's word is no correction."""
-    from lifelearn.workspace.chats.tables import Thread  # their packages import this module
-    from lifelearn.workspace.corrections.tables import Correction, State
-    from lifelearn.workspace.programs.tables import ApiKey
+    from lifelearn.workspace.tables.chats import Thread  # their packages import this module
+    from lifelearn.workspace.tables.corrections import Correction, State
+    from lifelearn.workspace.tables.programs import ApiKey
 
     user_id = member.user_id
     db.execute(

@@ -18,15 +18,14 @@ from starlette.types import Scope as Connection
 from lifelearn.settings import Settings
 from lifelearn.workspace.chats import service as chats
 from lifelearn.workspace.chats.answers import answers_of
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import service as corrections
 from lifelearn.workspace.corrections.detection import detector_of
 from lifelearn.workspace.database import Db, after_commit, commit, database_of
 from lifelearn.workspace.errors import UnavailableError
+from lifelearn.workspace.leaving import until_gone
 from lifelearn.workspace.organizations import audit, service
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.programs.caller import Administers, Reader, Reads, Writes, again
-from lifelearn.workspace.programs.leaving import until_gone
 from lifelearn.workspace.programs.schemas import (
     WAIT_SECONDS,
     CorrectionAsked,
@@ -52,8 +51,9 @@ from lifelearn.workspace.programs.schemas import (
     ThreadTold,
     ThreadWithMessages,
 )
-from lifelearn.workspace.programs.tables import Scope
 from lifelearn.workspace.quotas import bytes_of, quotas_of
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.programs import Scope
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -30,13 +30,13 @@ from lifelearn.workspace.corrections.context import with_corrections
 from lifelearn.workspace.database import database_of
 from lifelearn.workspace.errors import ProgramError, UnavailableError
 from lifelearn.workspace.guard import BODY_BYTES
+from lifelearn.workspace.leaving import until_gone
 from lifelearn.workspace.organizations.service import MOST_TOKENS
-from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.programs.caller import Chats
-from lifelearn.workspace.programs.leaving import until_gone
 from lifelearn.workspace.streams import Reader, streams_of
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Version
 from lifelearn.workspace.versions.folders import answering, weights_of
-from lifelearn.workspace.versions.tables import Version
 
 completions = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from lifelearn.workspace.chats.service import MESSAGE_CHARS, RIGHT_CHARS, SEARCH_CHARS, TITLE_CHARS
-from lifelearn.workspace.chats.tables import Status
 from lifelearn.workspace.organizations.audit import Filter, Word
-from lifelearn.workspace.organizations.tables import Role
+from lifelearn.workspace.tables.chats import Status
+from lifelearn.workspace.tables.organizations import Role
 
 MOST_LISTED = 100
 LISTED = 50

@@ -23,19 +23,19 @@ from lifelearn.learning.types import Check, Lesson, ModelVersion, ProbeAnswer
 from lifelearn.learning.version import LESSON, MANIFEST, VersionError
 from lifelearn.workspace.chats.service import cleaned
 from lifelearn.workspace.corrections.service import visible
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Db, commit
 from lifelearn.workspace.errors import InvalidError, NotFoundError, UnavailableError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
+from lifelearn.workspace.storage import Storage
 from lifelearn.workspace.streams import Reader, streams_of
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.versions import Version
 from lifelearn.workspace.versions import compare, downloads, matrix, rechecks, report, service, timeline
 from lifelearn.workspace.versions.compare import Comparison, Part, Side
 from lifelearn.workspace.versions.curves import curve
 from lifelearn.workspace.versions.service import MOST_NUMBER, Summary, called
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Version
 
 router = APIRouter(prefix="/o/{organization_id}")
 log = structlog.get_logger("lifelearn.versions")

@@ -27,12 +27,12 @@ from sqlalchemy import CursorResult, func, select, update
 from lifelearn.settings import Settings
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database, ahead, now
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
 from lifelearn.workspace.webhooks import signing
 from lifelearn.workspace.webhooks.addresses import Addresses, Ip, RefusedError, UnknownError, Url
 from lifelearn.workspace.webhooks.notices import link_of
 from lifelearn.workspace.webhooks.service import disable, on_told
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 
 POLL_SECONDS = 3.0  # what other processes told of is seen by looking
 AT_ONCE, AT_ONCE_EACH = 16, 4  # deliveries of this process, and of one organisation; of a webhook one

@@ -9,8 +9,8 @@ from enum import StrEnum
 from sqlalchemy import ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Base, Identified, now
+from lifelearn.workspace.tables.accounts import User
 
 UNEXAMINED = text("role = 'user' AND examined_at IS NULL")
 

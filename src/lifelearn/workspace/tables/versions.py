@@ -12,8 +12,8 @@ from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lifelearn.learning import types as learning
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Base, Identified, now
+from lifelearn.workspace.tables.accounts import User
 
 
 class Reason(StrEnum):

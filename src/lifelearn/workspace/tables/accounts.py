@@ -71,13 +71,3 @@ class PasswordReset(Identified, Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
     token_hash: Mapped[str] = mapped_column(unique=True)
     expires_at: Mapped[datetime]
-
-
-class Throttle(Base):
-    """How often something was tried since `since`, for all processes."""
-
-    __tablename__ = "throttles"
-
-    key: Mapped[str] = mapped_column(primary_key=True)
-    since: Mapped[datetime] = mapped_column(index=True)
-    count: Mapped[int]

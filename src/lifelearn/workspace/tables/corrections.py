@@ -11,8 +11,8 @@ from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lifelearn.learning import types as learning
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Base, Identified
+from lifelearn.workspace.tables.accounts import User
 
 
 class Policy(StrEnum):

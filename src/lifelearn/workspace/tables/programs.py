@@ -9,9 +9,9 @@ from enum import StrEnum
 from sqlalchemy import JSON, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Base, Identified
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import Organization
 
 
 class Scope(StrEnum):

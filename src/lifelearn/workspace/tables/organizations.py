@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, Index
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Base, Identified, now
+from lifelearn.workspace.tables.accounts import User
 
 
 class Role(StrEnum):

@@ -19,7 +19,7 @@ from typing import Any
 from lifelearn.learning.version import VersionError, sha256, sync
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import as_id
-from lifelearn.workspace.versions.tables import Version
+from lifelearn.workspace.tables.versions import Version
 
 ORGANIZATIONS = "organizations"  # a folder for each, named by its id
 SMALL = ("manifest.json", "lesson.json")  # what is needed of a version's ancestors

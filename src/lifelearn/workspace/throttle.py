@@ -15,10 +15,10 @@ from sqlalchemy import case, delete, literal, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.tables import Throttle
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import Database, UtcDateTime, ago, now
 from lifelearn.workspace.errors import TooManyError
+from lifelearn.workspace.tables.throttles import Throttle
 
 
 @dataclass(frozen=True)
