@@ -17,12 +17,13 @@ from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats import answers as module
-from lifelearn.workspace.chats import routes, service
+from lifelearn.workspace.chats import routes
 from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.storage import Storage
 from lifelearn.workspace.tables.chats import Message, Status, Thread
 from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.threads import writing
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
@@ -305,7 +306,7 @@ def test_what_a_dead_process_left_is_marked(workspace: Workspace, anna: Browser,
 
     thread = ask(anna, place)
     answered(workspace)
-    old, long = ago(seconds=service.LEFT_SECONDS + 5), ago(hours=2)
+    old, long = ago(seconds=writing.LEFT_SECONDS + 5), ago(hours=2)
     with workspace.database.write() as db:
         dead = left(content="half", created_at=long, saved_at=old)
         never = left(created_at=old)
@@ -323,7 +324,7 @@ def test_whoever_looks_marks_what_is_left(workspace: Workspace, anna: Browser, p
     """No start-up is needed: with several processes one may die while others live."""
     thread = ask(anna, place)
     answer = answered(workspace)
-    values = {"status": Status.STREAMING, "saved_at": ago(seconds=service.LEFT_SECONDS + 5)}
+    values = {"status": Status.STREAMING, "saved_at": ago(seconds=writing.LEFT_SECONDS + 5)}
     with workspace.database.write() as db:
         db.execute(update(Message).where(Message.id == answer.id).values(**values))
     events = anna.get(f"/o/{place}/threads/{thread}/messages/{answer.id}/events").text
@@ -402,7 +403,7 @@ def test_the_process_takes_only_so_many(
 
 def test_a_user_has_only_so_many_written_at_once(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     opened = gate(workspace)
-    for _ in range(service.RUNNING_MOST):
+    for _ in range(writing.RUNNING_MOST):
         ask(anna, place)
     refused = anna.post(f"/o/{place}/threads", {"content": "More"})
     assert refused.status_code == 429
@@ -414,7 +415,7 @@ def test_a_user_has_only_so_many_written_at_once(workspace: Workspace, anna: Bro
 
 
 def test_messages_are_throttled(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    for _ in range(service.MESSAGES.most):
+    for _ in range(writing.MESSAGES.most):
         ask(anna, place)
         answered(workspace)
     assert anna.post(f"/o/{place}/threads", {"content": "More"}).status_code == 429

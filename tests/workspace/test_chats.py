@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from lifelearn.workspace.chats import service
+from lifelearn.workspace import texts
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError
 from lifelearn.workspace.organizations.place import Place, memberships_of
 from lifelearn.workspace.tables.accounts import User
 from lifelearn.workspace.tables.chats import Message, Status, Thread
 from lifelearn.workspace.tables.organizations import AuditEvent, Organization, Role
+from lifelearn.workspace.threads import finding, hits, tree, writing
 from workspace.chatting import answered, ask, latest
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.xss import VECTORS, problems_in
@@ -48,7 +49,7 @@ def place_of(workspace: Workspace, browser: Browser, organization: uuid.UUID) ->
 
 def shown(workspace: Workspace, thread: uuid.UUID) -> list[str]:
     with workspace.database.read() as db:
-        return [turn.message.content for turn in service.branch(db, db.get_one(Thread, thread))]
+        return [turn.message.content for turn in tree.branch(db, db.get_one(Thread, thread))]
 
 
 def count(workspace: Workspace, table: type[Thread | Message | AuditEvent]) -> int:
@@ -166,7 +167,7 @@ def test_text_is_kept_as_it_is(workspace: Workspace, anna: Browser, place: uuid.
     ],
 )
 def test_titles_are_made_of_the_beginning(content: str, title: str) -> None:
-    assert service.title_of(content) == title
+    assert writing.title_of(content) == title
 
 
 # Branches
@@ -196,7 +197,7 @@ def test_branches(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None
     assert "<span>1 / 2</span>" in answer.text
     assert f'value="{second.id}" hx-swap-oob' in answer.text
     with workspace.database.read() as db:
-        turns = service.branch(db, db.get_one(Thread, thread))
+        turns = tree.branch(db, db.get_one(Thread, thread))
         last = turns[-1]
         assert (last.number, last.previous, last.next) == (1, None, third.id)
 
@@ -208,14 +209,14 @@ def test_replying_elsewhere_than_at_the_end(workspace: Workspace, anna: Browser,
     answered(workspace)
     here = place_of(workspace, anna, place)
     with workspace.database.write() as db:
-        found = service.thread_of(db, here, thread)
-        _, question, answer = service.post(db, here, found, "other", first.id)
+        found = finding.thread_of(db, here, thread)
+        _, question, answer = writing.post(db, here, found, "other", first.id)
         assert (question.parent_id, answer.parent_id) == (first.id, question.id)
     assert shown(workspace, thread) == ["one", "You said: one", "other", ""]
     with workspace.database.write() as db, pytest.raises(ConflictError):
-        service.post(db, here, service.thread_of(db, here, thread), "third", first.id, alone=True)
+        writing.post(db, here, finding.thread_of(db, here, thread), "third", first.id, alone=True)
     with workspace.database.write() as db, pytest.raises(NotFoundError):
-        service.post(db, here, service.thread_of(db, here, thread), "nowhere", uuid.uuid4())
+        writing.post(db, here, finding.thread_of(db, here, thread), "nowhere", uuid.uuid4())
 
 
 def test_only_questions_are_edited(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
@@ -255,7 +256,7 @@ def test_what_the_model_is_asked(workspace: Workspace, anna: Browser, place: uui
             db.add(message)
             db.flush()
             parent = message.id
-        told = service.conversation_of(db, here.organization, message)
+        told = tree.conversation_of(db, here.organization, message)
     assert [(turn.role, turn.content) for turn in told] == [("user", "a\n\nb"), ("assistant", "c\n\nd"), ("user", "e")]
 
 
@@ -617,11 +618,11 @@ def test_only_members_are_asked_for_in_services(workspace: Workspace, anna: Brow
     forged = replace(place_of(workspace, ben, other), role=Role.OWNER)
     with workspace.database.write() as db:
         with pytest.raises(NotFoundError):
-            service.thread_of(db, forged, thread)
-        assert service.visible_threads(db, forged) == ([], "")
-        assert service.search_messages(db, forged, "Hello") == []
+            finding.thread_of(db, forged, thread)
+        assert finding.visible_threads(db, forged) == ([], "")
+        assert hits.search_messages(db, forged, "Hello") == []
         with pytest.raises(InvalidError):
-            service.visible_threads(db, forged, before="nonsense")
+            finding.visible_threads(db, forged, before="nonsense")
 
 
 # Script in names, titles and messages
@@ -633,7 +634,7 @@ def test_nothing_of_the_corpus_runs_on_any_page(
     workspace: Workspace, anna: Browser, ben: Browser, place: uuid.UUID, part: int
 ) -> None:
     for vector in VECTORS[part::4]:
-        name = service.cleaned(vector, one_line=True)
+        name = texts.cleaned(vector, one_line=True)
         with workspace.database.write() as db:
             db.execute(update(User).values(name=name))
             db.execute(update(Organization).values(name=name))

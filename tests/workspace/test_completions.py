@@ -19,8 +19,8 @@ from sqlalchemy import update
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.settings import Settings
 from lifelearn.workspace.admission import Admission
+from lifelearn.workspace.completions.stops import until
 from lifelearn.workspace.programs import caller
-from lifelearn.workspace.programs.completions import until
 from lifelearn.workspace.storage import Storage
 from lifelearn.workspace.tables.organizations import Organization
 from waiting import HANG_SECONDS

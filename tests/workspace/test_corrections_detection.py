@@ -137,9 +137,9 @@ def test_what_is_not_taught_unasked(
 def test_one_that_may_be_none_is_asked_about(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifelearn.workspace.corrections import service
+    from lifelearn.workspace.corrections import beginning
 
-    monkeypatch.setattr(service, "SURE", 0.9999)
+    monkeypatch.setattr(beginning, "SURE", 0.9999)
     say(workspace, anna, place, RIGHT)
     assert corrections(workspace)[0].state == State.ASKED
 

@@ -19,10 +19,11 @@ from sqlalchemy import select
 
 from lifelearn.workspace.chats import chatgpt, routes
 from lifelearn.workspace.chats.chatgpt import Skipped
-from lifelearn.workspace.chats.service import MESSAGE_CHARS, branch
 from lifelearn.workspace.errors import InvalidError, TooLargeError
 from lifelearn.workspace.tables.chats import Message, Thread
 from lifelearn.workspace.tables.organizations import AuditEvent
+from lifelearn.workspace.threads.tree import branch
+from lifelearn.workspace.threads.writing import MESSAGE_CHARS
 from waiting import HANG_SECONDS
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace

@@ -7,7 +7,7 @@ import uuid
 import pytest
 from sqlalchemy import update
 
-from lifelearn.workspace.corrections import service as corrections
+from lifelearn.workspace.corrections import standing
 from lifelearn.workspace.jobs import service as jobs
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.settlement import Plan
@@ -94,7 +94,7 @@ def test_what_the_active_version_holds_is_learned_again_without_it(line: Line) -
     for number, expected in ((3, None), (4, line.one["D"].id), (5, line.one["D"].id)):
         line.roll_back(number)
         with line.workspace.database.read() as db:
-            found = corrections.standing(db, again)
+            found = standing.standing(db, again)
             assert (found and found.id) == expected
 
 

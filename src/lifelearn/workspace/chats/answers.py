@@ -27,7 +27,6 @@ from lifelearn.learning.types import Conversation
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace.admission import Admission, Asker
-from lifelearn.workspace.chats.service import LEFT_SECONDS, cleaned_piece, conversation_of, is_left
 from lifelearn.workspace.corrections.context import with_corrections
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.errors import TooManyError, UnavailableError
@@ -35,6 +34,9 @@ from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.rendering.renderer import FORM, Renderer
 from lifelearn.workspace.tables.chats import Message, Status
 from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.texts import cleaned_piece
+from lifelearn.workspace.threads.tree import conversation_of
+from lifelearn.workspace.threads.writing import LEFT_SECONDS, is_left
 from lifelearn.workspace.versions.folders import answering, weights_of
 
 log = structlog.get_logger("lifelearn.answers")

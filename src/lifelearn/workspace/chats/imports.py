@@ -40,9 +40,7 @@ def keep(
             _keep(db, place, batch, imported, quotas)
 
 
-def _keep(
-    db: Session, place: Place, batch: Iterable[Conversation], imported: Imported, quotas: Quotas
-) -> None:
+def _keep(db: Session, place: Place, batch: Iterable[Conversation], imported: Imported, quotas: Quotas) -> None:
     # An id that is made of whose and which it is: the same file again brings nothing twice.
     by_id = {uuid.uuid5(place.user.id, f"{place.organization.id}/{each.id}"): each for each in batch}
     there = set(db.scalars(select(Thread.id).where(Thread.id.in_(by_id))))

@@ -25,13 +25,11 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace import streams
-from lifelearn.workspace.chats import chatgpt, export, imports, service
+from lifelearn.workspace import searching, streams
+from lifelearn.workspace.chats import chatgpt, export, imports
 from lifelearn.workspace.chats.answers import State, answers_of
-from lifelearn.workspace.chats.service import Turn
 from lifelearn.workspace.chats.shown import as_html
-from lifelearn.workspace.corrections import cards
-from lifelearn.workspace.corrections import service as corrections
+from lifelearn.workspace.corrections import beginning, cards
 from lifelearn.workspace.corrections.detection import detector_of
 from lifelearn.workspace.corrections.flags import KINDS
 from lifelearn.workspace.database import Database, Db, after_commit, ago, commit, database_of
@@ -46,6 +44,10 @@ from lifelearn.workspace.rendering.renderer import Renderer, as_written
 from lifelearn.workspace.streams import streams_of
 from lifelearn.workspace.tables.accounts import SignIn
 from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.threads import finding, managing, tree
+from lifelearn.workspace.threads import hits as threads_hits
+from lifelearn.workspace.threads import writing as threads_writing
+from lifelearn.workspace.threads.tree import Turn
 from lifelearn.workspace.throttle import Limit
 
 router = APIRouter(prefix="/o/{organization_id}")
@@ -121,7 +123,7 @@ def model_state(request: Request, place: Here) -> HTMLResponse:
 @router.get("/threads")
 def listed(request: Request, place: Here, db: Db, q: Bounded = "", before: str = "") -> HTMLResponse:
     """The list at the side; as a page for who has no JavaScript."""
-    threads, following = service.visible_threads(db, place, q, before, LISTED)
+    threads, following = finding.visible_threads(db, place, q, before, LISTED)
     here = _THREAD.search(request.headers.get("hx-current-url", ""))
     context = {
         "place": place,
@@ -137,8 +139,8 @@ def listed(request: Request, place: Here, db: Db, q: Bounded = "", before: str =
 
 @router.get("/search")
 def search(request: Request, place: Here, db: Db, q: Bounded = "") -> HTMLResponse:
-    hits = service.search_messages(db, place, q, LISTED)
-    context = {"place": place, "q": q.strip()[: service.SEARCH_CHARS], "hits": hits, "most": LISTED}
+    hits = threads_hits.search_messages(db, place, q, LISTED)
+    context = {"place": place, "q": q.strip()[: searching.SEARCH_CHARS], "hits": hits, "most": LISTED}
     return render(request, "chats/search.html", context)
 
 
@@ -152,22 +154,22 @@ def show(
     message: uuid.UUID | None = None,
 ) -> HTMLResponse:
     """message: one that must be on the page, whichever branch it is in; the shown branch stays what it is."""
-    thread = service.thread_of(db, place, thread_id)
-    leaf = None if message is None else service.message_of(db, place, thread, message).id
+    thread = finding.thread_of(db, place, thread_id)
+    leaf = None if message is None else finding.message_of(db, place, thread, message).id
     return _thread_page(request, place, db, thread, most=max(1, min(turns, TURNS_MOST)), through=leaf)
 
 
 @router.get("/threads/{thread_id}/export.json")
 def export_json(place: Here, db: Db, thread_id: uuid.UUID) -> Response:
-    thread = service.thread_of(db, place, thread_id)
-    text = export.as_json(thread, service.everything(db, thread))
+    thread = finding.thread_of(db, place, thread_id)
+    text = export.as_json(thread, tree.everything(db, thread))
     return _download(text, export.file_name(thread, "json"), "application/json")
 
 
 @router.get("/threads/{thread_id}/export.md")
 def export_markdown(place: Here, db: Db, thread_id: uuid.UUID) -> Response:
-    thread = service.thread_of(db, place, thread_id)
-    text = export.as_markdown(thread, service.branch(db, thread))
+    thread = finding.thread_of(db, place, thread_id)
+    text = export.as_markdown(thread, tree.branch(db, thread))
     return _download(text, export.file_name(thread, "md"), "text/markdown; charset=utf-8")
 
 
@@ -179,7 +181,7 @@ def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Fo
     try:
         answers_of(request).check_room()
         quotas_of(request).check_thread(db, place.organization.id, bytes_of(form.content))
-        thread, _question, answer = service.post(db, place, None, form.content)
+        thread, _question, answer = threads_writing.post(db, place, None, form.content)
     except InvalidError as error:
         if by_htmx(request):
             raise
@@ -195,11 +197,11 @@ def start(request: Request, place: Here, db: Db, form: Annotated[MessageForm, Fo
 
 @router.post("/threads/{thread_id}/messages")
 def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[MessageForm, Form()]) -> Response:
-    thread = service.thread_of(db, place, thread_id)
+    thread = finding.thread_of(db, place, thread_id)
     try:
         answers_of(request).check_room()
         quotas_of(request).check_text(db, place.organization.id, bytes_of(form.content))
-        thread, question, answer = service.post(db, place, thread, form.content, form.after, alone=True)
+        thread, question, answer = threads_writing.post(db, place, thread, form.content, form.after, alone=True)
     except InvalidError as error:
         if by_htmx(request):
             raise
@@ -208,7 +210,7 @@ def ask(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annot
     after_commit(db, partial(detector_of(request).begin, question.id))
     if not by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{question.id}")
-    turns = [service.turn_of(db, thread, question), Turn(answer, (answer.id,))]
+    turns = [tree.turn_of(db, thread, question), Turn(answer, (answer.id,))]
     return _list_changed(_fragment(request, place, db, thread, turns, "chats/posted.html", after=answer.id))
 
 
@@ -224,7 +226,7 @@ def edit(
     thread, message = _found(db, place, thread_id, message_id)
     answers_of(request).check_room()
     quotas_of(request).check_text(db, place.organization.id, bytes_of(form.content))
-    question, answer = service.edit(db, place, thread, message, form.content)
+    question, answer = threads_writing.edit(db, place, thread, message, form.content)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     after_commit(db, partial(detector_of(request).begin, question.id))
     return _branch_changed(request, place, db, thread, question)
@@ -242,7 +244,7 @@ def regenerate(
     thread, message = _found(db, place, thread_id, message_id)
     answers_of(request).check_room()
     quotas_of(request).check_text(db, place.organization.id)
-    answer = service.answer_again(db, place, thread, message)
+    answer = threads_writing.answer_again(db, place, thread, message)
     after_commit(db, partial(answers_of(request).begin, answer.id))
     return _branch_changed(request, place, db, thread, answer)
 
@@ -323,7 +325,7 @@ def branch(
     form: Annotated[CsrfForm, Form()],
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
-    service.show(db, place, thread, message)
+    threads_writing.show(db, place, thread, message)
     return _branch_changed(request, place, db, thread, message)
 
 
@@ -338,20 +340,20 @@ def correct(
 ) -> Response:
     thread, message = _found(db, place, thread_id, message_id)
     if form.withdraw:
-        corrections.withdraw_answer(db, request, place, message)
+        beginning.withdraw_answer(db, request, place, message)
     else:
-        corrections.correct_answer(db, request, place, thread, message, form.right_answer)
+        beginning.correct_answer(db, request, place, thread, message, form.right_answer)
     if not by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{message.id}")
     db.flush()
-    return _fragment(request, place, db, thread, [service.turn_of(db, thread, message)], "chats/turns.html")
+    return _fragment(request, place, db, thread, [tree.turn_of(db, thread, message)], "chats/turns.html")
 
 
 @router.post("/threads/{thread_id}/rename")
 def rename(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[TitleForm, Form()]) -> Response:
-    thread = service.thread_of(db, place, thread_id)
+    thread = finding.thread_of(db, place, thread_id)
     try:
-        service.rename(db, place, thread, form.title)
+        managing.rename(db, place, thread, form.title)
     except InvalidError as error:
         if by_htmx(request):
             raise
@@ -361,15 +363,15 @@ def rename(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: An
 
 @router.post("/threads/{thread_id}/share")
 def share(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[ShareForm, Form()]) -> Response:
-    thread = service.thread_of(db, place, thread_id)
-    service.share(db, request, place, thread, form.shared)
+    thread = finding.thread_of(db, place, thread_id)
+    managing.share(db, request, place, thread, form.shared)
     return go(request, _url(place, thread), "saved")
 
 
 @router.post("/threads/{thread_id}/delete")
 def delete(request: Request, place: Here, db: Db, thread_id: uuid.UUID, form: Annotated[CsrfForm, Form()]) -> Response:
-    thread = service.thread_of(db, place, thread_id)
-    service.delete(db, request, place, thread)
+    thread = finding.thread_of(db, place, thread_id)
+    managing.delete(db, request, place, thread)
     return go(request, place.url, "deleted")
 
 
@@ -429,8 +431,8 @@ def _url(place: Place, thread: Thread) -> str:
 
 
 def _found(db: Session, place: Place, thread_id: uuid.UUID, message_id: uuid.UUID) -> tuple[Thread, Message]:
-    thread = service.thread_of(db, place, thread_id)
-    return thread, service.message_of(db, place, thread, message_id)
+    thread = finding.thread_of(db, place, thread_id)
+    return thread, finding.message_of(db, place, thread, message_id)
 
 
 def _new_page(request: Request, place: Place, draft: str = "", error: InvalidError | None = None) -> HTMLResponse:
@@ -440,7 +442,7 @@ def _new_page(request: Request, place: Place, draft: str = "", error: InvalidErr
         "examples": EXAMPLES,
         "draft": draft,
         "error": error.message if error is not None else "",
-        "most_chars": service.MESSAGE_CHARS,
+        "most_chars": threads_writing.MESSAGE_CHARS,
     }
     return render(request, "chats/new.html", context, error.status if error is not None else 200)
 
@@ -457,7 +459,7 @@ def _thread_page(
     title_draft: str | None = None,
     error: InvalidError | None = None,
 ) -> HTMLResponse:
-    turns, earlier = service.last_turns(db, thread, most, through)
+    turns, earlier = tree.last_turns(db, thread, most, through)
     context = {
         **_about(request, place, db, thread, turns),
         "inference": _inference(request),
@@ -468,7 +470,7 @@ def _thread_page(
         "title_draft": thread.title if title_draft is None else title_draft,
         "error": error.message if error is not None else "",
         "errors": error.fields if error is not None else {},
-        "most_chars": service.MESSAGE_CHARS,
+        "most_chars": threads_writing.MESSAGE_CHARS,
     }
     return render(request, template, context, error.status if error is not None else 200)
 
@@ -477,7 +479,7 @@ def _branch_changed(request: Request, place: Place, db: Session, thread: Thread,
     """All messages again: behind the changed one others follow now."""
     if not by_htmx(request):
         return go(request, f"{_url(place, thread)}#m-{message.id}")
-    turns, earlier = service.last_turns(db, thread, TURNS)
+    turns, earlier = tree.last_turns(db, thread, TURNS)
     after = turns[-1].message.id if turns else ""
     more = {"after": after, "earlier": earlier, "earlier_turns": 3 * TURNS}
     return _fragment(request, place, db, thread, turns, "chats/branch.html", **more)
@@ -499,7 +501,7 @@ def _about(request: Request, place: Place, db: Session, thread: Thread, turns: l
         "thread": thread,
         "turns": turns,
         "url": _url(place, thread),
-        "may_manage": service.may_manage(place, thread),
+        "may_manage": managing.may_manage(place, thread),
         "version_name": export.version_name,
     }
     messages = (turn.message for turn in turns)
@@ -547,7 +549,7 @@ async def _text_so_far(request: Request, of: str, state: State, over: bool) -> t
 def _may_still_read(database: Database, reader: Reader) -> bool:
     """Whether the reader is still signed in, a member, and sees the thread."""
     with database.read() as db, suppress(WorkspaceError):
-        return _is_still_here(db, reader) and bool(service.thread_of(db, reader.place, reader.thread_id))
+        return _is_still_here(db, reader) and bool(finding.thread_of(db, reader.place, reader.thread_id))
     return False
 
 
@@ -564,6 +566,6 @@ def _ended(request: Request, database: Database, reader: Reader) -> str | None:
             thread, message = _found(db, reader.place, reader.thread_id, reader.message_id)
         except WorkspaceError:
             return f'<li id="m-{reader.message_id}"><p class="problem">This message is gone.</p></li>'
-        turns = [service.turn_of(db, thread, message)]
+        turns = [tree.turn_of(db, thread, message)]
         page = _fragment(request, reader.place, db, thread, turns, "chats/done.html")
     return bytes(page.body).decode()

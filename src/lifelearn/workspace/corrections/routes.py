@@ -20,12 +20,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace import streams
-from lifelearn.workspace.chats import service as chats
-from lifelearn.workspace.corrections import cards, service
+from lifelearn.workspace.corrections import cards, deciding, finding, permits, standing
 from lifelearn.workspace.corrections.cards import NAMES, SOURCES, Card, Way
 from lifelearn.workspace.corrections.flags import KINDS
 from lifelearn.workspace.corrections.progress import Progress, watch_of
-from lifelearn.workspace.corrections.service import Word
+from lifelearn.workspace.corrections.words import Word
 from lifelearn.workspace.database import Database, Db, database_of
 from lifelearn.workspace.errors import InvalidError, NotFoundError, WorkspaceError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place, is_still_here
@@ -36,6 +35,7 @@ from lifelearn.workspace.tables.corrections import Correction, State
 from lifelearn.workspace.tables.jobs import Job
 from lifelearn.workspace.tables.organizations import AuditEvent
 from lifelearn.workspace.tables.versions import Verdict
+from lifelearn.workspace.threads.finding import message_of, thread_of
 
 router = APIRouter(prefix="/o/{organization_id}")
 
@@ -106,10 +106,10 @@ def listed(
     before: Annotated[str, Field(max_length=200)] = "",
 ) -> HTMLResponse:
     wanted = [each for each in State if each == state]
-    shown, following = service.listed(db, place, wanted, q, before, LISTED)
+    shown, following = finding.listed(db, place, wanted, q, before, LISTED)
     query = {"state": state if wanted else "", "q": q, "before": following}
     context = {
-        "cards": [Card(each, place, Progress(each.state), service.may(place, each)) for each in shown],
+        "cards": [Card(each, place, Progress(each.state), permits.may(place, each)) for each in shown],
         "names": NAMES,
         "state": state,
         "q": q,
@@ -127,15 +127,15 @@ def show(request: Request, place: Here, db: Db, correction_id: uuid.UUID) -> HTM
 @router.get("/review")
 def review(request: Request, place: HereAsAdmin, db: Db) -> HTMLResponse:
     """The admins' queue, the oldest first."""
-    found = service.waiting_for_review(db, place, REVIEWED)
+    found = finding.waiting_for_review(db, place, REVIEWED)
     return render(request, "corrections/review.html", {"cards": cards.cards(db, place, found), "kinds": KINDS})
 
 
 @router.get("/threads/{thread_id}/messages/{message_id}/correction")
 def below(request: Request, place: Here, db: Db, thread_id: uuid.UUID, message_id: uuid.UUID) -> HTMLResponse:
     """The card below a message, once it is known whether there is one; asked by the page until then."""
-    thread = chats.thread_of(db, place, thread_id)
-    message = chats.message_of(db, place, thread, message_id)
+    thread = thread_of(db, place, thread_id)
+    message = message_of(db, place, thread, message_id)
     found = cards.below_messages(db, place, [message])
     context = {"card": found.get(message.id), "pending": cards.is_pending(message), "message": message}
     return render(request, "corrections/below.html", {**context, "place": place, "thread": thread, "kinds": KINDS})
@@ -151,7 +151,7 @@ class Reader:
 
 
 def _reader(request: Request, place: Here, sign_in: SignedIn, db: Db, correction_id: uuid.UUID) -> Reader:
-    service.correction_of(db, place, correction_id)
+    finding.correction_of(db, place, correction_id)
     streams_of(request).check_room(place.user.id)
     return Reader(place, sign_in, correction_id)
 
@@ -198,7 +198,7 @@ def teach(
     """Also an admin's approval, and another try after a failure."""
     try:
         with db.begin_nested():  # a form that is shown again has changed nothing
-            service.teach(db, request, place, correction_id, form.word)
+            deciding.teach(db, request, place, correction_id, form.word)
     except InvalidError as error:
         return _again(request, place, db, correction_id, error, form.word)
     return _said(request, place, db, correction_id)
@@ -208,7 +208,7 @@ def teach(
 def dismiss(
     request: Request, place: Here, db: Db, correction_id: uuid.UUID, form: Annotated[CsrfForm, Form()]
 ) -> Response:
-    service.dismiss(db, request, place, correction_id)
+    deciding.dismiss(db, request, place, correction_id)
     return _said(request, place, db, correction_id)
 
 
@@ -216,7 +216,7 @@ def dismiss(
 def cancel(
     request: Request, place: Here, db: Db, correction_id: uuid.UUID, form: Annotated[CsrfForm, Form()]
 ) -> Response:
-    service.cancel(db, request, place, correction_id)
+    deciding.cancel(db, request, place, correction_id)
     return _said(request, place, db, correction_id)
 
 
@@ -225,7 +225,7 @@ def reject(
     request: Request, place: HereAsAdmin, db: Db, correction_id: uuid.UUID, form: Annotated[RejectForm, Form()]
 ) -> Response:
     try:
-        service.reject(db, request, place, correction_id, form.reason)
+        deciding.reject(db, request, place, correction_id, form.reason)
     except InvalidError as error:
         return _again(request, place, db, correction_id, error, Word())
     return _said(request, place, db, correction_id)
@@ -234,7 +234,7 @@ def reject(
 @router.get("/corrections/{correction_id}/forget")
 def ask_to_forget(request: Request, place: HereAsAdmin, db: Db, correction_id: uuid.UUID) -> HTMLResponse:
     card = cards.card_of(db, place, correction_id)
-    cost = service.cost_of_forgetting(db, card.correction) if "forget" in card.may else None
+    cost = standing.cost_of_forgetting(db, card.correction) if "forget" in card.may else None
     return render(request, "corrections/forget.html", {"card": card, "cost": cost, "kinds": KINDS})
 
 
@@ -242,7 +242,7 @@ def ask_to_forget(request: Request, place: HereAsAdmin, db: Db, correction_id: u
 def forget(
     request: Request, place: HereAsAdmin, db: Db, correction_id: uuid.UUID, form: Annotated[CsrfForm, Form()]
 ) -> Response:
-    service.forget(db, request, place, correction_id)
+    deciding.forget(db, request, place, correction_id)
     return go(request, f"{place.url}/corrections/{correction_id}")
 
 
@@ -250,7 +250,7 @@ def forget(
 def keep(
     request: Request, place: HereAsAdmin, db: Db, correction_id: uuid.UUID, form: Annotated[CsrfForm, Form()]
 ) -> Response:
-    service.keep(db, request, place, correction_id)
+    deciding.keep(db, request, place, correction_id)
     return _said(request, place, db, correction_id)
 
 
@@ -303,7 +303,7 @@ def _thread(db: Session, place: Place, correction: Correction) -> uuid.UUID | No
     """Where it came from, if the visitor may look there."""
     if correction.thread_id is not None:
         with suppress(NotFoundError):
-            return chats.thread_of(db, place, correction.thread_id).id
+            return thread_of(db, place, correction.thread_id).id
     return None
 
 
@@ -364,5 +364,5 @@ def _may_still_read(database: Database, reader: Reader) -> bool:
         if not is_still_here(db, reader.place.organization.id, reader.place.user.id, reader.sign_in.id):
             return False
         with suppress(WorkspaceError):
-            return bool(service.correction_of(db, reader.place, reader.correction_id))
+            return bool(finding.correction_of(db, reader.place, reader.correction_id))
     return False

@@ -11,8 +11,8 @@ from pydantic import Field
 
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import UnavailableError
-from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads
+from lifelearn.workspace.programs.problems import BODY, problems
 from lifelearn.workspace.programs.schemas import LISTED, MOST_LISTED, NEXT, Page, Taken, Told
 from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from lifelearn.workspace.versions import matrix, service

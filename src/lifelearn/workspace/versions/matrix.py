@@ -13,8 +13,8 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.corrections.service import taught
 from lifelearn.workspace.errors import NotFoundError
+from lifelearn.workspace.organizations.access import taught
 from lifelearn.workspace.tables.corrections import Correction
 from lifelearn.workspace.tables.corrections import State as CorrectionState
 from lifelearn.workspace.tables.organizations import Organization

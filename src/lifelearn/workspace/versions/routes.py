@@ -21,10 +21,9 @@ from sqlalchemy.orm import Session
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Check, Lesson, ModelVersion, ProbeAnswer
 from lifelearn.learning.version import LESSON, MANIFEST, VersionError
-from lifelearn.workspace.chats.service import cleaned
-from lifelearn.workspace.corrections.service import visible
 from lifelearn.workspace.database import Db, commit
 from lifelearn.workspace.errors import InvalidError, NotFoundError, UnavailableError
+from lifelearn.workspace.organizations.access import corrections_seen_by
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
 from lifelearn.workspace.pages import Sent, SignedIn, by_htmx, go, render
 from lifelearn.workspace.storage import Storage
@@ -32,6 +31,7 @@ from lifelearn.workspace.streams import Reader, streams_of
 from lifelearn.workspace.tables.corrections import Correction
 from lifelearn.workspace.tables.corrections import State as CorrectionState
 from lifelearn.workspace.tables.versions import Version
+from lifelearn.workspace.texts import cleaned
 from lifelearn.workspace.versions import compare, downloads, matrix, rechecks, report, service, timeline
 from lifelearn.workspace.versions.compare import Comparison, Part, Side
 from lifelearn.workspace.versions.curves import curve
@@ -369,7 +369,7 @@ def _children(db: Session, place: Place, number: int) -> list[int]:
 def _known(db: Session, place: Place, summary: Summary) -> Mapping[uuid.UUID, Correction]:
     """The corrections that it learned, as they are now; without those that the visitor may not see any more."""
     ids = [each.id for each in summary.corrections if each.id]
-    return {each.id: each for each in db.scalars(visible(place).where(Correction.id.in_(ids)))}
+    return {each.id: each for each in db.scalars(corrections_seen_by(place).where(Correction.id.in_(ids)))}
 
 
 def _activation(

@@ -11,8 +11,8 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.database import Db, commit, database_of
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.pages import pages_of
-from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads, again
+from lifelearn.workspace.programs.problems import BODY, problems
 from lifelearn.workspace.programs.schemas import Page
 from lifelearn.workspace.tables.webhooks import Webhook
 from lifelearn.workspace.webhooks import administration, notices

@@ -1,4 +1,4 @@
-"""The JSON API of an organisation, for programs. Its rules are those of the pages, in chats/ and organizations/."""
+"""Chats in the JSON API. The rules are those of the pages, in threads/ and corrections/."""
 
 from __future__ import annotations
 
@@ -15,34 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Receive, Send
 from starlette.types import Scope as Connection
 
-from lifelearn.settings import Settings
-from lifelearn.workspace.chats import service as chats
 from lifelearn.workspace.chats.answers import answers_of
-from lifelearn.workspace.corrections import service as corrections
-from lifelearn.workspace.corrections.detection import detector_of
-from lifelearn.workspace.database import Db, after_commit, commit, database_of
-from lifelearn.workspace.errors import UnavailableError
-from lifelearn.workspace.leaving import until_gone
-from lifelearn.workspace.organizations import audit, service
-from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.programs.caller import Administers, Reader, Reads, Writes, again
-from lifelearn.workspace.programs.schemas import (
+from lifelearn.workspace.chats.schemas import (
     WAIT_SECONDS,
     CorrectionAsked,
-    Events,
-    EventsWanted,
-    EventTold,
-    InviteAsked,
-    InviteMade,
-    Invites,
-    InviteTold,
-    Members,
-    MemberTold,
     MessagesWanted,
     MessageTold,
-    OrganizationTold,
     Posted,
-    Problem,
     ReplyAsked,
     ThreadAsked,
     ThreadChange,
@@ -51,131 +30,29 @@ from lifelearn.workspace.programs.schemas import (
     ThreadTold,
     ThreadWithMessages,
 )
+from lifelearn.workspace.corrections import beginning
+from lifelearn.workspace.corrections.detection import detector_of
+from lifelearn.workspace.database import Db, after_commit, database_of
+from lifelearn.workspace.leaving import until_gone
+from lifelearn.workspace.organizations.place import Place
+from lifelearn.workspace.programs.caller import Reads, Writes, again
+from lifelearn.workspace.programs.problems import BODY, problems
 from lifelearn.workspace.quotas import bytes_of, quotas_of
 from lifelearn.workspace.tables.chats import Message, Thread
-from lifelearn.workspace.tables.programs import Scope
-
-
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Errors, for the OpenAPI document: those of every call, and `statuses`."""
-    meanings = {
-        400: "The body cannot be read.",
-        401: "No API key, or one that does not work.",
-        403: "The key lacks the scope, or its user may not do that.",
-        404: "There is nothing here, or it is not yours to see.",
-        409: "It cannot be done at the moment; the detail says why.",
-        413: "The request is larger than 1 MiB.",
-        422: "What was sent does not fit; the fields say where.",
-        429: "Too many requests. `Retry-After` says in how many seconds to go on.",
-        503: "Something that is needed for it does not answer.",
-    }
-    content = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-    found: dict[int | str, dict[str, Any]] = {
-        status: {"description": meanings[status], "content": content} for status in {401, 403, 429, *statuses}
-    }
-    return found
+from lifelearn.workspace.threads import finding, managing, tree, writing
 
 
 def _posted(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {201: {"model": Posted}, **problems(*statuses)}
 
 
-BODY = (400, 413, 422)
-
 api = APIRouter(prefix="/api/v1")
-
-
-# The organisation
-
-
-@api.get("/organization", operation_id="getOrganization", tags=["Organisation"], responses=problems())
-def organization(place: Reads) -> OrganizationTold:
-    """The organisation that the key belongs to."""
-    values = {name: getattr(place.organization, name) for name in OrganizationTold.model_fields if name != "role"}
-    return OrganizationTold(**values, role=place.role)
-
-
-@api.get("/members", operation_id="listMembers", tags=["Organisation"], responses=problems())
-def members(caller: Reader, db: Db) -> Members:
-    """All members: owners first, then by name."""
-    place = caller.place
-    addresses = place.may_admin and Scope.ADMIN in caller.key.scopes
-    return Members(
-        items=[
-            MemberTold(
-                user_id=each.user_id,
-                name=each.user.name,
-                email=each.user.email if addresses else None,
-                role=service.role_of(each.role),
-                joined_at=each.created_at,
-            )
-            for each in service.members_of(db, place.organization.id)
-        ]
-    )
-
-
-# Invites
-
-
-@api.get("/invites", operation_id="listInvites", tags=["Administration"], responses=problems())
-def invites(place: Administers, db: Db) -> Invites:
-    """Invites that can still be accepted, newest first."""
-    found = service.open_invites(db, place.organization.id)
-    return Invites(items=[InviteTold.model_validate(each) for each in found])
-
-
-@api.post(
-    "/invites",
-    operation_id="createInvite",
-    tags=["Administration"],
-    status_code=201,
-    responses=problems(*BODY, 409),
-)
-def invite(request: Request, place: Administers, db: Db, asked: InviteAsked) -> InviteMade:
-    """Invites an address. The link is mailed if the workspace has a mail server, and else told here, once."""
-    settings: Settings = request.app.state.settings
-    made, token = service.invite(db, request, place, asked.email, asked.role)
-    told = InviteTold.model_validate(made)
-    commit(db)  # a mail server may take seconds, and the database is not to wait for it
-    mailed = False
-    if settings.smtp_url is not None:
-        try:
-            service.mail_invite(settings, place, made, token)
-            mailed = True
-        except UnavailableError:
-            pass  # the link is told instead
-    return InviteMade(**told.model_dump(), mailed=mailed, link=None if mailed else service.link_of(settings, token))
-
-
-@api.delete(
-    "/invites/{invite_id}",
-    operation_id="revokeInvite",
-    tags=["Administration"],
-    status_code=204,
-    responses=problems(404, 422),
-)
-def revoke_invite(request: Request, place: Administers, db: Db, invite_id: uuid.UUID) -> None:
-    """Ends an invite that was not accepted yet."""
-    service.revoke_invite(db, request, place, invite_id)
-
-
-# The audit log
-
-
-@api.get("/audit", operation_id="listAuditEvents", tags=["Administration"], responses=problems(422))
-def audit_events(place: Administers, db: Db, wanted: Annotated[EventsWanted, Query()]) -> Events:
-    """What happened in the organisation, newest first."""
-    events, following = audit.page(db, place.organization.id, wanted.filter, wanted.before, wanted.limit)
-    return Events(items=[EventTold(**audit.told(event)) for event in events], next=following or None)
-
-
-# Chats
 
 
 @api.get("/threads", operation_id="listThreads", tags=["Chats"], responses=problems(422))
 def threads(place: Reads, db: Db, wanted: Annotated[ThreadsWanted, Query()]) -> Threads:
     """The chats that the key's user sees, latest first."""
-    shown, following = chats.visible_threads(db, place, wanted.search, wanted.before, wanted.limit)
+    shown, following = finding.visible_threads(db, place, wanted.search, wanted.before, wanted.limit)
     return Threads(items=[ThreadTold.model_validate(each) for each in shown], next=following or None)
 
 
@@ -184,10 +61,10 @@ def create_thread(request: Request, place: Writes, db: Db, asked: ThreadAsked) -
     """Starts a chat. The answer is being written when this returns; ask for it, or `wait`."""
     answers_of(request).check_room()
     quotas_of(request).check_thread(db, place.organization.id, bytes_of(asked.content))
-    thread, question, answer = chats.post(db, place, None, asked.content)
+    thread, question, answer = writing.post(db, place, None, asked.content)
     if asked.title is not None:
-        chats.rename(db, place, thread, asked.title)
-    chats.share(db, request, place, thread, asked.shared)
+        managing.rename(db, place, thread, asked.title)
+    managing.share(db, request, place, thread, asked.shared)
     return _begun(request, db, thread, question, answer, asked.wait)
 
 
@@ -196,8 +73,8 @@ def thread(
     place: Reads, db: Db, thread_id: uuid.UUID, wanted: Annotated[MessagesWanted, Query()]
 ) -> ThreadWithMessages:
     """A chat and the end of the branch that is shown in it."""
-    found = chats.thread_of(db, place, thread_id)
-    turns, earlier = chats.last_turns(db, found, wanted.last)
+    found = finding.thread_of(db, place, thread_id)
+    turns, earlier = tree.last_turns(db, found, wanted.last)
     return ThreadWithMessages(
         **ThreadTold.model_validate(found).model_dump(),
         earlier=earlier,
@@ -208,11 +85,11 @@ def thread(
 @api.patch("/threads/{thread_id}", operation_id="updateThread", tags=["Chats"], responses=problems(*BODY, 404))
 def change_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, change: ThreadChange) -> ThreadTold:
     """Renames a chat, shares it with all members or makes it private. What is left out or null stays as it is."""
-    found = chats.thread_of(db, place, thread_id)
+    found = finding.thread_of(db, place, thread_id)
     if change.title is not None:
-        chats.rename(db, place, found, change.title)
+        managing.rename(db, place, found, change.title)
     if change.shared is not None:
-        chats.share(db, request, place, found, change.shared)
+        managing.share(db, request, place, found, change.shared)
     return ThreadTold.model_validate(found)
 
 
@@ -221,8 +98,8 @@ def change_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID,
 )
 def delete_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID) -> None:
     """Deletes a chat with its messages, for good."""
-    found = chats.thread_of(db, place, thread_id)
-    chats.delete(db, request, place, found)
+    found = finding.thread_of(db, place, thread_id)
+    managing.delete(db, request, place, found)
 
 
 @api.post(
@@ -235,9 +112,9 @@ def delete_thread(request: Request, place: Writes, db: Db, thread_id: uuid.UUID)
 def create_message(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, asked: ReplyAsked) -> Response:
     """Adds a message to a chat. The answer is being written when this returns; ask for it, or `wait`."""
     answers_of(request).check_room()
-    found = chats.thread_of(db, place, thread_id)
+    found = finding.thread_of(db, place, thread_id)
     quotas_of(request).check_text(db, place.organization.id, bytes_of(asked.content))
-    _thread, question, answer = chats.post(db, place, found, asked.content, asked.parent_id)
+    _thread, question, answer = writing.post(db, place, found, asked.content, asked.parent_id)
     after_commit(db, partial(detector_of(request).begin, question.id))
     return _begun(request, db, found, question, answer, asked.wait)
 
@@ -279,7 +156,7 @@ def correct(
     """Marks an answer as wrong, with what is right instead, which is a correction. Again replaces what was said
     before, unless that is learned."""
     found = _message(db, place, thread_id, message_id)
-    corrections.correct_answer(db, request, place, chats.thread_of(db, place, thread_id), found, asked.right_answer)
+    beginning.correct_answer(db, request, place, finding.thread_of(db, place, thread_id), found, asked.right_answer)
     return MessageTold.model_validate(found)
 
 
@@ -293,7 +170,7 @@ def withdraw(request: Request, place: Writes, db: Db, thread_id: uuid.UUID, mess
     """Takes the mark back, and the correction with it unless it is learned. Does nothing to an answer that has none."""
     found = _message(db, place, thread_id, message_id)
     if found.marked_wrong_at is not None:
-        corrections.withdraw_answer(db, request, place, found)
+        beginning.withdraw_answer(db, request, place, found)
     return MessageTold.model_validate(found)
 
 
@@ -342,4 +219,4 @@ def _created(told: Posted) -> Response:
 
 
 def _message(db: Session, place: Place, thread_id: uuid.UUID, message_id: uuid.UUID) -> Message:
-    return chats.message_of(db, place, chats.thread_of(db, place, thread_id), message_id)
+    return finding.message_of(db, place, finding.thread_of(db, place, thread_id), message_id)
