@@ -365,7 +365,7 @@ def test_an_unknown_address_takes_a_hash_too(workspace: Workspace, monkeypatch: 
         asked.append(hashed)
         return False
 
-    monkeypatch.setattr("lifelearn.workspace.accounts.routes.password_is", password_is)
+    monkeypatch.setattr("lifelearn.workspace.accounts.signing_in.password_is", password_is)
     workspace.person()
     sign_in(workspace.visitor())
     sign_in(workspace.visitor(), "nobody@example.org")

@@ -288,7 +288,7 @@ def test_a_sweep_that_fails_does_not_keep_the_others(
     workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lifelearn.workspace.accounts import service as accounts
-    from lifelearn.workspace.organizations import service as organizations
+    from lifelearn.workspace.organizations import ending
 
     swept: list[str] = []
 
@@ -296,7 +296,7 @@ def test_a_sweep_that_fails_does_not_keep_the_others(
         raise RuntimeError
 
     monkeypatch.setattr(accounts, "sweep", fails)
-    monkeypatch.setattr(organizations, "sweep_folders", lambda *arguments: swept.append("folders"))
+    monkeypatch.setattr(ending, "sweep_folders", lambda *arguments: swept.append("folders"))
     operation.sweep(workspace.database, settings)
     assert swept == ["folders"]
 

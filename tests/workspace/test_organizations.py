@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from lifelearn.workspace.database import Base
 from lifelearn.workspace.errors import ConflictError
-from lifelearn.workspace.organizations import service
+from lifelearn.workspace.organizations import ending, founding, inviting, membership
 from lifelearn.workspace.tables.accounts import User
 from lifelearn.workspace.tables.chats import Message, Thread
 from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization, Role
@@ -145,7 +145,7 @@ def test_forms_that_are_much_too_long_are_refused(workspace: Workspace) -> None:
 
 
 def test_nobody_owns_more_organisations_than_allowed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MOST_OWNED", 1)
+    monkeypatch.setattr(founding, "MOST_OWNED", 1)
     anna = workspace.person()
     assert anna.post("/organizations/new", {"name": "One"}).status_code == 303
     assert anna.post("/organizations/new", {"name": "Two"}).status_code == 403
@@ -184,7 +184,7 @@ def test_changes_by_role(workspace: Workspace) -> None:
     workspace.organization(eve, "Other")
     anna.post(f"/o/{here}/invites", {"email": "zoe@example.org", "role": "owner"})
     with workspace.database.read() as db:
-        invite = service.open_invites(db, here)[0].id
+        invite = inviting.open_invites(db, here)[0].id
     before = counts(workspace)
     routes: list[tuple[str, dict[str, Any], list[Browser]]] = [
         (f"members/{anna.user_id}/role", {"role": "member"}, [bert, carl]),
@@ -217,7 +217,7 @@ def test_objects_of_another_organisation_are_not_found(workspace: Workspace) -> 
     here, other = workspace.organization(anna), workspace.organization(bert, "Other")
     bert.post(f"/o/{other}/invites", {"email": "x@example.org", "role": "member"})
     with workspace.database.read() as db:
-        invite = service.open_invites(db, other)[0].id
+        invite = inviting.open_invites(db, other)[0].id
     for user in (bert.user_id, ABSENT):
         assert anna.get(f"/o/{here}/members/{user}/remove").status_code == 404
         assert anna.post(f"/o/{here}/members/{user}/remove").status_code == 404
@@ -291,7 +291,7 @@ def test_what_goes_with_a_member(workspace: Workspace, by: str) -> None:
         dead = {each.id for each in db.scalars(select(ApiKey).where(ApiKey.revoked_at.is_not(None)))}
         assert dead == {key}
         assert key_elsewhere not in dead
-        assert service.open_invites(db, here) == []
+        assert inviting.open_invites(db, here) == []
         actions = list(db.scalars(select(AuditEvent.action).where(AuditEvent.organization_id == here)))
         assert ("member.removed" if by == "removal" else "member.left") in actions
 
@@ -374,7 +374,7 @@ def leave_all(workspace: Workspace, person: Browser) -> None:
     with workspace.database.write() as db:
         user = db.get(User, person.user_id)
         assert user is not None
-        service.leave_all(db, request_to(workspace), user)
+        membership.leave_all(db, request_to(workspace), user)
         db.delete(user)
 
 
@@ -553,7 +553,7 @@ def test_files_stay_where_the_deletion_is_not_kept(workspace: Workspace) -> None
         with workspace.database.write() as db:
             organization = db.get(Organization, here)
             assert organization is not None
-            service.delete_organization(db, workspace.pages.settings, organization)
+            ending.delete_organization(db, workspace.pages.settings, organization)
             db.flush()
             raise RuntimeError
 
@@ -584,14 +584,14 @@ def test_a_long_chat_can_be_deleted(workspace: Workspace) -> None:
 def test_folders_that_were_left_over_are_swept(workspace: Workspace, tmp_path: Path) -> None:
     """The process may end between the deletion and the removal of its files."""
     settings = workspace.pages.settings
-    assert service.sweep_folders(workspace.database, settings) == 0
+    assert ending.sweep_folders(workspace.database, settings) == 0
     anna = workspace.person()
     here = folder_of(workspace, workspace.organization(anna))
     gone, not_ours = folder_of(workspace, uuid.uuid4()), folder_of(workspace, "notes")
     linked = tmp_path / "elsewhere"
     linked.mkdir()
     (gone.parent / str(uuid.uuid4())).symlink_to(linked)
-    service.sweep_folders(workspace.database, settings)
+    ending.sweep_folders(workspace.database, settings)
     assert not gone.exists()
     assert here.exists()
     assert not_ours.exists()

@@ -7,9 +7,13 @@ import unicodedata
 
 from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, validate_email
 
+from lifelearn.workspace.errors import InvalidError
+
 NAME_CHARACTERS = 80
+
 # Intranets use it, and whether mail arrives is not looked at.
 SPECIAL_USE_DOMAIN_NAMES[:] = [name for name in SPECIAL_USE_DOMAIN_NAMES if name != "local"]
+
 # Unicode's Default_Ignorable_Code_Point, but for the joiners: in some scripts they tell words apart.
 _UNSEEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -87,3 +91,19 @@ def clean_name(text: str, what: str = "a name") -> str:
     if len(name) > NAME_CHARACTERS:
         raise ValueError(f"Use at most {NAME_CHARACTERS} characters.")
     return name
+
+
+def name_of(text: str) -> str:
+    """An organisation's name, or a key's: one line, without what hides or turns text. Raises InvalidError."""
+    try:
+        return clean_name(text)
+    except ValueError as error:
+        raise InvalidError(str(error), {"name": str(error)}) from None
+
+
+def email_of(text: str) -> str:
+    """An address in the form that is kept. Raises InvalidError."""
+    try:
+        return clean_email(text)
+    except ValueError as error:
+        raise InvalidError(str(error), {"email": str(error)}) from None

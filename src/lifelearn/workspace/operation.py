@@ -205,13 +205,13 @@ async def _sweep_forever(database: Database, settings: Settings) -> None:
 def sweep(database: Database, settings: Settings) -> None:
     """Removes what has expired or belongs to nobody. What fails is logged, and tried again the next time."""
     from lifelearn.workspace.accounts import service as accounts
-    from lifelearn.workspace.organizations import service as organizations
+    from lifelearn.workspace.organizations import ending
     from lifelearn.workspace.versions import service as versions
     from lifelearn.workspace.webhooks import service as webhooks
 
     for what, do in (
         ("accounts", lambda: accounts.sweep(database)),
-        ("folders", lambda: organizations.sweep_folders(database, settings)),
+        ("folders", lambda: ending.sweep_folders(database, settings)),
         ("happenings", lambda: webhooks.sweep(database)),
         ("versions", lambda: versions.sweep_versions(database, settings)),
     ):

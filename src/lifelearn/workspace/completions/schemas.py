@@ -11,7 +11,7 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Conversation, Message
 from lifelearn.workspace.errors import ProgramError
 from lifelearn.workspace.guard import BODY_BYTES
-from lifelearn.workspace.organizations.service import MOST_TOKENS
+from lifelearn.workspace.organizations.setup import MOST_TOKENS
 from lifelearn.workspace.tables.organizations import Organization
 
 MODEL = "life-learn"

@@ -34,7 +34,7 @@ from lifelearn.workspace.database import Database, DatabaseError, ago, as_id
 from lifelearn.workspace.jobs import settlement
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import tables, upgrade
-from lifelearn.workspace.organizations.service import sweep_folders
+from lifelearn.workspace.organizations.ending import sweep_folders
 from lifelearn.workspace.rights import tighten
 from lifelearn.workspace.tables.jobs import Job, State, Worker
 

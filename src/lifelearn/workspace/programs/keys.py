@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead, now
 from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from lifelearn.workspace.names import name_of
 from lifelearn.workspace.organizations.audit import record
 from lifelearn.workspace.organizations.place import Place, place_of
-from lifelearn.workspace.organizations.service import name_of
 from lifelearn.workspace.tables.organizations import Membership, Role
 from lifelearn.workspace.tables.programs import ApiKey, Scope
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import Db, commit
 from lifelearn.workspace.errors import UnavailableError
-from lifelearn.workspace.organizations import audit, service
+from lifelearn.workspace.organizations import audit, inviting, membership
 from lifelearn.workspace.programs.caller import Administers, Reader, Reads
 from lifelearn.workspace.programs.problems import BODY, problems
 from lifelearn.workspace.programs.schemas import (
@@ -48,10 +48,10 @@ def members(caller: Reader, db: Db) -> Members:
                 user_id=each.user_id,
                 name=each.user.name,
                 email=each.user.email if addresses else None,
-                role=service.role_of(each.role),
+                role=membership.role_of(each.role),
                 joined_at=each.created_at,
             )
-            for each in service.members_of(db, place.organization.id)
+            for each in membership.members_of(db, place.organization.id)
         ]
     )
 
@@ -59,7 +59,7 @@ def members(caller: Reader, db: Db) -> Members:
 @api.get("/invites", operation_id="listInvites", tags=["Administration"], responses=problems())
 def invites(place: Administers, db: Db) -> Invites:
     """Invites that can still be accepted, newest first."""
-    found = service.open_invites(db, place.organization.id)
+    found = inviting.open_invites(db, place.organization.id)
     return Invites(items=[InviteTold.model_validate(each) for each in found])
 
 
@@ -73,17 +73,17 @@ def invites(place: Administers, db: Db) -> Invites:
 def invite(request: Request, place: Administers, db: Db, asked: InviteAsked) -> InviteMade:
     """Invites an address. The link is mailed if the workspace has a mail server, and else told here, once."""
     settings: Settings = request.app.state.settings
-    made, token = service.invite(db, request, place, asked.email, asked.role)
+    made, token = inviting.invite(db, request, place, asked.email, asked.role)
     told = InviteTold.model_validate(made)
     commit(db)  # a mail server may take seconds, and the database is not to wait for it
     mailed = False
     if settings.smtp_url is not None:
         try:
-            service.mail_invite(settings, place, made, token)
+            inviting.mail_invite(settings, place, made, token)
             mailed = True
         except UnavailableError:
             pass  # the link is told instead
-    return InviteMade(**told.model_dump(), mailed=mailed, link=None if mailed else service.link_of(settings, token))
+    return InviteMade(**told.model_dump(), mailed=mailed, link=None if mailed else inviting.link_of(settings, token))
 
 
 @api.delete(
@@ -95,7 +95,7 @@ def invite(request: Request, place: Administers, db: Db, asked: InviteAsked) -> 
 )
 def revoke_invite(request: Request, place: Administers, db: Db, invite_id: uuid.UUID) -> None:
     """Ends an invite that was not accepted yet."""
-    service.revoke_invite(db, request, place, invite_id)
+    inviting.revoke_invite(db, request, place, invite_id)
 
 
 @api.get("/audit", operation_id="listAuditEvents", tags=["Administration"], responses=problems(422))
