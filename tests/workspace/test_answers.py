@@ -17,7 +17,7 @@ from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats import answers as module
-from lifelearn.workspace.chats import routes
+from lifelearn.workspace.chats import following as chats_following
 from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.storage import Storage
@@ -469,7 +469,7 @@ def events(text: str) -> list[tuple[str, str]]:
 
 def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
     """Has something done beside as soon as a reader is shown an answer's text."""
-    text_so_far, shown = routes._text_so_far, threading.Event()
+    text_so_far, shown = chats_following._text_so_far, threading.Event()
 
     async def shows(*arguments: Any) -> tuple[str, bool]:
         html, over = await text_so_far(*arguments)
@@ -477,7 +477,7 @@ def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> Non
             shown.set()
         return html, over
 
-    monkeypatch.setattr(routes, "_text_so_far", shows)
+    monkeypatch.setattr(chats_following, "_text_so_far", shows)
     threading.Thread(target=lambda: shown.wait(HANG_SECONDS) and do(), daemon=True).start()
 
 
@@ -538,7 +538,7 @@ def test_who_may_no_longer_read_is_sent_no_more(
 ) -> None:
     from lifelearn.workspace.tables.accounts import SignIn
 
-    monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(chats_following, "CHECK_SECONDS", 0.0)
     opened = gate(workspace)
     workspace.inference.reply = lambda _: "one secret"
     answer = started(workspace, anna, place)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.chats import chatgpt, routes
+from lifelearn.workspace.chats import chatgpt, uploads
 from lifelearn.workspace.chats.chatgpt import Skipped
 from lifelearn.workspace.errors import InvalidError, TooLargeError
 from lifelearn.workspace.tables.chats import Message, Thread
@@ -406,7 +406,7 @@ def test_nobody_waits_for_a_file_that_is_read(workspace: Workspace, monkeypatch:
         return kept(*arguments)
 
     monkeypatch.setattr(chatgpt, "read", read_slowly)
-    monkeypatch.setattr(routes, "_IMPORTING", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(uploads, "_IMPORTING", threading.BoundedSemaphore(1))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(upload, anna, place, json.dumps([SIMPLE]).encode())
         assert reading.wait(HANG_SECONDS)

@@ -16,7 +16,7 @@ from alembic import command
 from sqlalchemy import insert, select, text, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.chats import routes, shown
+from lifelearn.workspace.chats import following, shown
 from lifelearn.workspace.chats.answers import State
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.migrations import configured, upgrade
@@ -284,7 +284,7 @@ def test_after_one_part_over_a_ceiling_the_rest_of_a_stream_is_not_tried() -> No
     async def stream() -> list[str]:
         over, sent = False, []
         for written in ("a", "a b", "a b c"):
-            html, over = await routes._text_so_far(request, "", State(written, Status.STREAMING), over)
+            html, over = await following._text_so_far(request, "", State(written, Status.STREAMING), over)
             sent.append(html)
         return sent
 
