@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from lifelearn.workspace.corrections import standing
+from lifelearn.workspace.jobs import claims, plans, settlement
 from lifelearn.workspace.jobs import service as jobs
-from lifelearn.workspace.jobs import settlement
-from lifelearn.workspace.jobs.settlement import Plan
+from lifelearn.workspace.jobs.plans import Plan
 from lifelearn.workspace.tables.corrections import Correction
 from lifelearn.workspace.tables.corrections import State as CorrectionState
 from lifelearn.workspace.tables.organizations import Organization
@@ -43,9 +43,9 @@ class Line:
         database = self.workspace.database
         with database.write() as db:
             job = jobs.forget(db, self.workspace.app.state.queue, db.get_one(Correction, self.one[name].id), None)
-        held = settlement.claim(database, job.id, uuid.uuid4())
+        held = claims.claim(database, job.id, uuid.uuid4())
         assert held is not None
-        planned: Plan = settlement.plan(database, held, together=1)
+        planned: Plan = plans.plan(database, held, together=1)
         settlement.fail(database, held, "It was only asked.")
         names = {each.id: name for name, each in self.one.items()}
         lessons = [

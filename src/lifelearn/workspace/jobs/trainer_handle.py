@@ -27,7 +27,7 @@ TICK = 0.5  # seconds between two looks at whether the job is still wanted
 Record = Callable[[str, Callable[[], str]], str]  # name, what runs the stage -> its result, of now or recorded
 
 
-class TrainingError(Exception):
+class LessonError(Exception):
     """The lesson cannot be learned. The text says why. again: whether another try may do better."""
 
     def __init__(self, message: str, again: bool = False) -> None:
@@ -53,7 +53,7 @@ class Trainer:
     def learn(self, order: Order, record: Record, tick: Callable[[Progress | None], None]) -> tuple[ModelVersion, Path]:
         """Has a lesson learned. tick: called with what is new, or twice a second with None; what it raises ends it.
 
-        Raises TrainingError.
+        Raises LessonError.
         """
         self._send(order.model_dump_json())
         while True:
@@ -61,7 +61,7 @@ class Trainer:
             if said.stage:
                 self._stage(said.stage, record, tick)
             elif said.error:
-                raise TrainingError(said.error)
+                raise LessonError(said.error)
             elif said.version is not None and said.folder is not None:
                 return said.version, said.folder
 
@@ -84,7 +84,7 @@ class Trainer:
             self._send(Run().model_dump_json())
             while (said := self._hear(tick)).result is None:
                 if said.error:
-                    raise TrainingError(said.error)
+                    raise LessonError(said.error)
             return said.result
 
         result = record(name, run)
@@ -100,7 +100,7 @@ class Trainer:
                 tick(None)
                 continue
             if line is None:
-                raise TrainingError(
+                raise LessonError(
                     f"The trainer ended in the middle: {how_ended(self._process.wait(GRACE))}.", again=True
                 )
             said = Said.model_validate_json(line)
