@@ -22,20 +22,8 @@ from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import Database, now
-from lifelearn.workspace.jobs import (
-    bench as jobs_bench,
-)
-from lifelearn.workspace.jobs import (
-    claims,
-    keeping,
-    lessons,
-    plans,
-    service,
-    settlement,
-)
-from lifelearn.workspace.jobs import (
-    steps as jobs_steps,
-)
+from lifelearn.workspace.jobs import bench as jobs_bench
+from lifelearn.workspace.jobs import claims, keeping, lessons, plans, service, settlement
 from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.plans import PlannedLesson
 from lifelearn.workspace.jobs.queue import LearningQueue
@@ -529,7 +517,7 @@ def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
         steps.append(name)
         return do()
 
-    monkeypatch.setattr(jobs_steps, "step", step)
+    monkeypatch.setattr(lessons, "step", step)
     bench, recorded = jobs_bench.Bench(settings, database, queue, uuid.uuid4()), dict[str, str]()
     for _ in range(2):
         with pytest.raises(LessonError, match="It died"):

@@ -27,6 +27,7 @@ from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import Order, Run, Said
+from lifelearn.workspace.jobs.scripted import scripted_learner
 from lifelearn.workspace.jobs.store import store_for
 
 PROGRESS_SECONDS = 0.25
@@ -76,8 +77,6 @@ def _step_back(nice: int) -> None:
 
 def _learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:
     if settings.inference_backend == "mock":
-        from lifelearn.workspace.jobs.scripted import scripted_learner
-
         return scripted_learner(settings)
     return _real_learner(settings)
 

@@ -32,6 +32,7 @@ from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace import logs
 from lifelearn.workspace.database import Database, DatabaseError, ago, as_id
 from lifelearn.workspace.jobs import claims, settlement
+from lifelearn.workspace.jobs.bench import Bench, work_root
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import tables, upgrade
 from lifelearn.workspace.organizations.ending import sweep_folders
@@ -81,7 +82,7 @@ def main() -> None:
 def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None] = lambda _: None) -> None:
     """Takes jobs until `stopping` is set or SIGTERM comes. Jobs that run then are left to the next worker, which goes
     on at the first stage that is missing."""
-    from lifelearn.workspace.jobs import bench, runs
+    from lifelearn.workspace.jobs import runs  # loads the engine, which takes a while
 
     if settings.inference_backend == "openai":
         raise WorkerError("A model of another server cannot be taught here. Set LL_INFERENCE_BACKEND=local.")
@@ -95,7 +96,7 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
     queue.prepare()
     worker_id = uuid.uuid4()
     with _alive(database, worker_id) as beating:
-        runs.launch(bench.Bench(settings, database, queue, worker_id))
+        runs.launch(Bench(settings, database, queue, worker_id))
         log.info("worker ready", worker_id=str(worker_id), jobs=settings.worker_jobs)
         where = make_url(settings.database_url).render_as_string(hide_password=True)
         say(f"Learning from {where}, {settings.worker_jobs} job at a time. Ctrl-C ends it.")
@@ -236,8 +237,6 @@ def _turn(database: Database) -> Iterator[bool]:
 
 def sweep_work(settings: Settings, database: Database) -> int:
     """Removes work folders of jobs that have ended or are gone. Returns how many."""
-    from lifelearn.workspace.jobs.bench import work_root
-
     root = work_root(settings)
     folders = {folder.name: folder for folder in root.iterdir() if as_id(folder.name)} if root.is_dir() else {}
     with database.read() as db:
