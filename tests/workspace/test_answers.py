@@ -18,7 +18,8 @@ from lifelearn.learning.types import Conversation
 from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats import answers as module
 from lifelearn.workspace.chats import following as chats_following
-from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, Answers, State
+from lifelearn.workspace.chats.answers import Answers, State
+from lifelearn.workspace.chats.asked import AGAIN_TEMPERATURE
 from lifelearn.workspace.database import ago, now
 from lifelearn.workspace.storage import Storage
 from lifelearn.workspace.tables.chats import Message, Status, Thread
