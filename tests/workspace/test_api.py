@@ -332,7 +332,7 @@ def test_an_answer_is_written_without_anybody_waiting(acme: Acme) -> None:
 
 
 def test_waiting_has_an_end(workspace: Workspace, acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("lifelearn.workspace.programs.api"), "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(import_module("lifelearn.workspace.chats.api"), "WAIT_SECONDS", 0.2)
     workspace.inference.gate = asyncio.Event()
     made = acme.ask("POST", "/threads", {"content": "Hello", "wait": True})
     assert made.status_code == 201
