@@ -1,4 +1,4 @@
-"""Corrections in the JSON API: sent in, looked up, taught, and taken back. The rules are in service.py."""
+"""Corrections in the JSON API: sent in, looked up, taught, and taken back. Decides nothing."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Message(Identified, Base):
 
     author_id: who wrote it; of an answer, who asked for it. saved_at: when the process that writes an answer last said
     that it is alive. html: an answer's content as HTML, None where it is yet to be rendered; html_form: the renderer's
-    FORM then. It is read apart from the rest (shown.py).
+    FORM then. It is read apart from the rest (chats/shown.py).
     """
 
     __tablename__ = "messages"

@@ -41,7 +41,7 @@ class Organization(Identified, Base):
     instructions: Mapped[str] = mapped_column(default="")  # the system message of its chats
     temperature: Mapped[float] = mapped_column(default=0.0)
     max_tokens: Mapped[int] = mapped_column(default=256)
-    correction_policy: Mapped[str] = mapped_column(default="auto")  # a corrections.tables.Policy
+    correction_policy: Mapped[str] = mapped_column(default="auto")  # a Policy of corrections.py
     revision: Mapped[int] = mapped_column(default=1)
 
     __mapper_args__ = {"version_id_col": revision}  # noqa: RUF012
