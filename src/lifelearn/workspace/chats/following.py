@@ -28,6 +28,7 @@ from lifelearn.workspace.tables.chats import Status
 from lifelearn.workspace.threads import finding, tree
 
 router = APIRouter(prefix="/o/{organization_id}")
+
 EVENT_SECONDS = 0.1  # between two states of an answer
 CHECK_SECONDS = 5.0  # between two looks at whether the reader may still read
 RETRY_MS = 1000

@@ -23,6 +23,7 @@ from lifelearn.workspace.threads import finding, tree
 from lifelearn.workspace.threads.hits import search_messages
 
 router = APIRouter(prefix="/o/{organization_id}")
+
 LISTED = 50
 _THREAD = re.compile(r"/threads/([0-9a-f-]{36})(?:[/?#]|$)")
 

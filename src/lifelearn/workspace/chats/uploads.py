@@ -21,6 +21,7 @@ from lifelearn.workspace.quotas import quotas_of
 from lifelearn.workspace.throttle import Limit
 
 router = APIRouter(prefix="/o/{organization_id}")
+
 IMPORTS = Limit("import", most=20, seconds=3600)
 _IMPORTING = threading.BoundedSemaphore(2)  # at a time, in one process: each takes a thread and much of its time
 

@@ -46,6 +46,7 @@ from lifelearn.workspace.tables.versions import Version
 from lifelearn.workspace.versions.folders import answering, weights_of
 
 api = APIRouter(prefix="/v1", tags=["OpenAI-compatible"])
+
 NUMBERED = re.compile(MODEL + r"/(0|[1-9]\d{0,8})")
 
 

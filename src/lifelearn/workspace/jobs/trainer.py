@@ -33,6 +33,7 @@ from lifelearn.workspace.jobs.store import store_for
 PROGRESS_SECONDS = 0.25
 
 log = structlog.get_logger("lifelearn.trainer")
+
 V = TypeVar("V", bound=Value)
 Say = Callable[[Said], None]
 Hear = Callable[[], str]

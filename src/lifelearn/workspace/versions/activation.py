@@ -19,6 +19,7 @@ from lifelearn.workspace.versions.service import MOST_NUMBER
 from lifelearn.workspace.versions.views import Number, words
 
 router = APIRouter(prefix="/o/{organization_id}")
+
 CHANGES_SHOWN = 20  # corrections that an activation gains or loses
 
 

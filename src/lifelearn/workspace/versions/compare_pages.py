@@ -29,6 +29,7 @@ from lifelearn.workspace.versions.service import MOST_NUMBER, called
 from lifelearn.workspace.versions.views import Until, fetched
 
 router = APIRouter(prefix="/o/{organization_id}")
+
 SUGGESTED = 6  # questions to compare by
 
 

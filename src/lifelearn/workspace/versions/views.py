@@ -22,6 +22,7 @@ from lifelearn.workspace.versions import report, service
 from lifelearn.workspace.versions.service import MOST_NUMBER, called
 
 log = structlog.get_logger("lifelearn.versions")
+
 MOST_PAGES = 1_000_000
 
 Number = Annotated[int, Path(ge=0, le=MOST_NUMBER)]
