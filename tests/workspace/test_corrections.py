@@ -648,10 +648,10 @@ def test_what_is_deleted_ends_for_its_readers(team: Team, monkeypatch: pytest.Mo
 
 
 def test_a_reader_who_leaves_the_organisation_sees_no_more(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lifelearn.workspace.corrections import routes
+    from lifelearn.workspace.corrections import following as corrections_following
 
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(corrections_following, "CHECK_SECONDS", 0.0)
     one = team.make(team.carl, State.LEARNING)
     job_id = team.job(one, JobState.RUNNING)
 
