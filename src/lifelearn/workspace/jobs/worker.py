@@ -34,7 +34,7 @@ from lifelearn.workspace.database import Database, DatabaseError, ago, as_id
 from lifelearn.workspace.jobs import claims, settlement
 from lifelearn.workspace.jobs.bench import Bench, work_root
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.migrations import tables, upgrade
+from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.organizations.ending import sweep_folders
 from lifelearn.workspace.rights import tighten
 from lifelearn.workspace.tables.jobs import Job, State, Worker
@@ -88,7 +88,6 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
         raise WorkerError("A model of another server cannot be taught here. Set LL_INFERENCE_BACKEND=local.")
     with suppress(ValueError):  # not in the main thread, in tests
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    tables()  # all of them: those of jobs refer to others
     database = Database(settings.database_url)
     tighten(settings, database)
     upgrade(database)
