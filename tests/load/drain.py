@@ -22,12 +22,12 @@ from sqlalchemy import func, select
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.migrations import tables, upgrade
-from lifelearn.workspace.versions.tables import Activation, Version
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.versions import Activation, Version
 from workspace.learning import WorkerProcess, organization, taught
 from workspace.postgresql import NotInstalledError, server
 

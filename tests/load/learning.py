@@ -29,9 +29,9 @@ from people import PER_ORGANIZATION, fill
 from server import served, tell
 
 from lifelearn.terminal.facts import FACTS
-from lifelearn.workspace.chats.tables import Message
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.tables.chats import Message
 from workspace.learning import states, taught, versions
 
 

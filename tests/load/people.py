@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from lifelearn.workspace.accounts.tables import SignIn, User
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database, ahead, now
 from lifelearn.workspace.migrations import upgrade
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
+from lifelearn.workspace.tables.accounts import SignIn, User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 
 PER_ORGANIZATION, THREADS, TURNS = 10, 8, 10
 

@@ -11,11 +11,11 @@ import httpx2
 from people import PER_ORGANIZATION, fill
 from server import Served
 
-from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.programs.keys import PREFIX, START
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.tables.accounts import SignIn
+from lifelearn.workspace.tables.programs import ApiKey, Scope
 
 Figures = dict[str, Any]
 ATTACKER, MEMBER = "127.0.0.1", "127.0.0.2"

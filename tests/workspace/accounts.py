@@ -6,10 +6,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead
-from lifelearn.workspace.organizations.tables import Invite, Role
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import Invite, Role
 from workspace.fakes import PASSWORD, Browser, Workspace
 
 FIRST = {"email": "Anna@Example.org", "name": "Anna", "password": PASSWORD, "organization": "Acme"}

@@ -6,12 +6,12 @@ import uuid
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from lifelearn.workspace.chats.tables import Message, Status, Thread
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ahead, now
-from lifelearn.workspace.organizations.tables import Invite, Role
-from lifelearn.workspace.programs.tables import Scope
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import Invite, Role
+from lifelearn.workspace.tables.programs import Scope
 from waiting import until
 from workspace.fakes import Browser, Workspace
 from workspace.programs import bearer, key_of

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lifelearn.workspace.admission import Admission
 from lifelearn.workspace.chats.answers import Answers, State
-from lifelearn.workspace.chats.tables import Message
+from lifelearn.workspace.tables.chats import Message
 from waiting import HANG_SECONDS, until
 from workspace.chatting import ask, latest
 from workspace.fakes import Browser, Workspace

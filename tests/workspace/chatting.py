@@ -7,11 +7,11 @@ import uuid
 
 from sqlalchemy import func, select
 
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.chats import service
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.organizations.place import Place, memberships_of
-from lifelearn.workspace.organizations.tables import AuditEvent, Role
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent, Role
+from lifelearn.workspace.threads import tree
 from waiting import until
 from workspace.fakes import Browser, Workspace
 
@@ -50,7 +50,7 @@ def place_of(workspace: Workspace, browser: Browser, organization: uuid.UUID) ->
 
 def shown(workspace: Workspace, thread: uuid.UUID) -> list[str]:
     with workspace.database.read() as db:
-        return [turn.message.content for turn in service.branch(db, db.get_one(Thread, thread))]
+        return [turn.message.content for turn in tree.branch(db, db.get_one(Thread, thread))]
 
 
 def count(workspace: Workspace, table: type[Thread | Message | AuditEvent]) -> int:

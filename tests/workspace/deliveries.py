@@ -12,9 +12,9 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 from lifelearn.workspace.webhooks.sending import Sender
 from lifelearn.workspace.webhooks.service import tell
 from waiting import until

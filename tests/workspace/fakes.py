@@ -18,13 +18,13 @@ from sqlalchemy import text
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.app import create_app
 from lifelearn.workspace.crypto import hash_password, hash_token, new_token
 from lifelearn.workspace.database import Database, ahead, now
 from lifelearn.workspace.inference import State
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.pages import Pages
+from lifelearn.workspace.tables.accounts import SignIn, User
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 
 _ON_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.check("PostgreSQL"))
 POSTGRESQL = pytest.mark.parametrize("database_url", [_ON_POSTGRESQL], indirect=True)

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from lifelearn.workspace.organizations.tables import AuditEvent
+from lifelearn.workspace.tables.organizations import AuditEvent
+from lifelearn.workspace.tables.webhooks import Webhook
 from lifelearn.workspace.webhooks import administration
 from lifelearn.workspace.webhooks.service import tell
-from lifelearn.workspace.webhooks.tables import Webhook
 from workspace.fakes import Workspace
 from workspace.programs import bearer, key_of
 from workspace.receiver import webhook_for

@@ -17,14 +17,14 @@ from sqlalchemy import select
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.children import handed_over
-from lifelearn.workspace.corrections.tables import Correction, Source
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.tables import Activation, Version
+from lifelearn.workspace.tables.corrections import Correction, Source
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Activation, Version
 from waiting import HANG_SECONDS
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import func, select
 from starlette.requests import Request
 
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Base
-from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import Membership
-from lifelearn.workspace.programs.tables import ApiKey
+from lifelearn.workspace.organizations import membership
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.organizations import Membership
+from lifelearn.workspace.tables.programs import ApiKey
 from workspace.fakes import Browser, Workspace
 
 ABSENT = "00000000-0000-4000-8000-000000000000"
@@ -102,7 +102,7 @@ def leave_all(workspace: Workspace, person: Browser) -> None:
     with workspace.database.write() as db:
         user = db.get(User, person.user_id)
         assert user is not None
-        service.leave_all(db, request_to(workspace), user)
+        membership.leave_all(db, request_to(workspace), user)
         db.delete(user)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.programs import keys
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.tables.programs import ApiKey, Scope
 from workspace.fakes import Browser, Workspace
 
 HELLO = [{"role": "user", "content": "hello there"}]

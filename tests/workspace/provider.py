@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from sqlalchemy import select
 
 from lifelearn.workspace.accounts import oidc
-from lifelearn.workspace.accounts.tables import Identity, User
+from lifelearn.workspace.tables.accounts import Identity, User
 from workspace.fakes import Browser, Workspace
 from workspace.live import serving
 

@@ -15,9 +15,9 @@ from sqlalchemy import select
 from lifelearn.settings import Settings
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database
+from lifelearn.workspace.tables.webhooks import Delivery, Webhook
 from lifelearn.workspace.webhooks import signing
 from lifelearn.workspace.webhooks.service import tell
-from lifelearn.workspace.webhooks.tables import Delivery, Webhook
 from waiting import until
 from workspace.fakes import Workspace
 

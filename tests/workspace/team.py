@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from lifelearn.workspace.chats.tables import Message
-from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
-from lifelearn.workspace.jobs.tables import Job, Kind
-from lifelearn.workspace.jobs.tables import State as JobState
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
-from lifelearn.workspace.webhooks.tables import Happening
+from lifelearn.workspace.tables.chats import Message
+from lifelearn.workspace.tables.corrections import Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import Job, Kind
+from lifelearn.workspace.tables.jobs import State as JobState
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.webhooks import Happening
 from workspace.chatting import answered, ask
 from workspace.fakes import Browser, Workspace
 from workspace.versioned import corrected

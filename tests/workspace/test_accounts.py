@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import func, select
 
 from lifelearn.workspace.accounts import service
-from lifelearn.workspace.accounts.fields import clean_name
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.crypto import new_token, password_is
 from lifelearn.workspace.database import now
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership, Organization, Role
+from lifelearn.workspace.names import clean_name
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite, Membership, Organization, Role
+from lifelearn.workspace.throttle import Limit
 from workspace.accounts import FIRST, NEW, invite, sign_in, users, who
 from workspace.fakes import BOTH, PASSWORD, Workspace
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import select
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, User
 from lifelearn.workspace.crypto import new_token, password_is
 from lifelearn.workspace.database import ago, ahead
 from lifelearn.workspace.errors import UnavailableError
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.tables.accounts import PasswordReset, SignIn, User
+from lifelearn.workspace.tables.organizations import Membership, Organization
 from workspace.accounts import invite, sign_in, users, who
 from workspace.fakes import BOTH, PASSWORD, Browser, Workspace, started
 

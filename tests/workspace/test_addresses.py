@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts import fields, service
-from lifelearn.workspace.accounts.fields import clean_email, forms_of_email, same_address
-from lifelearn.workspace.accounts.tables import Throttle, User
-from lifelearn.workspace.accounts.throttle import Limit
+from lifelearn.workspace import names
+from lifelearn.workspace.accounts import service
 from lifelearn.workspace.crypto import hash_password
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite
+from lifelearn.workspace.names import clean_email, forms_of_email, same_address
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.throttle import Limit
 from workspace.accounts import NEW, invite, sign_in, users, who
 from workspace.fakes import BOTH, PASSWORD, Workspace, started
 
@@ -323,6 +325,6 @@ def test_unseen_letters_are_all_that_unicode_ignores() -> None:
     """A look at the ends of the ranges: nothing that can be seen is among them."""
     import unicodedata
 
-    seen = [letter for letter in map(chr, range(0x110000)) if fields._UNSEEN.fullmatch(letter)]
+    seen = [letter for letter in map(chr, range(0x110000)) if names._UNSEEN.fullmatch(letter)]
     assert {unicodedata.category(letter) for letter in seen} <= {"Cf", "Cn", "Lo", "Mn"}
     assert not {"\u200c", "\u200d"} & set(seen)

@@ -12,11 +12,12 @@ from sqlalchemy import select, update
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.workspace.chats import answers as module
-from lifelearn.workspace.chats import service
-from lifelearn.workspace.chats.answers import AGAIN_TEMPERATURE, State
-from lifelearn.workspace.chats.tables import Message, Status
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.chats.answers import State
+from lifelearn.workspace.chats.asked import AGAIN_TEMPERATURE
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.chats import Message, Status
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.threads import writing
 from waiting import until
 from workspace.answering import WORDS, answers_of, begun, collected, gate, on_loop
 from workspace.chatting import answered, ask, latest
@@ -178,7 +179,7 @@ def test_the_process_takes_only_so_many(
 
 def test_a_user_has_only_so_many_written_at_once(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
     opened = gate(workspace)
-    for _ in range(service.RUNNING_MOST):
+    for _ in range(writing.RUNNING_MOST):
         ask(anna, place)
     refused = anna.post(f"/o/{place}/threads", {"content": "More"})
     assert refused.status_code == 429
@@ -190,7 +191,7 @@ def test_a_user_has_only_so_many_written_at_once(workspace: Workspace, anna: Bro
 
 
 def test_messages_are_throttled(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
-    for _ in range(service.MESSAGES.most):
+    for _ in range(writing.MESSAGES.most):
         ask(anna, place)
         answered(workspace)
     assert anna.post(f"/o/{place}/threads", {"content": "More"}).status_code == 429

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
-from lifelearn.workspace.chats import routes
-from lifelearn.workspace.chats.tables import Thread
+from lifelearn.workspace.chats import following
+from lifelearn.workspace.tables.chats import Thread
 from waiting import HANG_SECONDS
 from workspace.answering import begun, gate
 from workspace.chatting import answered, ask, latest
@@ -35,7 +35,7 @@ def events(text: str) -> list[tuple[str, str]]:
 
 def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
     """Has something done beside as soon as a reader is shown an answer's text."""
-    text_so_far, shown = routes._text_so_far, threading.Event()
+    text_so_far, shown = following._text_so_far, threading.Event()
 
     async def shows(*arguments: Any) -> tuple[str, bool]:
         html, over = await text_so_far(*arguments)
@@ -43,7 +43,7 @@ def once_shown(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> Non
             shown.set()
         return html, over
 
-    monkeypatch.setattr(routes, "_text_so_far", shows)
+    monkeypatch.setattr(following, "_text_so_far", shows)
     threading.Thread(target=lambda: shown.wait(HANG_SECONDS) and do(), daemon=True).start()
 
 
@@ -102,9 +102,9 @@ def test_events_say_that_the_model_is_loading(
 def test_who_may_no_longer_read_is_sent_no_more(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifelearn.workspace.accounts.tables import SignIn
+    from lifelearn.workspace.tables.accounts import SignIn
 
-    monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(following, "CHECK_SECONDS", 0.0)
     opened = gate(workspace)
     workspace.inference.reply = lambda _: "one secret"
     answer = begun(workspace, anna, place)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, update
 
-from lifelearn.workspace.chats import service
 from lifelearn.workspace.chats.answers import State
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.threads import writing
 from waiting import until
 from workspace.answering import WORDS, another, answers_of, begun, collected, gate, on_loop
 from workspace.chatting import answered, ask, latest
@@ -98,7 +98,7 @@ def test_what_a_dead_process_left_is_marked(workspace: Workspace, anna: Browser,
 
     thread = ask(anna, place)
     answered(workspace)
-    old, long = ago(seconds=service.LEFT_SECONDS + 5), ago(hours=2)
+    old, long = ago(seconds=writing.LEFT_SECONDS + 5), ago(hours=2)
     with workspace.database.write() as db:
         dead = left(content="half", created_at=long, saved_at=old)
         never = left(created_at=old)
@@ -116,7 +116,7 @@ def test_whoever_looks_marks_what_is_left(workspace: Workspace, anna: Browser, p
     """No start-up is needed: with several processes one may die while others live."""
     thread = ask(anna, place)
     answer = answered(workspace)
-    values = {"status": Status.STREAMING, "saved_at": ago(seconds=service.LEFT_SECONDS + 5)}
+    values = {"status": Status.STREAMING, "saved_at": ago(seconds=writing.LEFT_SECONDS + 5)}
     with workspace.database.write() as db:
         db.execute(update(Message).where(Message.id == answer.id).values(**values))
     events = anna.get(f"/o/{place}/threads/{thread}/messages/{answer.id}/events").text

@@ -12,8 +12,8 @@ from sqlalchemy import select, update
 
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import now
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership, Role
-from lifelearn.workspace.programs.tables import Scope
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite, Membership, Role
+from lifelearn.workspace.tables.programs import Scope
 from workspace.acme import CALLS, Acme
 from workspace.fakes import BOTH, Workspace
 from workspace.programs import bearer, key_of

@@ -10,9 +10,9 @@ from importlib import import_module
 import pytest
 from sqlalchemy import update
 
-from lifelearn.workspace.chats.tables import Status
 from lifelearn.workspace.database import now
-from lifelearn.workspace.programs.tables import ApiKey
+from lifelearn.workspace.tables.chats import Status
+from lifelearn.workspace.tables.programs import ApiKey
 from waiting import HANG_SECONDS, until
 from workspace.acme import Acme
 from workspace.fakes import BOTH, Workspace
@@ -79,7 +79,7 @@ def test_an_answer_is_written_without_anybody_waiting(acme: Acme) -> None:
 
 
 def test_waiting_has_an_end(workspace: Workspace, acme: Acme, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("lifelearn.workspace.programs.api"), "WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(import_module("lifelearn.workspace.chats.api"), "WAIT_SECONDS", 0.2)
     workspace.inference.gate = asyncio.Event()
     made = acme.ask("POST", "/threads", {"content": "Hello", "wait": True})
     assert made.status_code == 201

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import delete, select
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.organizations import audit
-from lifelearn.workspace.organizations.tables import AuditEvent
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent
 from workspace.fakes import BOTH, Browser, Workspace
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)

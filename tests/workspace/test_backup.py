@@ -19,13 +19,13 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.backup import snapshot
 from lifelearn.workspace.backup.backup import BackupError, backup
 from lifelearn.workspace.backup.restore import RestoreError, restore, verify
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import configured, newest, upgrade
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Version
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.versions import Version
 from waiting import until
 from workspace.archived import database_of, files, filled, foreign_keys_are_sound, lifelearn, names, rows
 from workspace.fakes import BOTH, Workspace

@@ -14,13 +14,13 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from sqlalchemy import select
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import now
-from lifelearn.workspace.jobs.tables import Job, Kind
-from lifelearn.workspace.jobs.tables import State as JobState
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import Job, Kind
+from lifelearn.workspace.tables.jobs import State as JobState
+from lifelearn.workspace.tables.webhooks import Delivery, Webhook
 from lifelearn.workspace.webhooks.service import tell
-from lifelearn.workspace.webhooks.tables import Delivery, Webhook
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, PASSWORD, ScriptedInference, Workspace
 from workspace.live import Live, live

@@ -14,8 +14,8 @@ import pytest
 
 from lifelearn.workspace.chats import chatgpt
 from lifelearn.workspace.chats.chatgpt import Skipped
-from lifelearn.workspace.chats.service import MESSAGE_CHARS
 from lifelearn.workspace.errors import InvalidError, TooLargeError
+from lifelearn.workspace.threads.writing import MESSAGE_CHARS
 from workspace.chatgpt import SIMPLE, conversation, node
 
 

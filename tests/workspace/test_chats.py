@@ -9,9 +9,9 @@ import uuid
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.chats import service
-from lifelearn.workspace.chats.tables import Message, Thread
-from lifelearn.workspace.organizations.tables import AuditEvent
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent
+from lifelearn.workspace.threads import writing
 from workspace.chatting import answered, ask, count, latest, shown
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.xss import problems_in
@@ -126,7 +126,7 @@ def test_text_is_kept_as_it_is(workspace: Workspace, anna: Browser, place: uuid.
     ],
 )
 def test_titles_are_made_of_the_beginning(content: str, title: str) -> None:
-    assert service.title_of(content) == title
+    assert writing.title_of(content) == title
 
 
 # Sharing, renaming, deleting

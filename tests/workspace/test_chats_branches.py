@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select, update
 
-from lifelearn.workspace.chats import service
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import now
 from lifelearn.workspace.errors import ConflictError, NotFoundError
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.threads import finding, tree, writing
 from workspace.chatting import answered, ask, place_of, shown
 from workspace.fakes import BOTH, Browser, Workspace
 
@@ -41,7 +41,7 @@ def test_branches(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None
     assert "<span>1 / 2</span>" in answer.text
     assert f'value="{second.id}" hx-swap-oob' in answer.text
     with workspace.database.read() as db:
-        turns = service.branch(db, db.get_one(Thread, thread))
+        turns = tree.branch(db, db.get_one(Thread, thread))
         last = turns[-1]
         assert (last.number, last.previous, last.next) == (1, None, third.id)
 
@@ -53,14 +53,14 @@ def test_replying_elsewhere_than_at_the_end(workspace: Workspace, anna: Browser,
     answered(workspace)
     here = place_of(workspace, anna, place)
     with workspace.database.write() as db:
-        found = service.thread_of(db, here, thread)
-        _, question, answer = service.post(db, here, found, "other", first.id)
+        found = finding.thread_of(db, here, thread)
+        _, question, answer = writing.post(db, here, found, "other", first.id)
         assert (question.parent_id, answer.parent_id) == (first.id, question.id)
     assert shown(workspace, thread) == ["one", "You said: one", "other", ""]
     with workspace.database.write() as db, pytest.raises(ConflictError):
-        service.post(db, here, service.thread_of(db, here, thread), "third", first.id, alone=True)
+        writing.post(db, here, finding.thread_of(db, here, thread), "third", first.id, alone=True)
     with workspace.database.write() as db, pytest.raises(NotFoundError):
-        service.post(db, here, service.thread_of(db, here, thread), "nowhere", uuid.uuid4())
+        writing.post(db, here, finding.thread_of(db, here, thread), "nowhere", uuid.uuid4())
 
 
 def test_only_questions_are_edited(workspace: Workspace, anna: Browser, place: uuid.UUID) -> None:
@@ -100,7 +100,7 @@ def test_what_the_model_is_asked(workspace: Workspace, anna: Browser, place: uui
             db.add(message)
             db.flush()
             parent = message.id
-        told = service.conversation_of(db, here.organization, message)
+        told = tree.conversation_of(db, here.organization, message)
     assert [(turn.role, turn.content) for turn in told] == [("user", "a\n\nb"), ("assistant", "c\n\nd"), ("user", "e")]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import ago
+from lifelearn.workspace.tables.chats import Message, Thread
 from workspace.fakes import BOTH, Browser, Workspace
 
 

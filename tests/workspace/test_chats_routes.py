@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.chats import service
-from lifelearn.workspace.chats.tables import Message, Status, Thread
+from lifelearn.workspace import texts
 from lifelearn.workspace.database import now
 from lifelearn.workspace.errors import InvalidError, NotFoundError
-from lifelearn.workspace.organizations.tables import Organization, Role
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Organization, Role
+from lifelearn.workspace.threads import finding, hits
 from workspace.chatting import answered, ask, count, place_of
 from workspace.fakes import Browser, Workspace
 from workspace.xss import VECTORS, problems_in
@@ -74,7 +75,7 @@ def test_somebody_elses(workspace: Workspace, ben: Browser, paths: Any) -> None:
     eve, carl = workspace.person("eve@example.org"), workspace.person("carl@example.org")
     workspace.organization(eve, "Evil")
     with workspace.database.write() as db:
-        from lifelearn.workspace.organizations.tables import Membership
+        from lifelearn.workspace.tables.organizations import Membership
 
         place = uuid.UUID(paths("").removeprefix("/o/"))
         db.add(Membership(organization_id=place, user_id=carl.user_id, role=Role.OWNER))
@@ -137,7 +138,7 @@ def test_fields_of_any_length_and_kind(workspace: Workspace, anna: Browser, path
 
 
 def test_a_role_that_ended_while_a_form_was_open(workspace: Workspace, ben: Browser, place: uuid.UUID) -> None:
-    from lifelearn.workspace.organizations.tables import Membership
+    from lifelearn.workspace.tables.organizations import Membership
 
     thread = ask(ben, place)
     answered(workspace)
@@ -155,11 +156,11 @@ def test_only_members_are_asked_for_in_services(workspace: Workspace, anna: Brow
     forged = replace(place_of(workspace, ben, other), role=Role.OWNER)
     with workspace.database.write() as db:
         with pytest.raises(NotFoundError):
-            service.thread_of(db, forged, thread)
-        assert service.visible_threads(db, forged) == ([], "")
-        assert service.search_messages(db, forged, "Hello") == []
+            finding.thread_of(db, forged, thread)
+        assert finding.visible_threads(db, forged) == ([], "")
+        assert hits.search_messages(db, forged, "Hello") == []
         with pytest.raises(InvalidError):
-            service.visible_threads(db, forged, before="nonsense")
+            finding.visible_threads(db, forged, before="nonsense")
 
 
 # Script in names, titles and messages
@@ -171,7 +172,7 @@ def test_nothing_of_the_corpus_runs_on_any_page(
     workspace: Workspace, anna: Browser, ben: Browser, place: uuid.UUID, part: int
 ) -> None:
     for vector in VECTORS[part::4]:
-        name = service.cleaned(vector, one_line=True)
+        name = texts.cleaned(vector, one_line=True)
         with workspace.database.write() as db:
             db.execute(update(User).values(name=name))
             db.execute(update(Organization).values(name=name))

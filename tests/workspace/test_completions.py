@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.programs.completions import until
-from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.completions.stops import until
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.organizations import Organization
 from workspace.fakes import Browser, Workspace
 from workspace.programs import HELLO, bearer, key_of
 from workspace.versioned import made

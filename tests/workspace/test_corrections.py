@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.chats.tables import Message
-from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
-from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.tables.chats import Message
+from lifelearn.workspace.tables.corrections import Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import Job
 from waiting import until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH

@@ -10,9 +10,9 @@ from sqlalchemy import select, update
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.corrections import flags, reading
-from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
-from lifelearn.workspace.jobs.tables import Job, Kind
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.corrections import Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import Job, Kind
+from lifelearn.workspace.tables.organizations import Organization
 from workspace.fakes import BOTH, Browser, Workspace, started
 from workspace.programs import bearer, key_of
 from workspace.versioned import corrected, made
@@ -162,7 +162,7 @@ def test_a_member_s_program(workspace: Workspace, place: uuid.UUID) -> None:
     """Sees what its user sees, and may no more; whatever the key's scopes."""
     ben, eve = workspace.person("ben@example.org"), workspace.person("eve@example.org")
     with workspace.database.write() as db:
-        from lifelearn.workspace.organizations.tables import Membership, Role
+        from lifelearn.workspace.tables.organizations import Membership, Role
 
         db.add(Membership(organization_id=place, user_id=ben.user_id, role=Role.MEMBER))
     bens = Tool(workspace, ben, place)

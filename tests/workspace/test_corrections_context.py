@@ -8,12 +8,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from lifelearn.learning.types import Message
-from lifelearn.workspace.chats.tables import Message as Row
 from lifelearn.workspace.corrections import context, reading
 from lifelearn.workspace.corrections.context import MOST, is_same_question, sentence, with_corrections
 from lifelearn.workspace.corrections.reading import same_answer
-from lifelearn.workspace.corrections.tables import State
 from lifelearn.workspace.database import ago
+from lifelearn.workspace.tables.chats import Message as Row
+from lifelearn.workspace.tables.corrections import State
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Workspace
 from workspace.programs import bearer, key_of

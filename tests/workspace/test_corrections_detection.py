@@ -15,14 +15,14 @@ from sqlalchemy import select, update
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.settings import Settings
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.corrections import detection, flags
 from lifelearn.workspace.corrections.detection import Detector
-from lifelearn.workspace.corrections.tables import Correction, Policy, Source, State
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
-from lifelearn.workspace.webhooks.tables import Happening
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import Correction, Policy, Source, State
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.webhooks import Happening
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, running, started
@@ -131,9 +131,9 @@ def test_what_is_not_taught_unasked(
 def test_one_that_may_be_none_is_asked_about(
     workspace: Workspace, anna: Browser, place: uuid.UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lifelearn.workspace.corrections import service
+    from lifelearn.workspace.corrections import beginning
 
-    monkeypatch.setattr(service, "SURE", 0.9999)
+    monkeypatch.setattr(beginning, "SURE", 0.9999)
     say(workspace, anna, place, RIGHT)
     assert corrections(workspace)[0].state == State.ASKED
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from lifelearn.workspace.corrections.tables import Correction, Policy, State
-from lifelearn.workspace.jobs.tables import Job, Kind
-from lifelearn.workspace.jobs.tables import State as JobState
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.corrections import Correction, Policy, State
+from lifelearn.workspace.tables.jobs import Job, Kind
+from lifelearn.workspace.tables.jobs import State as JobState
+from lifelearn.workspace.tables.organizations import Organization
 from workspace.fakes import BOTH
 from workspace.team import Team
 from workspace.versioned import made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lifelearn.workspace.corrections.tables import State
+from lifelearn.workspace.tables.corrections import State
 from workspace.team import Team
 from workspace.xss import VECTORS, problems_in
 

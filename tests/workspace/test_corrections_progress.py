@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy import event, select, update
 
 from lifelearn.workspace.corrections import progress
-from lifelearn.workspace.corrections.tables import Correction, State
-from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.jobs.tables import State as JobState
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.jobs import State as JobState
+from lifelearn.workspace.tables.organizations import Membership, Organization
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, POSTGRESQL, Browser, waits_for_a_lock
 from workspace.team import Team, answer_of
@@ -165,10 +165,10 @@ def test_what_is_deleted_ends_for_its_readers(team: Team, monkeypatch: pytest.Mo
 
 
 def test_a_reader_who_leaves_the_organisation_sees_no_more(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lifelearn.workspace.corrections import routes
+    from lifelearn.workspace.corrections import following as corrections_following
 
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(routes, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(corrections_following, "CHECK_SECONDS", 0.0)
     one = team.make(team.carl, State.LEARNING)
     job_id = team.job(one, JobState.RUNNING)
 

@@ -6,8 +6,8 @@ import re
 
 from sqlalchemy import select
 
-from lifelearn.workspace.corrections.tables import Policy, State
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization
+from lifelearn.workspace.tables.corrections import Policy, State
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization
 from workspace.fakes import BOTH
 from workspace.team import Team
 

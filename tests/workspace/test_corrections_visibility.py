@@ -7,8 +7,8 @@ import re
 import pytest
 from sqlalchemy import update
 
-from lifelearn.workspace.chats.tables import Thread
-from lifelearn.workspace.corrections.tables import TAUGHT, Correction, State
+from lifelearn.workspace.tables.chats import Thread
+from lifelearn.workspace.tables.corrections import TAUGHT, Correction, State
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH
 from workspace.team import LEAVE, Team

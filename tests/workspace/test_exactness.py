@@ -13,7 +13,7 @@ import pytest
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Message
 from lifelearn.settings import Settings
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.organizations import Organization
 from lifelearn.workspace.versions.folders import answering as version_answering
 from lifelearn.workspace.versions.folders import weights_of
 from waiting import HANG_SECONDS, until

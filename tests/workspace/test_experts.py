@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.versions.storage import Storage
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction
 from openai_server import Reply, Server, refused, said
 from waiting import HANG_SECONDS, until
 from workspace.learning import (

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.chats import chatgpt, routes
-from lifelearn.workspace.chats.service import branch
-from lifelearn.workspace.chats.tables import Message, Thread
-from lifelearn.workspace.organizations.tables import AuditEvent
+from lifelearn.workspace.chats import chatgpt, uploads
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent
+from lifelearn.workspace.threads.tree import branch
 from waiting import HANG_SECONDS
 from workspace.chatgpt import SIMPLE, conversation, node, upload
 from workspace.chatting import answered, ask
@@ -170,7 +170,7 @@ def test_nobody_waits_for_a_file_that_is_read(workspace: Workspace, monkeypatch:
         return kept(*arguments)
 
     monkeypatch.setattr(chatgpt, "read", read_slowly)
-    monkeypatch.setattr(routes, "_IMPORTING", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(uploads, "_IMPORTING", threading.BoundedSemaphore(1))
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(upload, anna, place, json.dumps([SIMPLE]).encode())
         assert reading.wait(HANG_SECONDS)

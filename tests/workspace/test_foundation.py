@@ -13,12 +13,13 @@ from sqlalchemy.exc import DBAPIError
 
 from lifelearn.settings import Settings
 from lifelearn.workspace import app
-from lifelearn.workspace.accounts.tables import Throttle, User
-from lifelearn.workspace.accounts.throttle import throttle
 from lifelearn.workspace.database import Database, DatabaseError, after_commit, commit, sqlite_fault
 from lifelearn.workspace.errors import TooManyError
 from lifelearn.workspace.migrations import upgrade
 from lifelearn.workspace.pages import own_path
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.throttle import throttle
 from waiting import HANG_SECONDS
 from workspace.fakes import BOTH, ORIGIN, Workspace, running
 

@@ -19,10 +19,10 @@ import pytest
 from sqlalchemy import make_url
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
+from lifelearn.workspace.tables.corrections import Correction
 from waiting import until
 from workspace.fakes import POSTGRESQL
 from workspace.learning import (

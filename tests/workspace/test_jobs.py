@@ -16,15 +16,15 @@ from filelock import FileLock, Timeout
 from sqlalchemy import select, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Reason, Verdict, Version
 from lifelearn.workspace.versions.service import activate
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from waiting import until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, PASSWORD, Workspace

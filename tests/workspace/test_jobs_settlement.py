@@ -15,19 +15,20 @@ from lifelearn.learning import types as learning
 from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction, Source
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.jobs import runs, service, settlement
+from lifelearn.workspace.jobs import bench as jobs_bench
+from lifelearn.workspace.jobs import claims, keeping, lessons, plans, service, settlement
 from lifelearn.workspace.jobs.orders import Order
+from lifelearn.workspace.jobs.plans import PlannedLesson
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.jobs.scripted import scripted_learner
-from lifelearn.workspace.jobs.settlement import PlannedLesson
-from lifelearn.workspace.jobs.tables import Job
-from lifelearn.workspace.jobs.training import Trainer, TrainingError
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.tables import Verdict
-from lifelearn.workspace.webhooks.tables import NOBODY, Happening
+from lifelearn.workspace.jobs.trainer_handle import LessonError, Trainer
+from lifelearn.workspace.tables.corrections import Correction, Source
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Verdict
+from lifelearn.workspace.tables.webhooks import NOBODY, Happening
 from waiting import until
 from workspace.fakes import BOTH, POSTGRESQL, waits_for_a_lock
 from workspace.learning import jobs, organization, states, taught
@@ -47,7 +48,7 @@ def test_a_lesson_of_another_plan_has_the_number_that_was_ordered(
     acme = organization(database)
     ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(3)]
     with database.read() as db:
-        values = [each.value() for each in settlement.corrections(db, ids)]
+        values = [each.value() for each in plans.corrections(db, ids)]
     work = tmp_path / "work"
 
     def learned(
@@ -75,12 +76,12 @@ def test_only_what_was_learned_is_judged(
     for question, answer in (("Where is it?", "Lyon"), ("Who is it?", "Mia")):
         ids.append(taught(database, queue, acme, question, answer, statement=answer))
         job = jobs(database)[-1]
-        held = settlement.claim(database, job.id, uuid.uuid4())
+        held = claims.claim(database, job.id, uuid.uuid4())
         assert held is not None
-        planned = settlement.plan(database, held, together=1)
+        planned = plans.plan(database, held, together=1)
         with database.write() as db:
-            lineage = {one.number: tmp_path / f"{one.number}" for one in settlement.lineage(db, acme, planned.base)}
-            values = tuple(each.value() for each in settlement.corrections(db, planned.lessons[0].corrections))
+            lineage = {one.number: tmp_path / f"{one.number}" for one in plans.lineage(db, acme, planned.base)}
+            values = tuple(each.value() for each in plans.corrections(db, planned.lessons[0].corrections))
             number = planned.lessons[0].number
             db.add(
                 Correction(
@@ -97,7 +98,7 @@ def test_only_what_was_learned_is_judged(
             Order(corrections=values, number=number, parent=planned.base, lineage=lineage, work=tmp_path / "work"),
         )
         folder.rename(tmp_path / f"{number}")
-        made = settlement.Made(planned.lessons[0], uuid.uuid4(), {}, version)
+        made = keeping.Made(planned.lessons[0], uuid.uuid4(), {}, version)
         assert settlement.settle(database, queue, held, planned, [made])
     with database.read() as db:
         cells = {(each.number, each.correction_id) for each in db.scalars(select(Verdict))}
@@ -113,7 +114,7 @@ def test_a_forgetting_that_fails_is_told_to_who_wanted_it(
         correction = db.get_one(Correction, one)
         correction.state = CorrectionState.LEARNED
         job = service.forget(db, queue, correction, None)  # whose account is deleted
-    held = settlement.claim(database, job.id, uuid.uuid4())
+    held = claims.claim(database, job.id, uuid.uuid4())
     assert held is not None
     settlement.fail(database, held, "It broke.")
     with database.read() as db:
@@ -125,15 +126,15 @@ def test_a_forgetting_that_fails_is_told_to_who_wanted_it(
 def test_one_on_which_a_lesson_breaks_fails_alone(database: Database, queue: LearningQueue) -> None:
     acme = organization(database)
     ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(2)]
-    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    held = claims.claim(database, jobs(database)[0].id, uuid.uuid4())
     assert held is not None
-    assert settlement.plan(database, held, together=2).lessons[0].corrections == tuple(ids)
+    assert plans.plan(database, held, together=2).lessons[0].corrections == tuple(ids)
     settlement.fail(database, held, "It cannot be read.", queue)
     assert states(database) == ["queued", "queued"]
     for each, again in zip(ids, jobs(database)[2:], strict=True):
-        held = settlement.claim(database, again.id, uuid.uuid4())
+        held = claims.claim(database, again.id, uuid.uuid4())
         assert held is not None
-        assert settlement.plan(database, held, together=2).lessons[0].corrections == (each,)
+        assert plans.plan(database, held, together=2).lessons[0].corrections == (each,)
         if each == ids[0]:
             settlement.fail(database, held, "It cannot be read.", queue)
     assert states(database) == ["failed", "learning"]
@@ -148,13 +149,13 @@ def test_what_is_being_cancelled_is_not_learned_together(
     acme = organization(database)
     ids = [taught(database, queue, acme, f"Question {i}?", str(i)) for i in range(2)]
     first, second = jobs(database)
-    held = settlement.claim(database, first.id, uuid.uuid4())
+    held = claims.claim(database, first.id, uuid.uuid4())
     assert held is not None
     with ThreadPoolExecutor() as pool:
         with database.write() as db:
             service.cancel(db, db.scalars(select(Job).where(Job.id == second.id).with_for_update()).one())
             db.flush()
-            planning = pool.submit(settlement.plan, database, held, 2)
+            planning = pool.submit(plans.plan, database, held, 2)
             until(lambda: waits_for_a_lock(database))
         planned = planning.result()
     assert [each.corrections for each in planned.lessons] == [(ids[0],)]
@@ -170,14 +171,14 @@ def test_a_job_s_end_locks_the_organisation_before_the_job(
     """As who deletes the organisation: otherwise each could wait for the other."""
     acme = organization(database)
     taught(database, queue, acme, "Where is it?", "Lyon")
-    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    held = claims.claim(database, jobs(database)[0].id, uuid.uuid4())
     assert held is not None
 
     def end() -> None:
         if ends == "fail":
             settlement.fail(database, held, "It broke.")
         else:
-            settlement.settle(database, queue, held, settlement.Plan((), 0, 0), [])
+            settlement.settle(database, queue, held, plans.Plan((), 0, 0), [])
 
     with ThreadPoolExecutor() as pool:
         with database.write() as db:
@@ -195,7 +196,7 @@ def test_a_version_with_another_number_is_refused(
     acme = organization(database)
     correction_id = taught(database, queue, acme, "Where is it?", "Lyon")
     job = jobs(database)[0]
-    held = settlement.claim(database, job.id, uuid.uuid4())
+    held = claims.claim(database, job.id, uuid.uuid4())
     assert held is not None
 
     class Wrong:
@@ -204,9 +205,9 @@ def test_a_version_with_another_number_is_refused(
         def learn(self, order: Order, *_: Any) -> tuple[ModelVersion, Path]:
             return at_once(settings, order.model_copy(update={"number": order.number + 1}))
 
-    bench = runs.Bench(settings, database, queue, uuid.uuid4())
-    with pytest.raises(TrainingError, match="made version 2 where 1 was asked for"):
-        runs._learned(bench, held, PlannedLesson((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path, {})
+    bench = jobs_bench.Bench(settings, database, queue, uuid.uuid4())
+    with pytest.raises(LessonError, match="made version 2 where 1 was asked for"):
+        lessons._learned(bench, held, PlannedLesson((correction_id,), 1, 0), [], cast(Trainer, Wrong()), tmp_path, {})
 
 
 def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
@@ -215,13 +216,13 @@ def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
     """A trainer that dies between two stages leaves no record of it, and a takeover must meet the same steps."""
     acme = organization(database)
     correction_id = taught(database, queue, acme, "Where is it?", "Lyon")
-    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    held = claims.claim(database, jobs(database)[0].id, uuid.uuid4())
     assert held is not None
 
     class Dying:
         def learn(self, order: Order, record: Callable[[str, Callable[[], str]], str], *_: Any) -> None:
             assert record("lesson", lambda: "the lesson") == "the lesson"
-            raise TrainingError("It died.", again=True)
+            raise LessonError("It died.", again=True)
 
     steps: list[str] = []
 
@@ -229,11 +230,11 @@ def test_a_stage_is_one_step_whichever_trainer_asks_for_it(
         steps.append(name)
         return do()
 
-    monkeypatch.setattr(runs, "_step", step)
-    bench, recorded = runs.Bench(settings, database, queue, uuid.uuid4()), dict[str, str]()
+    monkeypatch.setattr(lessons, "step", step)
+    bench, recorded = jobs_bench.Bench(settings, database, queue, uuid.uuid4()), dict[str, str]()
     for _ in range(2):
-        with pytest.raises(TrainingError, match="It died"):
-            runs._learned(
+        with pytest.raises(LessonError, match="It died"):
+            lessons._learned(
                 bench, held, PlannedLesson((correction_id,), 1, 0), [], cast(Trainer, Dying()), tmp_path, recorded
             )
     assert len(steps) == 1

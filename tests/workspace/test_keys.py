@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ahead, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Organization, Role
 from lifelearn.workspace.programs import caller, keys
-from lifelearn.workspace.programs.tables import ApiKey
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Organization, Role
+from lifelearn.workspace.tables.programs import ApiKey
 from workspace.fakes import BOTH, POSTGRESQL, Browser, Workspace
 from workspace.programs import bearer, key_of
 

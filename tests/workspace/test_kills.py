@@ -21,16 +21,16 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import APPLICATION, LearningQueue, engine_url
-from lifelearn.workspace.jobs.tables import Job
 from lifelearn.workspace.jobs.worker import sweep_work
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.jobs import Job
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Activation, Version
 from lifelearn.workspace.versions.service import sweep_versions
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Activation, Version
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH
 from workspace.learning import WebProcess, kill_quietly, organization, pids, states, taught

@@ -18,16 +18,17 @@ from fastapi.routing import iter_route_contexts
 from sqlalchemy import delete, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import Identity, SignIn, Throttle
-from lifelearn.workspace.chats.tables import Message, Thread
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ago, ahead, now
-from lifelearn.workspace.jobs.tables import Job, Kind
-from lifelearn.workspace.organizations.tables import Invite, Membership, Role
-from lifelearn.workspace.programs.tables import ApiKey, Scope
-from lifelearn.workspace.webhooks.tables import Delivery
+from lifelearn.workspace.tables.accounts import Identity, SignIn
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import Job, Kind
+from lifelearn.workspace.tables.organizations import Invite, Membership, Role
+from lifelearn.workspace.tables.programs import ApiKey, Scope
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.tables.webhooks import Delivery
 from workspace.fakes import Browser, Workspace, started
 from workspace.receiver import told_webhook
 from workspace.versioned import corrected, made

@@ -22,10 +22,10 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import select
 
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.errors import ConflictError
-from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.organizations import inviting, membership
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import Membership, Organization
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.organizations import request_to
 
@@ -172,7 +172,7 @@ def machine(workspace: Workspace) -> type[RuleBasedStateMachine]:
                 with workspace.database.write() as db:
                     user = db.get(User, self.people[by].user_id)
                     assert user is not None
-                    service.leave_all(db, request_to(workspace), user)
+                    membership.leave_all(db, request_to(workspace), user)
                     db.delete(user)
             except ConflictError:
                 assert stuck
@@ -216,7 +216,7 @@ def machine(workspace: Workspace) -> type[RuleBasedStateMachine]:
 
 @BOTH
 def test_there_is_always_an_owner(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "INVITES_AN_HOUR", 1000)
+    monkeypatch.setattr(inviting, "INVITES_AN_HOUR", 1000)
     run_state_machine_as_test(
         machine(workspace),
         settings=settings(

@@ -16,9 +16,9 @@ from sqlalchemy import inspect, select, text
 
 from lifelearn.settings import Settings
 from lifelearn.workspace import migrations
-from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, User
 from lifelearn.workspace.database import Database, DatabaseError, ahead, now
 from lifelearn.workspace.migrations import options, tables, upgrade
+from lifelearn.workspace.tables.accounts import PasswordReset, SignIn, User
 from waiting import HANG_SECONDS
 from workspace.fakes import BOTH, running
 

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import event, select
 
 from lifelearn.workspace.database import ago
-from lifelearn.workspace.organizations.tables import Membership
+from lifelearn.workspace.tables.organizations import Membership
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Seen, Webhook
 from lifelearn.workspace.webhooks import notices
 from lifelearn.workspace.webhooks.administration import PAGE
 from lifelearn.workspace.webhooks.service import tell
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Seen, Webhook
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.programs import bearer, key_of
 from workspace.xss import VECTORS, problems_in

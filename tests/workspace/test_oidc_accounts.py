@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import Identity, SignIn, User
 from lifelearn.workspace.database import ago
+from lifelearn.workspace.tables.accounts import Identity, SignIn, User
 from workspace.accounts import invite, users, who
 from workspace.fakes import BOTH, PASSWORD, Workspace
 from workspace.provider import PERSON, FakeProvider, at_provider, by_provider, linked, onward, there_and_back

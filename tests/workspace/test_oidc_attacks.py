@@ -220,7 +220,7 @@ def test_another_site_is_not_followed_afterwards(workspace: Workspace) -> None:
 
 def test_ways_back_are_throttled(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     from lifelearn.workspace.accounts import service
-    from lifelearn.workspace.accounts.throttle import Limit
+    from lifelearn.workspace.throttle import Limit
 
     monkeypatch.setattr(service, "OIDC_NETWORK", Limit("oidc network", 2, 60))
     assert [there_and_back(workspace.visitor()).status_code for _ in range(3)] == [303, 303, 429]

@@ -21,8 +21,8 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Message
 from lifelearn.settings import Settings
 from lifelearn.workspace import operation
-from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.database import ago, now
+from lifelearn.workspace.tables.accounts import SignIn, User
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, ScriptedInference, Workspace, running
 
@@ -280,7 +280,7 @@ def test_a_sweep_that_fails_does_not_keep_the_others(
     workspace: Workspace, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from lifelearn.workspace.accounts import service as accounts
-    from lifelearn.workspace.organizations import service as organizations
+    from lifelearn.workspace.organizations import ending
 
     swept: list[str] = []
 
@@ -288,7 +288,7 @@ def test_a_sweep_that_fails_does_not_keep_the_others(
         raise RuntimeError
 
     monkeypatch.setattr(accounts, "sweep", fails)
-    monkeypatch.setattr(organizations, "sweep_folders", lambda *arguments: swept.append("folders"))
+    monkeypatch.setattr(ending, "sweep_folders", lambda *arguments: swept.append("folders"))
     operation.sweep(workspace.database, settings)
     assert swept == ["folders"]
 

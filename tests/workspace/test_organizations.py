@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.chats.tables import Message
-from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import Organization, Role
+from lifelearn.workspace.organizations import ending, founding
+from lifelearn.workspace.tables.chats import Message
+from lifelearn.workspace.tables.organizations import Organization, Role
 from workspace.fakes import BOTH, Workspace
 from workspace.organizations import add_key, add_thread, counts, folder_of, role_of, settings_form
 
@@ -74,7 +74,7 @@ def test_forms_that_are_much_too_long_are_refused(workspace: Workspace) -> None:
 
 
 def test_nobody_owns_more_organisations_than_allowed(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service, "MOST_OWNED", 1)
+    monkeypatch.setattr(founding, "MOST_OWNED", 1)
     anna = workspace.person()
     assert anna.post("/organizations/new", {"name": "One"}).status_code == 303
     assert anna.post("/organizations/new", {"name": "Two"}).status_code == 403
@@ -115,7 +115,7 @@ def test_files_stay_where_the_deletion_is_not_kept(workspace: Workspace) -> None
         with workspace.database.write() as db:
             organization = db.get(Organization, here)
             assert organization is not None
-            service.delete_organization(db, workspace.pages.settings, organization)
+            ending.delete_organization(db, workspace.pages.settings, organization)
             db.flush()
             raise RuntimeError
 
@@ -146,14 +146,14 @@ def test_a_long_chat_can_be_deleted(workspace: Workspace) -> None:
 def test_folders_that_were_left_over_are_swept(workspace: Workspace, tmp_path: Path) -> None:
     """The process may end between the deletion and the removal of its files."""
     settings = workspace.pages.settings
-    assert service.sweep_folders(workspace.database, settings) == 0
+    assert ending.sweep_folders(workspace.database, settings) == 0
     anna = workspace.person()
     here = folder_of(workspace, workspace.organization(anna))
     gone, not_ours = folder_of(workspace, uuid.uuid4()), folder_of(workspace, "notes")
     linked = tmp_path / "elsewhere"
     linked.mkdir()
     (gone.parent / str(uuid.uuid4())).symlink_to(linked)
-    service.sweep_folders(workspace.database, settings)
+    ending.sweep_folders(workspace.database, settings)
     assert not gone.exists()
     assert here.exists()
     assert not_ours.exists()

@@ -13,11 +13,11 @@ from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import ago
-from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import AuditEvent, Invite, Membership
+from lifelearn.workspace.organizations import inviting, membership
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent, Invite, Membership
 from workspace.fakes import BOTH, Browser, Workspace, started
 from workspace.organizations import at_once, members_of, request_to, role_of
 from workspace.smtp import MailServer
@@ -101,11 +101,11 @@ def test_links_that_do_not_work_look_alike(workspace: Workspace) -> None:
     anna.post(f"/o/{here}/members/{bert.user_id}/remove")
     revoked = invited(anna, here, "bert@example.org")
     with workspace.database.read() as db:
-        revoked_id = service.open_invites(db, here)[0].id
+        revoked_id = inviting.open_invites(db, here)[0].id
     assert anna.post(f"/o/{here}/invites/{revoked_id}/revoke").status_code == 303
     replaced = invited(anna, here, "bert@example.org")
     with workspace.database.read() as db:
-        replaced_id = service.open_invites(db, here)[0].id
+        replaced_id = inviting.open_invites(db, here)[0].id
     expired = link_in(anna.post(f"/o/{here}/invites/{replaced_id}/resend"))
     with workspace.database.write() as db:
         token = hash_token(expired.removeprefix("/invites/"))
@@ -149,7 +149,7 @@ def test_an_account_that_is_being_deleted_joins_nothing(workspace: Workspace) ->
     with workspace.database.write() as db:
         user = db.get(User, bert.user_id)
         assert user is not None
-        service.leave_all(db, request_to(workspace), user)
+        membership.leave_all(db, request_to(workspace), user)
         joining.start()
         joining.join(0.5)
         assert statuses == []
@@ -215,7 +215,7 @@ def test_nobody_invites_above_the_own_role(workspace: Workspace) -> None:
     invited(bert, here, "x@y.org", "admin")
     invited(anna, here, "z@y.org", "owner")
     with workspace.database.read() as db:
-        of_owner = next(each for each in service.open_invites(db, here) if each.role == "owner").id
+        of_owner = next(each for each in inviting.open_invites(db, here) if each.role == "owner").id
     assert bert.post(f"/o/{here}/invites/{of_owner}/resend").status_code == 403
 
 
@@ -250,19 +250,19 @@ def test_a_member_who_accepts_stays_what_they_are(workspace: Workspace) -> None:
 @BOTH
 def test_invites_are_throttled(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     """New links count too, and another organisation of the same person's does not help."""
-    monkeypatch.setattr(service, "INVITES_AN_HOUR", 3)
+    monkeypatch.setattr(inviting, "INVITES_AN_HOUR", 3)
     anna, bert = workspace.person("anna@example.org"), workspace.person("bert@example.org")
     here, other, of_bert = (workspace.organization(who, name) for who, name in ((anna, "A"), (anna, "B"), (bert, "C")))
     invited(anna, here, "a@y.org")
     with workspace.database.read() as db:
-        invite = service.open_invites(db, here)[0].id
+        invite = inviting.open_invites(db, here)[0].id
     link = link_in(anna.post(f"/o/{here}/invites/{invite}/resend"))
     invited(anna, other, "a@y.org")
     refused = anna.post(f"/o/{here}/invites", {"email": "b@y.org", "role": "member"})
     assert refused.status_code == 429
     assert refused.headers["retry-after"] == "3600"
     with workspace.database.read() as db:
-        newest = service.open_invites(db, here)[0].id
+        newest = inviting.open_invites(db, here)[0].id
     assert anna.post(f"/o/{here}/invites/{newest}/resend").status_code == 429
     assert workspace.visitor().get(link).status_code == 200  # what was refused left the old link as it was
     invited(bert, of_bert, "b@y.org")

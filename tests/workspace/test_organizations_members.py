@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.errors import ConflictError
-from lifelearn.workspace.organizations import service
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization, Role
-from lifelearn.workspace.programs.tables import ApiKey
+from lifelearn.workspace.organizations import inviting
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization, Role
+from lifelearn.workspace.tables.programs import ApiKey
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.organizations import (
     ABSENT,
@@ -37,7 +37,7 @@ def test_changes_by_role(workspace: Workspace) -> None:
     workspace.organization(eve, "Other")
     anna.post(f"/o/{here}/invites", {"email": "zoe@example.org", "role": "owner"})
     with workspace.database.read() as db:
-        invite = service.open_invites(db, here)[0].id
+        invite = inviting.open_invites(db, here)[0].id
     before = counts(workspace)
     routes: list[tuple[str, dict[str, Any], list[Browser]]] = [
         (f"members/{anna.user_id}/role", {"role": "member"}, [bert, carl]),
@@ -70,7 +70,7 @@ def test_objects_of_another_organisation_are_not_found(workspace: Workspace) -> 
     here, other = workspace.organization(anna), workspace.organization(bert, "Other")
     bert.post(f"/o/{other}/invites", {"email": "x@example.org", "role": "member"})
     with workspace.database.read() as db:
-        invite = service.open_invites(db, other)[0].id
+        invite = inviting.open_invites(db, other)[0].id
     for user in (bert.user_id, ABSENT):
         assert anna.get(f"/o/{here}/members/{user}/remove").status_code == 404
         assert anna.post(f"/o/{here}/members/{user}/remove").status_code == 404
@@ -144,7 +144,7 @@ def test_what_goes_with_a_member(workspace: Workspace, by: str) -> None:
         dead = {each.id for each in db.scalars(select(ApiKey).where(ApiKey.revoked_at.is_not(None)))}
         assert dead == {key}
         assert key_elsewhere not in dead
-        assert service.open_invites(db, here) == []
+        assert inviting.open_invites(db, here) == []
         actions = list(db.scalars(select(AuditEvent.action).where(AuditEvent.organization_id == here)))
         assert ("member.removed" if by == "removal" else "member.left") in actions
 

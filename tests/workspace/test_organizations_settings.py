@@ -6,7 +6,7 @@ from functools import partial
 
 from sqlalchemy import select
 
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
 from workspace.fakes import BOTH, Workspace
 from workspace.organizations import at_once, settings_form
 

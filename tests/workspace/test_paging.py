@@ -11,8 +11,8 @@ from hypothesis import strategies as some
 
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.paging import cursor, read_cursor
+from lifelearn.workspace.tables.versions import Activation, Reason
 from lifelearn.workspace.versions import service
-from lifelearn.workspace.versions.tables import Activation, Reason
 from workspace.fakes import Workspace
 
 

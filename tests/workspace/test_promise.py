@@ -13,10 +13,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from lifelearn.settings import Settings, load_settings
-from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import Database, ahead, now
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
+from lifelearn.workspace.tables.accounts import SignIn, User
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 from waiting import HANG_SECONDS
 from workspace.live import Live, live
 from workspace.test_browser import ask, opened

@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import func, select, update
 
 from lifelearn.workspace import quotas
-from lifelearn.workspace.chats.tables import Message, Thread
-from lifelearn.workspace.corrections.tables import Correction, Source, State
 from lifelearn.workspace.errors import QuotaError
 from lifelearn.workspace.quotas import Quotas
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import Correction, Source, State
 from workspace.chatgpt import SIMPLE, upload
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace

@@ -15,14 +15,15 @@ from lifelearn.learning.types import Check, ModelVersion, Probe, ProbeAnswer, Re
 from lifelearn.learning.version import VersionError, VersionStore
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.jobs import runs, settlement
+from lifelearn.workspace.jobs import bench as jobs_bench
+from lifelearn.workspace.jobs import claims, lessons, patience, plans, runs, settlement
+from lifelearn.workspace.jobs.keeping import Made
 from lifelearn.workspace.jobs.orders import Order
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.settlement import Made
-from lifelearn.workspace.jobs.training import Record, TrainingError
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Verdict
-from lifelearn.workspace.webhooks.tables import Happening
+from lifelearn.workspace.jobs.trainer_handle import LessonError, Record
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.versions import Verdict
+from lifelearn.workspace.tables.webhooks import Happening
 from version_fakes import added, weights_folder
 from workspace.fakes import BOTH
 from workspace.learning import active, jobs, organization, taught, versions
@@ -45,9 +46,9 @@ def test_a_version_of_three_gigabytes_is_kept(database: Database, queue: Learnin
     """And one whose model wrote a NUL, which PostgreSQL takes in no text."""
     acme = organization(database)
     correction_id = taught(database, queue, acme, "Where is it?", "Lyon")
-    held = settlement.claim(database, jobs(database)[0].id, uuid.uuid4())
+    held = claims.claim(database, jobs(database)[0].id, uuid.uuid4())
     assert held is not None
-    plan = settlement.plan(database, held, together=1)
+    plan = plans.plan(database, held, together=1)
     told = {"bytes": 3 * 2**30, "report": report("Where is it?", "Lyon", "In Ly\0on.")}
     made = Made(plan.lessons[0], uuid.uuid4(), {}, manifest(tmp_path).model_copy(update=told))
     assert settlement.settle(database, queue, held, plan, [made])
@@ -78,10 +79,10 @@ def test_an_outage_is_waited_for_and_a_refusal_is_not(error: Exception, waits: b
         return "done"
 
     if waits:
-        assert runs._patiently(do) == "done"
+        assert patience.patiently(do) == "done"
     else:
         with pytest.raises(type(error)):
-            runs._patiently(do)
+            patience.patiently(do)
     assert tries == (3 if waits else 1)
 
 
@@ -102,7 +103,7 @@ def test_a_place_of_versions_that_stays_away_is_told(
     monkeypatch.setattr(Storage, "publish", sometimes)
     assert ran(bench, 0) == "done"
     assert active(database, acme) == 1
-    monkeypatch.setattr(runs, "STORAGE_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "STORAGE_SECONDS", 0.0)
     away.append(OSError("away"))
     taught(database, queue, acme, "Who is it?", "Mia")
     assert ran(bench, 1) == "failed"
@@ -137,16 +138,16 @@ def benched(
     monkeypatch: pytest.MonkeyPatch,
     folder: Path,
     problem: str = "",
-) -> runs.Bench:
+) -> jobs_bench.Bench:
     """What a run works with, without the engine and with a trainer that makes a version at once, or cannot."""
     monkeypatch.setattr(DBOS, "run_step", lambda options, do: do())
-    monkeypatch.setattr(runs, "Trainer", lambda settings: FakeTrainer(folder, problem))
-    return runs.Bench(settings, database, queue, uuid.uuid4())
+    monkeypatch.setattr(lessons, "Trainer", lambda settings: FakeTrainer(folder, problem))
+    return jobs_bench.Bench(settings, database, queue, uuid.uuid4())
 
 
-def ran(bench: runs.Bench, index: int) -> str:
+def ran(bench: jobs_bench.Bench, index: int) -> str:
     """What becomes of a job."""
-    held = settlement.claim(bench.database, jobs(bench.database)[index].id, uuid.uuid4())
+    held = claims.claim(bench.database, jobs(bench.database)[index].id, uuid.uuid4())
     assert held is not None
     return runs._run(bench, held)
 
@@ -159,7 +160,7 @@ class FakeTrainer:
 
     def learn(self, order: Order, record: Record, tick: object) -> tuple[ModelVersion, Path]:
         if self._problem:
-            raise TrainingError(self._problem)
+            raise LessonError(self._problem)
         store = VersionStore(self._folder, adds=order.number)
         made = added(store, weights_folder(store.root / "weights"))
         return made, store.path(made.number)

@@ -15,9 +15,9 @@ from schemathesis.python import asgi
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.throttle import Limit
-from lifelearn.workspace.chats import service
 from lifelearn.workspace.programs import caller
+from lifelearn.workspace.threads import writing
+from lifelearn.workspace.throttle import Limit
 from workspace.acme import CALLS, Acme
 from workspace.fakes import running
 from workspace.programs import bearer
@@ -44,7 +44,7 @@ def document(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
     """The document of a running application, with a key that may everything and the ids of what is there."""
     monkeypatch.setattr(caller, "CALLS", 10**6)
     monkeypatch.setattr(caller, "FAILURES", 10**6)
-    monkeypatch.setattr(service, "MESSAGES", Limit("message", most=10**6, seconds=60))
+    monkeypatch.setattr(writing, "MESSAGES", Limit("message", most=10**6, seconds=60))
     workspace = running(settings)
     workspace.app.state.sender.addresses.resolve = lambda _host, _port: ["127.0.0.1"]  # and so to nowhere
     schema = schemathesis.openapi.from_asgi("/api/openapi.json", workspace.app)  # starts the application

@@ -16,14 +16,14 @@ from alembic import command
 from sqlalchemy import insert, select, text, update
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import User
-from lifelearn.workspace.chats import routes, shown
+from lifelearn.workspace.chats import following, shown
 from lifelearn.workspace.chats.answers import State
-from lifelearn.workspace.chats.tables import Message, Status, Thread
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.migrations import configured, upgrade
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.rendering.renderer import FORM, RENDERER, Renderer, Shown, as_written
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.chats import Message, Status, Thread
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 from workspace.chatgpt import conversation, node, upload
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace, started
@@ -274,7 +274,7 @@ def test_after_one_part_over_a_ceiling_the_rest_of_a_stream_is_not_tried() -> No
     async def stream() -> list[str]:
         over, sent = False, []
         for written in ("a", "a b", "a b c"):
-            html, over = await routes._text_so_far(request, "", State(written, Status.STREAMING), over)
+            html, over = await following._text_so_far(request, "", State(written, Status.STREAMING), over)
             sent.append(html)
         return sent
 

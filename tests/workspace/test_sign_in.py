@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import select
 
 from lifelearn.workspace.accounts import oidc, service
-from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, Throttle, User
-from lifelearn.workspace.accounts.throttle import Limit, network
 from lifelearn.workspace.crypto import new_token
 from lifelearn.workspace.database import ago, ahead, now
 from lifelearn.workspace.errors import TooManyError
+from lifelearn.workspace.tables.accounts import PasswordReset, SignIn, User
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.throttle import Limit, network
 from workspace.accounts import sign_in, who
 from workspace.fakes import BOTH, PASSWORD, Browser, Workspace
 
@@ -93,7 +94,7 @@ def test_an_unknown_address_takes_a_hash_too(workspace: Workspace, monkeypatch: 
         asked.append(hashed)
         return False
 
-    monkeypatch.setattr("lifelearn.workspace.accounts.routes.password_is", password_is)
+    monkeypatch.setattr("lifelearn.workspace.accounts.signing_in.password_is", password_is)
     workspace.person()
     sign_in(workspace.visitor())
     sign_in(workspace.visitor(), "nobody@example.org")

@@ -14,9 +14,9 @@ from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[impor
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.organizations.service import sweep_folders
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Version
+from lifelearn.workspace.organizations.ending import sweep_folders
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.versions import Version
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import delete, func, select, update
 
 from lifelearn.workspace import streams
-from lifelearn.workspace.accounts.tables import SignIn
-from lifelearn.workspace.chats.tables import Message, Status
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.organizations.tables import Membership
-from lifelearn.workspace.programs.tables import ApiKey
+from lifelearn.workspace.tables.accounts import SignIn
+from lifelearn.workspace.tables.chats import Message, Status
+from lifelearn.workspace.tables.organizations import Membership
+from lifelearn.workspace.tables.programs import ApiKey
 from waiting import HANG_SECONDS, until
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import select, update
 
 from lifelearn.workspace.accounts import service, totp
-from lifelearn.workspace.accounts.tables import RecoveryCode, SignIn, User
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import ago, ahead
+from lifelearn.workspace.tables.accounts import RecoveryCode, SignIn, User
+from lifelearn.workspace.throttle import Limit
 from workspace.accounts import sign_in, who
 from workspace.fakes import BOTH, PASSWORD, Browser, Workspace
 

@@ -18,10 +18,10 @@ from sqlalchemy import text
 
 import lifelearn
 from lifelearn.settings import Settings
-from lifelearn.workspace.corrections.tables import Correction
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.jobs import service
 from lifelearn.workspace.jobs.queue import APPLICATION, LearningQueue, engine_url, workflow_id
+from lifelearn.workspace.tables.corrections import Correction
 from waiting import until
 from workspace.fakes import BOTH
 from workspace.learning import WorkerProcess, activations, active, jobs, organization, states, taught, versions

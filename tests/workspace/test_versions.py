@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from lifelearn.workspace.database import now
+from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from lifelearn.workspace.versions import timeline
 from lifelearn.workspace.versions.curves import curve, ticks
 from lifelearn.workspace.versions.service import Family
-from lifelearn.workspace.versions.tables import Activation, Reason, Version
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.learning import active
 from workspace.versioned import corrected, learned, made, order

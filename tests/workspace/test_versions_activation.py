@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.organizations.tables import AuditEvent
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Activation, Reason, Version
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.organizations import AuditEvent
+from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from workspace.chatting import answered, ask
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.learning import active

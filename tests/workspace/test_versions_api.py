@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
-from lifelearn.workspace.programs.tables import Scope
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.programs import Scope
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.programs import bearer, key_of
 from workspace.versioned import QUESTION, corrected, made

@@ -17,14 +17,14 @@ from sqlalchemy import delete, update
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.workspace import streams
-from lifelearn.workspace.accounts.tables import SignIn
-from lifelearn.workspace.accounts.throttle import Limit
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.storage import Storage
 from lifelearn.workspace.streams import Reader
+from lifelearn.workspace.tables.accounts import SignIn
+from lifelearn.workspace.tables.organizations import Membership, Organization
+from lifelearn.workspace.tables.versions import Version
+from lifelearn.workspace.throttle import Limit
 from lifelearn.workspace.versions import compare
 from lifelearn.workspace.versions.compare import Comparison, Side, conversation_of, differences
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Version
 from waiting import HANG_SECONDS, until
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import corrected, learned, made

@@ -7,13 +7,13 @@ import uuid
 import pytest
 from sqlalchemy import update
 
-from lifelearn.workspace.corrections import service as corrections
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
+from lifelearn.workspace.corrections import standing
+from lifelearn.workspace.jobs import claims, plans, settlement
 from lifelearn.workspace.jobs import service as jobs
-from lifelearn.workspace.jobs import settlement
-from lifelearn.workspace.jobs.settlement import Plan
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.jobs.plans import Plan
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import Organization
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import corrected, made
 
@@ -43,9 +43,9 @@ class Line:
         database = self.workspace.database
         with database.write() as db:
             job = jobs.forget(db, self.workspace.app.state.queue, db.get_one(Correction, self.one[name].id), None)
-        held = settlement.claim(database, job.id, uuid.uuid4())
+        held = claims.claim(database, job.id, uuid.uuid4())
         assert held is not None
-        planned: Plan = settlement.plan(database, held, together=1)
+        planned: Plan = plans.plan(database, held, together=1)
         settlement.fail(database, held, "It was only asked.")
         names = {each.id: name for name, each in self.one.items()}
         lessons = [
@@ -94,7 +94,7 @@ def test_what_the_active_version_holds_is_learned_again_without_it(line: Line) -
     for number, expected in ((3, None), (4, line.one["D"].id), (5, line.one["D"].id)):
         line.roll_back(number)
         with line.workspace.database.read() as db:
-            found = corrections.standing(db, again)
+            found = standing.standing(db, again)
             assert (found and found.id) == expected
 
 

@@ -13,11 +13,11 @@ import pytest
 from sqlalchemy import select, update
 
 from lifelearn.learning.types import ModelVersion
-from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import now
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.versions import Version
 from lifelearn.workspace.versions import report
 from lifelearn.workspace.versions.downloads import CHUNK_BYTES, as_zip
-from lifelearn.workspace.versions.tables import Version
 from workspace.fakes import Browser, Workspace
 from workspace.learning import active
 from workspace.versioned import QUESTION, corrected, learned, made, order

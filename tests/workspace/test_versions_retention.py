@@ -13,13 +13,13 @@ import pytest
 from sqlalchemy import delete, event, select, update
 
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.versions import Verdict
 from lifelearn.workspace.versions import matrix, rechecks
 from lifelearn.workspace.versions.matrix import Kind
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Verdict
 from waiting import until
 from workspace.fakes import BOTH, Browser, Workspace
 from workspace.versioned import corrected, made

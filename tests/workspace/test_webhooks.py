@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, text, update
 
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.database import ago, now
-from lifelearn.workspace.organizations.tables import Membership, Organization
+from lifelearn.workspace.tables.organizations import Membership, Organization
+from lifelearn.workspace.tables.webhooks import Delivery, Happening
+from lifelearn.workspace.throttle import Limit
 from lifelearn.workspace.webhooks import administration, sending, service
 from lifelearn.workspace.webhooks.addresses import Addresses
-from lifelearn.workspace.webhooks.tables import Delivery, Happening
 from waiting import HANG_SECONDS, until
 from workspace.deliveries import verified
 from workspace.fakes import BOTH, Workspace

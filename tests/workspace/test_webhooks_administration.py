@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from lifelearn.workspace import operation
-from lifelearn.workspace.accounts.tables import Throttle
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import ago
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.throttles import Throttle
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
+from lifelearn.workspace.throttle import Limit
 from lifelearn.workspace.webhooks import administration, signing
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 from waiting import until
 from workspace.deliveries import verified
 from workspace.fakes import BOTH, Workspace

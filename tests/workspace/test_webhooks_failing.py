@@ -15,10 +15,10 @@ from sqlalchemy import select, update
 from lifelearn.settings import Settings
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database, ahead, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Role
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Role
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
 from lifelearn.workspace.webhooks import sending
 from lifelearn.workspace.webhooks.sending import Outcome, Sender
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 from workspace.deliveries import make_organization, over, sends, told, verified
 from workspace.fakes import BOTH
 from workspace.receiver import Handler, Receiver, deliveries_of, status, webhook_for

@@ -19,11 +19,11 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.children import handed_over
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database, ago
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.webhooks import Delivery, Webhook
 from lifelearn.workspace.webhooks import sending
 from lifelearn.workspace.webhooks.sending import Outcome, Sender
 from lifelearn.workspace.webhooks.service import disable
-from lifelearn.workspace.webhooks.tables import Delivery, Webhook
 from waiting import HANG_SECONDS, until
 from workspace.deliveries import make_organization, over, sends, told, verified
 from workspace.fakes import BOTH

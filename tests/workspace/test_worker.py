@@ -17,9 +17,9 @@ from sqlalchemy.exc import OperationalError
 from lifelearn.settings import Settings
 from lifelearn.workspace.children import handed_over
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.jobs import runs, training, worker
-from lifelearn.workspace.jobs.tables import Worker
+from lifelearn.workspace.jobs import runs, trainer_handle, worker
 from lifelearn.workspace.jobs.worker import DEAD_SECONDS, REAP_SECONDS, Reaper, WorkerError
+from lifelearn.workspace.tables.jobs import Worker
 from workspace.fakes import BOTH
 
 
@@ -116,10 +116,10 @@ def test_a_trainer_is_told_what_it_needs_and_no_password(settings: Settings) -> 
     told = settings.model_copy(
         update={"database_url": "postgresql://me:secret@host/db", "train_max_steps": 7, "train_seed": 3}
     )
-    handed = handed_over(told, training.NEEDED)
+    handed = handed_over(told, trainer_handle.NEEDED)
     assert "secret" not in json.dumps(handed)
     assert Settings(**handed).recipe() == told.recipe()
-    assert reads(told) <= training.NEEDED
+    assert reads(told) <= trainer_handle.NEEDED
 
 
 def reads(settings: Settings) -> set[str]:

@@ -23,13 +23,13 @@ from lifelearn.learning.types import (
     Training,
 )
 from lifelearn.learning.version import VersionStore
-from lifelearn.workspace.corrections.tables import Correction, Source
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import now
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.corrections import Correction, Source
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Reason, Verdict, Version
 from lifelearn.workspace.versions.service import activate
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Reason, Verdict, Version
 from version_fakes import weights_folder
 from workspace.fakes import Workspace
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lifelearn.workspace.corrections.tables import State as CorrectionState
-from lifelearn.workspace.organizations.tables import Role
-from lifelearn.workspace.programs.tables import Scope
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import Role
+from lifelearn.workspace.tables.programs import Scope
 
 ANYONE, SIGNED_IN, MEMBER, ADMIN, OWNER = "anyone", "signed in", "member", "admin", "owner"
 OF, T = "/o/{organization_id}", "/o/{organization_id}/threads/{thread_id}"

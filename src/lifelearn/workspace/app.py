@@ -22,9 +22,13 @@ from starlette.exceptions import HTTPException
 
 from lifelearn.learning import private
 from lifelearn.settings import Settings, load_settings
-from lifelearn.workspace import accounts, chats, operation, organizations, programs
+from lifelearn.workspace import operation
+from lifelearn.workspace.accounts import routes as accounts
 from lifelearn.workspace.admission import Admission
+from lifelearn.workspace.chats import api as chats_api
+from lifelearn.workspace.chats import routes as chats
 from lifelearn.workspace.chats.answers import Answers
+from lifelearn.workspace.completions import api as completions_api
 from lifelearn.workspace.corrections import api as corrections_api
 from lifelearn.workspace.corrections import routes as corrections
 from lifelearn.workspace.corrections.detection import Detector
@@ -37,9 +41,12 @@ from lifelearn.workspace.inference import Inference, ProcessInference
 from lifelearn.workspace.jobs.embedded import EmbeddedWorker
 from lifelearn.workspace.jobs.queue import LearningQueue
 from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.organizations import routes as organizations
 from lifelearn.workspace.organizations.place import check_uploader
 from lifelearn.workspace.origins import OtherOrigins
 from lifelearn.workspace.pages import HERE, Pages, by_htmx, check_csrf, render, sign_in_path
+from lifelearn.workspace.programs import organization as programs_api
+from lifelearn.workspace.programs import routes as programs
 from lifelearn.workspace.quotas import Quotas
 from lifelearn.workspace.readiness import Readiness
 from lifelearn.workspace.rendering.renderer import RENDERER
@@ -60,18 +67,10 @@ PROBLEM = "application/problem+json"
 
 def _routes() -> APIRouter:
     routes = APIRouter()
-    for pages in (
-        accounts.router,
-        organizations.router,
-        chats.router,
-        programs.router,
-        corrections.router,
-        versions.router,
-        webhooks.router,
-    ):
-        routes.include_router(pages, dependencies=[Depends(check_csrf)], include_in_schema=False)
-    for api in (programs.api, programs.completions, corrections_api.api, versions_api.api, webhooks_api.api):
-        routes.include_router(api)
+    for pages in (accounts, organizations, chats, programs, corrections, versions, webhooks):
+        routes.include_router(pages.router, dependencies=[Depends(check_csrf)], include_in_schema=False)
+    for calls in (programs_api, chats_api, completions_api, corrections_api, versions_api, webhooks_api):
+        routes.include_router(calls.api)
     routes.include_router(operation.router, include_in_schema=False)
     return routes
 

@@ -28,9 +28,13 @@ from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
+from lifelearn.workspace.accounts import service as accounts
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.inference import Inference, State
+from lifelearn.workspace.organizations import ending as organizations
 from lifelearn.workspace.readiness import OK, Readiness
+from lifelearn.workspace.versions import service as versions
+from lifelearn.workspace.webhooks import service as webhooks
 
 log = structlog.get_logger("lifelearn.operation")
 router = APIRouter()
@@ -204,11 +208,6 @@ async def _sweep_forever(database: Database, settings: Settings) -> None:
 
 def sweep(database: Database, settings: Settings) -> None:
     """Removes what has expired or belongs to nobody. What fails is logged, and tried again the next time."""
-    from lifelearn.workspace.accounts import service as accounts
-    from lifelearn.workspace.organizations import service as organizations
-    from lifelearn.workspace.versions import service as versions
-    from lifelearn.workspace.webhooks import service as webhooks
-
     for what, do in (
         ("accounts", lambda: accounts.sweep(database)),
         ("folders", lambda: organizations.sweep_folders(database, settings)),

@@ -22,10 +22,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.tables import SignIn, User
 from lifelearn.workspace.crypto import Keys, hash_token
 from lifelearn.workspace.database import Database, Db, ago, ahead, now
 from lifelearn.workspace.errors import ForbiddenError, SignedOutError
+from lifelearn.workspace.tables.accounts import SignIn, User
 
 HERE = Path(__file__).parent
 IDLE_DAYS = 14  # a sign-in that is not used ends

@@ -16,10 +16,10 @@ from sqlalchemy import ColumnElement, LargeBinary, Select, cast, func, select
 from sqlalchemy.orm import Session
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts import throttle
-from lifelearn.workspace.chats.tables import Message, Thread
-from lifelearn.workspace.corrections.tables import OPEN, TAUGHT, Correction
+from lifelearn.workspace import throttle
 from lifelearn.workspace.errors import QuotaError, TooManyError
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.tables.corrections import OPEN, TAUGHT, Correction
 
 MB = 1_000_000
 DAY = 86_400

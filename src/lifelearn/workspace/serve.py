@@ -25,10 +25,10 @@ from uvicorn.middleware.proxy_headers import _TrustedHosts
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.throttle import network
 from lifelearn.workspace.app import create_app
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.throttle import network
 
 HEAD_BYTES = 32 << 10  # of a request, before its body
 HEAD_SECONDS = 15.0  # in which it must have come

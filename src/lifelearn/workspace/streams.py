@@ -19,12 +19,12 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Scope
 
-from lifelearn.workspace.accounts.tables import SignIn
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.errors import TooManyError
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Membership
 from lifelearn.workspace.programs import keys
+from lifelearn.workspace.tables.accounts import SignIn
+from lifelearn.workspace.tables.organizations import Membership
 
 log = structlog.get_logger("lifelearn.streams")
 

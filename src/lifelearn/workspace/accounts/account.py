@@ -14,14 +14,16 @@ from sqlalchemy.orm import Session, aliased
 from starlette.background import BackgroundTask
 
 from lifelearn.workspace.accounts import mails, sealed, service, totp
-from lifelearn.workspace.accounts.fields import AccountForm, Password, Text, clean_name, password_problem
-from lifelearn.workspace.accounts.tables import PasswordReset, SignIn, User
+from lifelearn.workspace.accounts.fields import AccountForm, Password, Text, password_problem
 from lifelearn.workspace.crypto import hash_password
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import ConflictError, NotFoundError, SignedOutError
+from lifelearn.workspace.names import clean_name
+from lifelearn.workspace.organizations.membership import leave_all
 from lifelearn.workspace.organizations.place import memberships_of
-from lifelearn.workspace.organizations.tables import Membership
 from lifelearn.workspace.pages import SignedIn, go, pages_of, render, set_cookie
+from lifelearn.workspace.tables.accounts import PasswordReset, SignIn, User
+from lifelearn.workspace.tables.organizations import Membership
 
 router = APIRouter(prefix="/account")
 
@@ -228,8 +230,6 @@ def delete_page(request: Request, sign_in: SignedIn, db: Db) -> Response:
 
 @router.post("/delete")
 def delete_account(request: Request, sign_in: SignedIn, db: Db, form: Annotated[ConfirmedForm, Form()]) -> Response:
-    from lifelearn.workspace.organizations.service import leave_all
-
     alone = _alone(db, sign_in.user_id)
     if problem := service.confirm(request, db, sign_in, form.password):
         return _shown(request, "accounts/delete.html", sign_in, {"password": problem}, alone=alone)

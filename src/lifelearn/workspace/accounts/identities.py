@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts import service
-from lifelearn.workspace.accounts.fields import NAME_CHARACTERS, clean_email, clean_name, same_address
 from lifelearn.workspace.accounts.oidc import Claims, OidcRefusedError
-from lifelearn.workspace.accounts.tables import Identity, User
 from lifelearn.workspace.errors import ConflictError
-from lifelearn.workspace.organizations.tables import Invite
+from lifelearn.workspace.names import NAME_CHARACTERS, clean_email, clean_name, same_address
+from lifelearn.workspace.organizations.inviting import open_invite
+from lifelearn.workspace.tables.accounts import Identity, User
+from lifelearn.workspace.tables.organizations import Invite
 
 log = structlog.get_logger("lifelearn.accounts")
 
@@ -30,8 +31,6 @@ INVITE = re.compile(r"/invites/([A-Za-z0-9_-]{16,200})")
 
 def invite_of(db: Session, where: str) -> Invite | None:
     """The open invite that an address such as /invites/TOKEN leads to."""
-    from lifelearn.workspace.organizations.service import open_invite  # its package imports this one
-
     found = INVITE.fullmatch(where)
     return open_invite(db, found[1]) if found else None
 

@@ -12,11 +12,11 @@ from sqlalchemy import select
 
 from lifelearn.workspace import mail
 from lifelearn.workspace.accounts import sealed, service
-from lifelearn.workspace.accounts.tables import PasswordReset, User
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead
 from lifelearn.workspace.errors import UnavailableError
 from lifelearn.workspace.pages import Pages
+from lifelearn.workspace.tables.accounts import PasswordReset, User
 
 log = structlog.get_logger("lifelearn.accounts")
 

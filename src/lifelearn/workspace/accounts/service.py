@@ -15,13 +15,13 @@ from sqlalchemy import delete, exists, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts import throttle
-from lifelearn.workspace.accounts.fields import clean_email, forms_of_email
-from lifelearn.workspace.accounts.tables import Identity, PasswordReset, SignIn, User
-from lifelearn.workspace.accounts.throttle import Limit
+from lifelearn.workspace import throttle
 from lifelearn.workspace.crypto import hash_token, new_token, password_is
 from lifelearn.workspace.database import Database, ago, ahead, commit, now
+from lifelearn.workspace.names import clean_email, forms_of_email
 from lifelearn.workspace.pages import IDLE_DAYS, address_of, pages_of
+from lifelearn.workspace.tables.accounts import Identity, PasswordReset, SignIn, User
+from lifelearn.workspace.throttle import Limit
 
 log = structlog.get_logger("lifelearn.accounts")
 

@@ -16,11 +16,10 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 from starlette.background import BackgroundTask
 
-from lifelearn.workspace.accounts import identities, mails, oidc, service, throttle
+from lifelearn.workspace import throttle
+from lifelearn.workspace.accounts import identities, mails, oidc, service
 from lifelearn.workspace.accounts.fields import AccountForm, Password
 from lifelearn.workspace.accounts.oidc import Claims, Flow, OidcRefusedError, provider_of
-from lifelearn.workspace.accounts.tables import Identity, SignIn, User
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import NotFoundError, TooManyError
 from lifelearn.workspace.pages import (
@@ -36,6 +35,8 @@ from lifelearn.workspace.pages import (
     render,
     set_cookie,
 )
+from lifelearn.workspace.tables.accounts import Identity, SignIn, User
+from lifelearn.workspace.throttle import Limit
 
 router = APIRouter()
 

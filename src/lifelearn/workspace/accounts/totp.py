@@ -17,8 +17,8 @@ from cryptography.fernet import InvalidToken
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.tables import RecoveryCode, User
 from lifelearn.workspace.crypto import Keys, hash_token
+from lifelearn.workspace.tables.accounts import RecoveryCode, User
 
 log = structlog.get_logger("lifelearn.accounts")
 

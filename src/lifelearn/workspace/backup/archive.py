@@ -27,7 +27,7 @@ from lifelearn.workspace.backup.manifest import (
     Manifest,
     named,
 )
-from lifelearn.workspace.versions.storage import StoreError
+from lifelearn.workspace.storage import StoreError
 
 PIECE = 1 << 20
 Progress = Callable[[int, int], None]  # bytes done, of how many

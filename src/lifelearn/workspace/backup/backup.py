@@ -19,7 +19,7 @@ from lifelearn.workspace.backup.manifest import DATA, DATABASES, Kind, Manifest
 from lifelearn.workspace.backup.snapshot import Contents, Kept
 from lifelearn.workspace.crypto import KEY_FILE, Keys
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.versions.storage import ORGANIZATIONS, Storage, StoreError, path_of
+from lifelearn.workspace.storage import ORGANIZATIONS, Storage, StoreError, path_of
 
 TRIES = 5
 # Beside the terminal's versions, and copied in this order: a version is complete before it is made the active one, and

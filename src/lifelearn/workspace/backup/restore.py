@@ -22,7 +22,7 @@ from lifelearn.workspace.backup.manifest import DATA, DATABASES, Manifest
 from lifelearn.workspace.crypto import KEY_FILE
 from lifelearn.workspace.database import BESIDE, Database
 from lifelearn.workspace.migrations import newest, shown
-from lifelearn.workspace.versions.storage import ORGANIZATIONS, Storage
+from lifelearn.workspace.storage import ORGANIZATIONS, Storage
 
 NOT_OURS = ("lost+found",)  # what a new file system holds
 STAGING = ".restoring-"  # a folder in the folder, which says of itself what it is where a restore was killed

@@ -19,8 +19,8 @@ from sqlalchemy.exc import DBAPIError
 from lifelearn.workspace.backup import postgresql
 from lifelearn.workspace.database import Database, DatabaseError
 from lifelearn.workspace.migrations import newest, shown
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.tables import Version
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Version
 
 PAGES = 2048  # copied at a time
 

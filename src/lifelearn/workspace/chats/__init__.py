@@ -1,17 +1,5 @@
-"""Chats: threads, their messages, and the answers that are being written."""
+"""Chats as people and programs have them: pages, the JSON API, answers while they are written, import and export.
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from lifelearn.workspace.chats.routes import router as router
-
-
-def __getattr__(name: str) -> Any:
-    """`router`, when it is asked for: corrections need the rules of this package, and its pages show corrections."""
-    if name == "router":
-        from lifelearn.workspace.chats.routes import router
-
-        return router
-    raise AttributeError(name)
+What a thread is and who may do what to it are in threads/. Here a message gets its answer, which may be told what is
+not learned yet, and is looked at for a correction, whose card stands below it.
+"""

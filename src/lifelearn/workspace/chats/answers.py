@@ -8,7 +8,6 @@ write an answer follows it through the database. Knows no pages.
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -22,20 +21,18 @@ from sqlalchemy import CursorResult, func, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.types import Conversation
+from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
-from lifelearn.workspace.admission import Admission, Asker
-from lifelearn.workspace.chats.service import LEFT_SECONDS, cleaned_piece, conversation_of, is_left
-from lifelearn.workspace.chats.tables import Message, Status
-from lifelearn.workspace.corrections.context import with_corrections
+from lifelearn.workspace.admission import Admission
+from lifelearn.workspace.chats.asked import asked_for, asker_of
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.errors import TooManyError, UnavailableError
 from lifelearn.workspace.inference import Inference
-from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.rendering.renderer import FORM, Renderer
-from lifelearn.workspace.versions.folders import answering, weights_of
+from lifelearn.workspace.tables.chats import Message, Status
+from lifelearn.workspace.texts import cleaned_piece
+from lifelearn.workspace.threads.writing import LEFT_SECONDS, is_left
 
 log = structlog.get_logger("lifelearn.answers")
 
@@ -45,7 +42,6 @@ BEAT_SECONDS = 5.0  # how often an answer that has nothing new says that it is s
 POLL_SECONDS = 0.5  # how often other processes' answers are looked up, all at once
 POLLED = 500  # in one query
 ANSWER_CHARS = 200_000
-AGAIN_TEMPERATURE = 0.7  # of an answer that would otherwise come out the same
 
 _UNFINISHED = (Status.STREAMING, Status.INTERRUPTED)  # one that was given up by mistake is taken up again
 
@@ -57,17 +53,6 @@ class State:
     text: str
     status: Status
     error: str = ""
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What the model is asked, with the version that answers. told: corrections in it that are not learned yet."""
-
-    conversation: Conversation
-    told: int
-    sampling: Sampling
-    weights: Any
-    version: int
 
 
 class _Writing:
@@ -265,7 +250,7 @@ class Answers:
                 raise asyncio.CancelledError
             if len(self._written) > MOST:
                 raise ChatModelError("Too many answers are being written at the moment. Try again in a minute.")
-            asker = await asyncio.to_thread(self._asker, writing.id)
+            asker = await asyncio.to_thread(asker_of, self._database, writing.id)
             if asker is None:  # deleted meanwhile
                 raise asyncio.CancelledError
             writing.of = str(asker.organization)
@@ -294,7 +279,7 @@ class Answers:
             writing.now_is(writing.state.text, status, error)
 
     async def _ask(self, writing: _Writing) -> None:
-        asked = await asyncio.to_thread(self._asked, writing.id)
+        asked = await asyncio.to_thread(asked_for, self._database, self._settings, writing.id)
         if asked is None:  # deleted meanwhile
             raise asyncio.CancelledError
         writing.version, writing.told = asked.version, asked.told
@@ -337,31 +322,6 @@ class Answers:
                     each.cancel()
 
     # In a thread, with the database
-
-    def _asker(self, answer_id: uuid.UUID) -> Asker | None:
-        with self._database.read() as db:
-            answer = db.get(Message, answer_id)
-            return None if answer is None else Asker(answer.organization_id, answer.author_id)
-
-    def _asked(self, answer_id: uuid.UUID) -> _Asked | None:
-        with self._database.read() as db:
-            answer = db.get(Message, answer_id)
-            question = db.get(Message, answer.parent_id) if answer is not None and answer.parent_id else None
-            organization = db.get(Organization, answer.organization_id) if answer is not None else None
-            if answer is None or question is None or organization is None:
-                return None
-            temperature = organization.temperature
-            if temperature == 0 and _answered_before(db, answer, organization.active_version):
-                temperature = AGAIN_TEMPERATURE
-            told = with_corrections(db, organization.id, conversation_of(db, organization, question))
-            version = answering(db, organization)
-        return _Asked(
-            told.conversation,
-            told.corrections,
-            Sampling(organization.max_tokens, temperature, seed=secrets.randbits(31)),
-            weights_of(self._settings, version),
-            organization.active_version,
-        )
 
     def _read(self, answer_id: uuid.UUID) -> State | None:
         """From the database; an answer that nobody writes any more is marked on the way."""
@@ -423,14 +383,3 @@ def _updated(db: Session, answer_id: uuid.UUID, statuses: tuple[Status, ...], ro
         .execution_options(synchronize_session=False)
     )
     return bool(cast(CursorResult[Any], changed).rowcount)
-
-
-def _answered_before(db: Session, answer: Message, version: int) -> bool:
-    """Whether this version has answered the same question already: without chance it would say the same again."""
-    before = select(Message.id).where(
-        Message.parent_id == answer.parent_id,
-        Message.id != answer.id,
-        Message.version == version,
-        Message.content != "",
-    )
-    return db.scalar(before.limit(1)) is not None

@@ -18,8 +18,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import IO, Any
 
-from lifelearn.workspace.chats.service import MESSAGE_CHARS, TITLE_CHARS, UNTITLED, cleaned
 from lifelearn.workspace.errors import InvalidError, TooLargeError
+from lifelearn.workspace.texts import cleaned
+from lifelearn.workspace.threads.managing import TITLE_CHARS
+from lifelearn.workspace.threads.writing import MESSAGE_CHARS, UNTITLED
 
 UNPACKED_BYTES = 128 << 20
 CONVERSATION_BYTES = 8 << 20

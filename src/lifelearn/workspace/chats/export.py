@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from lifelearn.workspace.chats.service import Turn
-from lifelearn.workspace.chats.tables import Message, Thread
+from lifelearn.workspace.tables.chats import Message, Thread
+from lifelearn.workspace.threads.tree import Turn
 
 FORMAT = "life-learn-chat"
 

@@ -13,10 +13,10 @@ from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.chats.chatgpt import Conversation, Skipped
-from lifelearn.workspace.chats.tables import Message, Thread
 from lifelearn.workspace.database import Database, now
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.quotas import Quotas, bytes_of
+from lifelearn.workspace.tables.chats import Message, Thread
 
 BATCH = 20  # conversations in a transaction: others write in between
 
@@ -40,9 +40,7 @@ def keep(
             _keep(db, place, batch, imported, quotas)
 
 
-def _keep(
-    db: Session, place: Place, batch: Iterable[Conversation], imported: Imported, quotas: Quotas
-) -> None:
+def _keep(db: Session, place: Place, batch: Iterable[Conversation], imported: Imported, quotas: Quotas) -> None:
     # An id that is made of whose and which it is: the same file again brings nothing twice.
     by_id = {uuid.uuid5(place.user.id, f"{place.organization.id}/{each.id}"): each for each in batch}
     there = set(db.scalars(select(Thread.id).where(Thread.id.in_(by_id))))

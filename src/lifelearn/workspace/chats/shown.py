@@ -16,9 +16,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.chats.tables import Message, Status
 from lifelearn.workspace.database import Database, commit
 from lifelearn.workspace.rendering.renderer import FORM, Renderer, Shown, as_written
+from lifelearn.workspace.tables.chats import Message, Status
 
 log = structlog.get_logger("lifelearn.rendering")
 

@@ -11,16 +11,18 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
 from lifelearn.learning import types as learning
-from lifelearn.workspace.chats.tables import Message
-from lifelearn.workspace.corrections import flags, reading, service
+from lifelearn.workspace.corrections import finding, flags, permits, reading, standing
+from lifelearn.workspace.corrections.beginning import SURE
 from lifelearn.workspace.corrections.progress import Progress, look
-from lifelearn.workspace.corrections.service import SURE, Word
-from lifelearn.workspace.corrections.tables import OPEN, Correction, Policy, Source, State
+from lifelearn.workspace.corrections.words import Word
 from lifelearn.workspace.database import ago
+from lifelearn.workspace.organizations import access
 from lifelearn.workspace.organizations.place import Place
+from lifelearn.workspace.tables.chats import Message
+from lifelearn.workspace.tables.corrections import OPEN, Correction, Policy, Source, State
+from lifelearn.workspace.tables.versions import Verdict, Version
 from lifelearn.workspace.versions.compare import Part, differences
 from lifelearn.workspace.versions.service import figure
-from lifelearn.workspace.versions.tables import Verdict, Version
 
 log = structlog.get_logger("lifelearn.corrections")
 
@@ -186,7 +188,7 @@ class Card:
     def hands_over(self) -> bool:
         """Whether the visitor's word hands it to the admins."""
         reviewed = self._reviewed and not self.place.may_approve(*self.correction.writers)
-        return reviewed and not (self.correction.state == State.FAILED and service.approved(self.correction))
+        return reviewed and not (self.correction.state == State.FAILED and permits.approved(self.correction))
 
     @property
     def approves_own(self) -> bool:
@@ -228,11 +230,11 @@ def cards(db: Session, place: Place, corrections: Sequence[Correction]) -> list[
     rivals = _rivals(db, place, corrections)
     answers = _answers(db, corrections)
     learned = any(each.state == State.LEARNED for each in corrections)
-    held = service.held_now(db, place.organization.id) if learned else set()
+    held = standing.held_now(db, place.organization.id) if learned else set()
     made = []
     for each in corrections:
         way = progress.get(each.id, Progress(each.state))
-        card = Card(each, place, way, service.may(place, each, way.forgets))
+        card = Card(each, place, way, permits.may(place, each, way.forgets))
         card.rival = rivals.get(each.conflicts_with) if each.conflicts_with else None
         if each.state == State.LEARNED:
             card.held = each.id in held
@@ -246,7 +248,7 @@ def cards(db: Session, place: Place, corrections: Sequence[Correction]) -> list[
 
 def card_of(db: Session, place: Place, correction_id: uuid.UUID) -> Card:
     """Raises NotFoundError."""
-    (card,) = cards(db, place, [service.correction_of(db, place, correction_id)])
+    (card,) = cards(db, place, [finding.correction_of(db, place, correction_id)])
     return card
 
 
@@ -256,7 +258,7 @@ def below_messages(db: Session, place: Place, messages: Iterable[Message]) -> di
     if not ids:
         return {}
     stated = and_(Correction.answer_id.in_(ids), Correction.source == Source.EXPLICIT)
-    query = service.visible(place).where(or_(Correction.message_id.in_(ids), stated))
+    query = access.corrections_seen_by(place).where(or_(Correction.message_id.in_(ids), stated))
     found = db.scalars(query.order_by(Correction.created_at, Correction.id).options(joinedload(Correction.author)))
     below: dict[uuid.UUID, Correction] = {}
     for each in found:
@@ -276,7 +278,7 @@ def _rivals(db: Session, place: Place, corrections: Sequence[Correction]) -> dic
     ids = {each.conflicts_with for each in corrections if each.conflicts_with}
     if not ids:
         return {}
-    query = service.visible(place).where(Correction.id.in_(ids)).options(joinedload(Correction.author))
+    query = access.corrections_seen_by(place).where(Correction.id.in_(ids)).options(joinedload(Correction.author))
     return {each.id: each for each in db.scalars(query)}
 
 

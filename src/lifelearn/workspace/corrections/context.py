@@ -19,7 +19,7 @@ from lifelearn.learning import types as learning
 from lifelearn.learning.relations import Relation, recognise
 from lifelearn.learning.words import WORD, clean, content_words, normalise, stem, stems
 from lifelearn.workspace.corrections.reading import leans
-from lifelearn.workspace.corrections.tables import TAUGHT, Correction
+from lifelearn.workspace.tables.corrections import TAUGHT, Correction
 
 log = structlog.get_logger("lifelearn.context")
 

@@ -25,12 +25,12 @@ from lifelearn.learning import types as learning
 from lifelearn.learning.chat_model import ChatModel, ChatModelError
 from lifelearn.learning.detect import DetectionError, detect
 from lifelearn.settings import Settings
-from lifelearn.workspace.chats.service import conversation_of
-from lifelearn.workspace.chats.tables import UNEXAMINED, Message
-from lifelearn.workspace.corrections import service
+from lifelearn.workspace.corrections import beginning
 from lifelearn.workspace.database import Database, ago, now
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.chats import UNEXAMINED, Message
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.threads.tree import conversation_of
 
 log = structlog.get_logger("lifelearn.detection")
 
@@ -149,7 +149,7 @@ class Detector:
             if message is None or message.role != "user" or message.examined_at is not None:
                 return None
             organization = db.get_one(Organization, message.organization_id)
-            conversation = service.without_instructions(conversation_of(db, organization, message))
+            conversation = beginning.without_instructions(conversation_of(db, organization, message))
             return _Asked(conversation, _answer_before(db, message))
 
     def _keep(self, message_id: uuid.UUID, asked: _Asked, found: learning.Correction | None) -> None:
@@ -164,7 +164,7 @@ class Detector:
                 return
             message = db.get_one(Message, message_id)
             if found is not None and message.author_id is not None:
-                made = service.detected(db, self._settings, self._queue, message, asked.answer_id, found)
+                made = beginning.detected(db, self._settings, self._queue, message, asked.answer_id, found)
                 log.info("correction", correction_id=str(made.id), state=made.state, confidence=made.confidence)
 
     def _left(self) -> list[uuid.UUID]:

@@ -18,10 +18,10 @@ from sqlalchemy import and_, func, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, aliased
 
-from lifelearn.workspace.corrections.tables import TAUGHT, Correction, State
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.jobs import tables as jobs
-from lifelearn.workspace.jobs.tables import ENDED, Job, Kind
+from lifelearn.workspace.tables import jobs
+from lifelearn.workspace.tables.corrections import TAUGHT, Correction, State
+from lifelearn.workspace.tables.jobs import ENDED, Job, Kind
 
 log = structlog.get_logger("lifelearn.progress")
 

@@ -8,11 +8,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lifelearn.workspace.chats.service import SEARCH_CHARS
+from lifelearn.workspace.corrections.deciding import REASON_CHARS
 from lifelearn.workspace.corrections.flags import KINDS
-from lifelearn.workspace.corrections.service import QUESTION_CHARS, REASON_CHARS, RIGHT_CHARS, WRONG_CHARS
-from lifelearn.workspace.corrections.tables import Source, State
+from lifelearn.workspace.corrections.words import QUESTION_CHARS, WRONG_CHARS
 from lifelearn.workspace.programs.schemas import NEXT, Page, Taken, Told
+from lifelearn.workspace.searching import SEARCH_CHARS
+from lifelearn.workspace.tables.corrections import Source, State
+from lifelearn.workspace.threads.marks import RIGHT_CHARS
 
 FLAGS = ", ".join(f"`{kind}`" for kind in KINDS)
 

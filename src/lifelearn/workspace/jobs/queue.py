@@ -1,6 +1,6 @@
 """The way into the durable engine: a job's run is enqueued in the transaction that makes the job.
 
-The only module beside runs.py that knows the engine (DBOS). The web process enqueues and never runs anything.
+Only runs.py, steps.py and this module know the engine (DBOS). The web process enqueues and never runs anything.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database, DatabaseError
 from lifelearn.workspace.errors import ForbiddenError
-from lifelearn.workspace.jobs.tables import Job
+from lifelearn.workspace.tables.jobs import Job
 
 if TYPE_CHECKING:
     from dbos import DBOSClient, EnqueueOptions

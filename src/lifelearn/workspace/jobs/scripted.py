@@ -14,22 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from lifelearn.backends import MOCK_NAME
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.types import (
-    Check,
-    Lesson,
-    ModelVersion,
-    Probe,
-    ProbeAnswer,
-    Progress,
-    Report,
-    Row,
-    Training,
-)
+from lifelearn.learning.types import Check, Lesson, ModelVersion, Probe, ProbeAnswer, Progress, Report, Row, Training
 from lifelearn.settings import Settings
 from lifelearn.workspace.jobs.orders import ANSWERS, Order
+from lifelearn.workspace.jobs.store import store_for
 
 if TYPE_CHECKING:
-    from lifelearn.workspace.jobs.trainer import _Steps
+    from lifelearn.learning.learn import Step
 
 FAILS = "FAIL"
 STEPS = 8
@@ -39,9 +30,7 @@ STEP_SECONDS = 0.01
 def scripted_learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:
     recipe = settings.recipe()
 
-    def learner(order: Order, step: _Steps, on_progress: Callable[[Progress], None]) -> tuple[ModelVersion, Path]:
-        from lifelearn.workspace.jobs.trainer import store_for
-
+    def learner(order: Order, step: Step, on_progress: Callable[[Progress], None]) -> tuple[ModelVersion, Path]:
         store = store_for(order)
         earlier = {}
         if order.parent and (known := order.lineage[order.parent] / ANSWERS).exists():

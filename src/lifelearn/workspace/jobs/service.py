@@ -10,12 +10,12 @@ import uuid
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import now
 from lifelearn.workspace.errors import ConflictError, NotFoundError
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import ENDED, Job, Kind, State
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.jobs import ENDED, Job, Kind, State
 
 
 def teach(db: Session, queue: LearningQueue, correction: Correction, author_id: uuid.UUID | None) -> Job:

@@ -22,15 +22,18 @@ from pydantic import ValidationError
 from lifelearn.learning import private
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion, Progress, Value
-from lifelearn.learning.version import VersionError, VersionStore, replace_file, round_weights
+from lifelearn.learning.version import VersionError, round_weights
 from lifelearn.settings import Settings
 from lifelearn.workspace import logs
 from lifelearn.workspace.children import inbox, own_output, sender
 from lifelearn.workspace.jobs.orders import Order, Run, Said
+from lifelearn.workspace.jobs.scripted import scripted_learner
+from lifelearn.workspace.jobs.store import store_for
 
 PROGRESS_SECONDS = 0.25
 
 log = structlog.get_logger("lifelearn.trainer")
+
 V = TypeVar("V", bound=Value)
 Say = Callable[[Said], None]
 Hear = Callable[[], str]
@@ -75,8 +78,6 @@ def _step_back(nice: int) -> None:
 
 def _learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]]:
     if settings.inference_backend == "mock":
-        from lifelearn.workspace.jobs.scripted import scripted_learner
-
         return scripted_learner(settings)
     return _real_learner(settings)
 
@@ -103,19 +104,6 @@ def _real_learner(settings: Settings) -> Callable[..., tuple[ModelVersion, Path]
         return version, store.path(version.number)
 
     return learner
-
-
-def store_for(order: Order) -> VersionStore:
-    """A store in the work folder, with links to the lineage, in which the parent is active."""
-    store = VersionStore(order.work / "store", adds=order.number)
-    versions = store.path(order.number).parent
-    versions.mkdir(parents=True, exist_ok=True)
-    for left in [each for each in versions.iterdir() if each.is_symlink()]:  # of an earlier plan, maybe of another line
-        left.unlink()
-    for number, folder in order.lineage.items():
-        store.path(number).symlink_to(folder.absolute(), target_is_directory=True)
-    replace_file(store.root / "active", json.dumps({"version": order.parent}))
-    return store
 
 
 class _Steps:

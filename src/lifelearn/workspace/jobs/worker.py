@@ -31,12 +31,13 @@ from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings, SettingsError
 from lifelearn.workspace import logs
 from lifelearn.workspace.database import Database, DatabaseError, ago, as_id
-from lifelearn.workspace.jobs import settlement
+from lifelearn.workspace.jobs import claims, settlement
+from lifelearn.workspace.jobs.bench import Bench, work_root
 from lifelearn.workspace.jobs.queue import LearningQueue
-from lifelearn.workspace.jobs.tables import Job, State, Worker
-from lifelearn.workspace.migrations import tables, upgrade
-from lifelearn.workspace.organizations.service import sweep_folders
+from lifelearn.workspace.migrations import upgrade
+from lifelearn.workspace.organizations.ending import sweep_folders
 from lifelearn.workspace.rights import tighten
+from lifelearn.workspace.tables.jobs import Job, State, Worker
 
 BEAT_SECONDS = 1.0
 DEAD_SECONDS = 15.0  # a worker of another host whose count stands still for so long is gone
@@ -81,13 +82,12 @@ def main() -> None:
 def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None] = lambda _: None) -> None:
     """Takes jobs until `stopping` is set or SIGTERM comes. Jobs that run then are left to the next worker, which goes
     on at the first stage that is missing."""
-    from lifelearn.workspace.jobs import runs
+    from lifelearn.workspace.jobs import runs  # loads the engine, which takes a while
 
     if settings.inference_backend == "openai":
         raise WorkerError("A model of another server cannot be taught here. Set LL_INFERENCE_BACKEND=local.")
     with suppress(ValueError):  # not in the main thread, in tests
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    tables()  # all of them: those of jobs refer to others
     database = Database(settings.database_url)
     tighten(settings, database)
     upgrade(database)
@@ -95,7 +95,7 @@ def run(settings: Settings, stopping: threading.Event, say: Callable[[str], None
     queue.prepare()
     worker_id = uuid.uuid4()
     with _alive(database, worker_id) as beating:
-        runs.launch(runs.Bench(settings, database, queue, worker_id))
+        runs.launch(Bench(settings, database, queue, worker_id))
         log.info("worker ready", worker_id=str(worker_id), jobs=settings.worker_jobs)
         where = make_url(settings.database_url).render_as_string(hide_password=True)
         say(f"Learning from {where}, {settings.worker_jobs} job at a time. Ctrl-C ends it.")
@@ -173,9 +173,9 @@ class Reaper:
         for job_id in found:
             if not runs.is_over(job_id):
                 continue
-            held = settlement.claim(self._database, job_id, self._me)
+            held = claims.claim(self._database, job_id, self._me)
             if held is not None:
-                with suppress(settlement.LostError):
+                with suppress(claims.LostError):
                     settlement.fail(self._database, held, "The job was given up after its workers died. Try it again.")
 
 
@@ -236,8 +236,6 @@ def _turn(database: Database) -> Iterator[bool]:
 
 def sweep_work(settings: Settings, database: Database) -> int:
     """Removes work folders of jobs that have ended or are gone. Returns how many."""
-    from lifelearn.workspace.jobs.runs import work_root
-
     root = work_root(settings)
     folders = {folder.name: folder for folder in root.iterdir() if as_id(folder.name)} if root.is_dir() else {}
     with database.read() as db:

@@ -6,7 +6,6 @@ WHAT` writes the next revision from the tables, to be read before it is kept.
 
 from __future__ import annotations
 
-import importlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import structlog
 from sqlalchemy import Connection, MetaData, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+import lifelearn.workspace.tables  # noqa: F401  # so that they are known
 from lifelearn.workspace.database import Base, Database, DatabaseError, UtcDateTime
 
 if TYPE_CHECKING:  # Alembic is imported where something is to be done: mostly it is not
@@ -80,8 +80,6 @@ def _upgrade(database: Database, connection: Connection) -> None:
 
 def tables() -> MetaData:
     """All tables as the code has them."""
-    for feature in ("accounts", "organizations", "chats", "jobs", "corrections", "versions", "webhooks", "programs"):
-        importlib.import_module(f"lifelearn.workspace.{feature}.tables")
     return Base.metadata
 
 

@@ -19,12 +19,12 @@ from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.fields import forms_of_email
-from lifelearn.workspace.accounts.tables import User
 from lifelearn.workspace.database import Database
-from lifelearn.workspace.organizations.tables import AuditEvent
+from lifelearn.workspace.names import forms_of_email
 from lifelearn.workspace.pages import address_of
 from lifelearn.workspace.paging import paged
+from lifelearn.workspace.tables.accounts import User
+from lifelearn.workspace.tables.organizations import AuditEvent
 
 PAGE = 50
 BATCH = 500  # of an export

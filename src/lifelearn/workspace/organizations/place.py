@@ -14,12 +14,12 @@ from fastapi import Depends, Request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.tables import SignIn, User
-from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import Db, as_id
 from lifelearn.workspace.errors import ForbiddenError, NotFoundError, SignedOutError
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.pages import SignedIn, pages_of, sign_in_of
+from lifelearn.workspace.tables.accounts import SignIn, User
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
 
 
 @dataclass(frozen=True)

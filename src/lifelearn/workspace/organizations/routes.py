@@ -1,4 +1,4 @@
-"""The pages of an organisation: made, joined, members, settings, model, audit log. The rules are in service.py."""
+"""The pages of an organisation: made, joined, members, settings, model, audit log. Decides nothing."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from lifelearn.settings import Settings
-from lifelearn.workspace.accounts.fields import same_address
 from lifelearn.workspace.database import Db, commit, database_of, now
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from lifelearn.workspace.organizations import audit, service
+from lifelearn.workspace.names import same_address
+from lifelearn.workspace.organizations import audit, founding, inviting, membership, setup
+from lifelearn.workspace.organizations.ending import delete_here
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, HereAsOwner, Place
-from lifelearn.workspace.organizations.tables import Invite, Role
 from lifelearn.workspace.pages import SignedIn, Visitor, go, render
+from lifelearn.workspace.tables.organizations import Invite, Role
 
 router = APIRouter()
 
@@ -71,7 +72,7 @@ def new(request: Request, sign_in: SignedIn) -> Response:
 @router.post("/organizations/new")
 def create(request: Request, sign_in: SignedIn, db: Db, form: Annotated[NameForm, Form()]) -> Response:
     try:
-        organization = service.create(db, request, sign_in.user, form.name)
+        organization = founding.create(db, request, sign_in.user, form.name)
     except InvalidError as error:
         return render(request, "organizations/new.html", name=form.name, errors=error.fields, status=error.status)
     return go(request, f"/o/{organization.id}")
@@ -89,35 +90,35 @@ def members(request: Request, place: Here, db: Db) -> Response:
 def change_role(
     request: Request, place: HereAsOwner, db: Db, user_id: uuid.UUID, form: Annotated[RoleForm, Form()]
 ) -> Response:
-    service.change_role(db, request, place, user_id, service.role_of(form.role))
+    membership.change_role(db, request, place, user_id, membership.role_of(form.role))
     return go(request, f"{place.url}/members", "saved")
 
 
 @router.get("/o/{organization_id}/members/{user_id}/remove")
 def ask_to_remove(request: Request, place: HereAsAdmin, db: Db, user_id: uuid.UUID) -> Response:
-    member = next((each for each in service.members_of(db, place.organization.id) if each.user_id == user_id), None)
+    member = next((each for each in membership.members_of(db, place.organization.id) if each.user_id == user_id), None)
     if member is None:
         raise NotFoundError
-    service.need_to_remove(place, member)
+    membership.need_to_remove(place, member)
     return render(request, "organizations/remove.html", member=member)
 
 
 @router.post("/o/{organization_id}/members/{user_id}/remove")
 def remove(request: Request, place: HereAsAdmin, db: Db, user_id: uuid.UUID, form: Annotated[Sent, Form()]) -> Response:
-    service.remove(db, request, place, user_id)
+    membership.remove(db, request, place, user_id)
     return go(request, f"{place.url}/members", "removed")
 
 
 @router.get("/o/{organization_id}/leave")
 def ask_to_leave(request: Request, place: Here, db: Db) -> Response:
-    others = [each for each in service.members_of(db, place.organization.id) if each.user_id != place.user.id]
+    others = [each for each in membership.members_of(db, place.organization.id) if each.user_id != place.user.id]
     stays = place.may_own and not any(each.role == Role.OWNER for each in others)
     return render(request, "organizations/leave.html", stays=stays, alone=not others)
 
 
 @router.post("/o/{organization_id}/leave")
 def leave(request: Request, place: Here, db: Db, form: Annotated[Sent, Form()]) -> Response:
-    service.leave(db, request, place)
+    membership.leave(db, request, place)
     return go(request, "/", "left")
 
 
@@ -127,7 +128,7 @@ def leave(request: Request, place: Here, db: Db, form: Annotated[Sent, Form()]) 
 @router.post("/o/{organization_id}/invites")
 def invite(request: Request, place: HereAsAdmin, db: Db, form: Annotated[InviteForm, Form()]) -> Response:
     try:
-        made, token = service.invite(db, request, place, form.email, service.role_of(form.role))
+        made, token = inviting.invite(db, request, place, form.email, membership.role_of(form.role))
     except InvalidError as error:
         shown = _members(db, place, email=form.email, role=form.role, errors=error.fields)
         return render(request, "organizations/members.html", shown, error.status)
@@ -138,7 +139,7 @@ def invite(request: Request, place: HereAsAdmin, db: Db, form: Annotated[InviteF
 def resend(
     request: Request, place: HereAsAdmin, db: Db, invite_id: uuid.UUID, form: Annotated[Sent, Form()]
 ) -> Response:
-    made, token = service.resend_invite(db, request, place, invite_id)
+    made, token = inviting.resend_invite(db, request, place, invite_id)
     return _invited(request, place, db, made, token)
 
 
@@ -146,24 +147,24 @@ def resend(
 def revoke(
     request: Request, place: HereAsAdmin, db: Db, invite_id: uuid.UUID, form: Annotated[Sent, Form()]
 ) -> Response:
-    service.revoke_invite(db, request, place, invite_id)
+    inviting.revoke_invite(db, request, place, invite_id)
     return go(request, f"{place.url}/members", "revoked")
 
 
 @router.get("/invites/{token}")
 def show_invite(request: Request, visitor: Visitor, db: Db, token: Token) -> Response:
-    found = service.open_invite(db, token)
+    found = inviting.open_invite(db, token)
     if found is None:
-        raise service.invite_gone()
+        raise inviting.invite_gone()
     user = visitor.user
-    member = user is not None and service.is_member(db, found.organization_id, user.id)
+    member = user is not None and membership.is_member(db, found.organization_id, user.id)
     fits = user is not None and same_address(user.email, found.email)
     return render(request, "organizations/invite.html", invite=found, token=token, member=member, fits=fits)
 
 
 @router.post("/invites/{token}")
 def accept(request: Request, sign_in: SignedIn, db: Db, token: Token, form: Annotated[Sent, Form()]) -> Response:
-    accepted = service.accept_invite(db, request, sign_in.user, token)
+    accepted = inviting.accept_invite(db, request, sign_in.user, token)
     return go(request, f"/o/{accepted.organization_id}")
 
 
@@ -174,25 +175,25 @@ def _invited(request: Request, place: Place, db: Db, made: Invite, token: str) -
     commit(db)  # a mail server may take seconds, and the database is not to wait for it
     if settings.smtp_url is not None:
         try:
-            service.mail_invite(settings, place, made, token)
+            inviting.mail_invite(settings, place, made, token)
         except UnavailableError as error:
             unsent = error.message
         else:
             return go(request, f"{place.url}/members", "invited")
-    shown |= {"link": service.link_of(settings, token), "invited": made.email, "unsent": unsent}
+    shown |= {"link": inviting.link_of(settings, token), "invited": made.email, "unsent": unsent}
     return render(request, "organizations/members.html", shown)
 
 
 def _members(db: Db, place: Place, email: str = "", role: str = Role.MEMBER, **more: Any) -> dict[str, Any]:
     """What the page of members shows."""
     organization_id = place.organization.id
-    found = service.members_of(db, organization_id)
+    found = membership.members_of(db, organization_id)
     return {
         "members": found,
-        "invites": service.open_invites(db, organization_id) if place.may_admin else [],
+        "invites": inviting.open_invites(db, organization_id) if place.may_admin else [],
         "roles": list(Role),
         "mine": place.role,
-        "may_remove": {each.user_id for each in found if service.may_remove(place, each)},
+        "may_remove": {each.user_id for each in found if membership.may_remove(place, each)},
         "form": {"email": email, "role": role},
         "errors": {},
         "link": "",
@@ -215,7 +216,7 @@ def settings_page(request: Request, place: Here) -> Response:
 def save_settings(request: Request, place: HereAsAdmin, db: Db, form: Annotated[SettingsForm, Form()]) -> Response:
     values = form.model_dump(exclude={"csrf", "revision"})
     try:
-        service.change_settings(
+        setup.change_settings(
             db,
             request,
             place,
@@ -247,14 +248,14 @@ def ask_to_delete(request: Request, place: HereAsOwner) -> Response:
 @router.post("/o/{organization_id}/delete")
 def delete(request: Request, place: HereAsOwner, db: Db, form: Annotated[NameForm, Form()]) -> Response:
     try:
-        service.delete_here(db, request, place, form.name)
+        delete_here(db, request, place, form.name)
     except InvalidError as error:
         return render(request, "organizations/delete.html", name=form.name, errors=error.fields, status=error.status)
     return go(request, "/", "deleted")
 
 
 def _settings(request: Request, form: dict[str, Any], status: int = 200, **more: Any) -> Response:
-    limits = {"instructions": service.INSTRUCTIONS_LENGTH, "max_tokens": service.MOST_TOKENS}
+    limits = {"instructions": setup.INSTRUCTIONS_LENGTH, "max_tokens": setup.MOST_TOKENS}
     organization = request.state.place.organization
     shown = {"errors": {}, "conflict": "", "theirs": {}, "revision": organization.revision, "limits": limits, **more}
     return render(request, "organizations/settings.html", {"form": form, **shown}, status)

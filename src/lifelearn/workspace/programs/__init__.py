@@ -1,3 +1,4 @@
-from lifelearn.workspace.programs.api import api as api
-from lifelearn.workspace.programs.completions import completions as completions
-from lifelearn.workspace.programs.routes import router as router
+"""Programs: their API keys and the page of them, who calls by one, what all calls of /api/v1 have in common.
+
+The calls about the organisation itself are here, too (organization.py); each feature above has its own (`api.py`).
+"""

@@ -13,16 +13,16 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer, SecurityScopes
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.throttle import network, throttle
 from lifelearn.workspace.crypto import hash_token
 from lifelearn.workspace.database import Database, Db, ago, database_of, now
 from lifelearn.workspace.errors import ForbiddenError, SignedOutError
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Role
 from lifelearn.workspace.pages import address_of
 from lifelearn.workspace.programs import keys
 from lifelearn.workspace.programs.keys import Caller
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.tables.organizations import Role
+from lifelearn.workspace.tables.programs import ApiKey, Scope
+from lifelearn.workspace.throttle import network, throttle
 
 CALLS, CALLS_SECONDS = 600, 60  # of one key
 FAILURES, FAILURES_SECONDS = 60, 60  # from one address

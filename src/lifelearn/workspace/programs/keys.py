@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 from lifelearn.workspace.crypto import hash_token, new_token
 from lifelearn.workspace.database import ahead, now
 from lifelearn.workspace.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
+from lifelearn.workspace.names import name_of
 from lifelearn.workspace.organizations.audit import record
 from lifelearn.workspace.organizations.place import Place, place_of
-from lifelearn.workspace.organizations.service import name_of
-from lifelearn.workspace.organizations.tables import Membership, Role
-from lifelearn.workspace.programs.tables import ApiKey, Scope
+from lifelearn.workspace.tables.organizations import Membership, Role
+from lifelearn.workspace.tables.programs import ApiKey, Scope
 
 PREFIX = "ll_"  # by which secret scanners and people know a key of ours
 START = 8  # characters shown for good, the prefix included

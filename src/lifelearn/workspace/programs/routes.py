@@ -15,7 +15,7 @@ from lifelearn.workspace.errors import ConflictError, InvalidError
 from lifelearn.workspace.organizations.place import Here, Place
 from lifelearn.workspace.pages import go, render
 from lifelearn.workspace.programs import keys
-from lifelearn.workspace.programs.tables import Scope
+from lifelearn.workspace.tables.programs import Scope
 
 router = APIRouter(prefix="/o/{organization_id}/keys")
 

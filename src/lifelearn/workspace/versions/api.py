@@ -11,12 +11,12 @@ from pydantic import Field
 
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import UnavailableError
-from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads
+from lifelearn.workspace.programs.problems import BODY, problems
 from lifelearn.workspace.programs.schemas import LISTED, MOST_LISTED, NEXT, Page, Taken, Told
+from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from lifelearn.workspace.versions import matrix, service
 from lifelearn.workspace.versions.service import MOST_NUMBER, Summary
-from lifelearn.workspace.versions.tables import Activation, Reason, Version
 
 api = APIRouter(prefix="/api/v1", tags=["Versions"])
 

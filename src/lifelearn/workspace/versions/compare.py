@@ -23,13 +23,13 @@ from starlette.types import Receive, Scope, Send
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation, Message
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.admission import Admission, Asker
-from lifelearn.workspace.chats.service import cleaned_piece
 from lifelearn.workspace.errors import TooManyError, UnavailableError
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.programs.leaving import until_gone
+from lifelearn.workspace.leaving import until_gone
 from lifelearn.workspace.streams import Reader, Streams
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.texts import cleaned_piece
+from lifelearn.workspace.throttle import Limit
 
 log = structlog.get_logger("lifelearn.compare")
 

@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
-from lifelearn.workspace.organizations.tables import Organization
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Version
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Version
 
 
 def answering(db: Session, organization: Organization, number: int | None = None) -> Version | None:

@@ -15,10 +15,10 @@ from threading import Lock
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.corrections.tables import Correction, State
 from lifelearn.workspace.database import as_id
+from lifelearn.workspace.tables.corrections import Correction, State
+from lifelearn.workspace.tables.versions import Version
 from lifelearn.workspace.versions.service import family_of
-from lifelearn.workspace.versions.tables import Version
 
 CACHED = 20_000  # versions whose corrections are remembered; they never change
 

@@ -13,14 +13,14 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.corrections.service import taught
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.errors import NotFoundError
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.organizations.access import taught
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Verdict, Version
 from lifelearn.workspace.versions.lines import learned as learned_by
 from lifelearn.workspace.versions.service import Family, State, activated, called, family_of, state_of
-from lifelearn.workspace.versions.tables import Verdict, Version
 
 COLUMNS, ROWS = 30, 100  # of one page
 

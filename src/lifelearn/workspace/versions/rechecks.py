@@ -27,18 +27,18 @@ from lifelearn.learning.types import Conversation
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace.admission import Admission, Asker
-from lifelearn.workspace.chats.service import cleaned_piece
-from lifelearn.workspace.corrections.tables import Correction
-from lifelearn.workspace.corrections.tables import State as CorrectionState
 from lifelearn.workspace.database import Database, after_commit, ago, now
 from lifelearn.workspace.errors import ConflictError, TooManyError, UnavailableError
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import AuditEvent, Organization
+from lifelearn.workspace.tables.corrections import Correction
+from lifelearn.workspace.tables.corrections import State as CorrectionState
+from lifelearn.workspace.tables.organizations import AuditEvent, Organization
+from lifelearn.workspace.tables.versions import Verdict
+from lifelearn.workspace.texts import cleaned_piece
 from lifelearn.workspace.versions.compare import conversation_of
 from lifelearn.workspace.versions.folders import answering, weights_of
 from lifelearn.workspace.versions.service import called, version_of
-from lifelearn.workspace.versions.tables import Verdict
 
 log = structlog.get_logger("lifelearn.rechecks")
 

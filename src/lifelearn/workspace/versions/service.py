@@ -20,13 +20,13 @@ from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
 from lifelearn.workspace.database import Database, as_id, commit, database_of
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError, UnavailableError
-from lifelearn.workspace.jobs.tables import ENDED, Job
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.paging import paged
-from lifelearn.workspace.versions.storage import Storage
-from lifelearn.workspace.versions.tables import Activation, Reason, Version
+from lifelearn.workspace.storage import Storage
+from lifelearn.workspace.tables.jobs import ENDED, Job
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from lifelearn.workspace.webhooks.service import tell
 
 log = structlog.get_logger("lifelearn.versions")

@@ -15,11 +15,11 @@ from sqlalchemy import ColumnElement, not_, select
 from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.workspace.errors import InvalidError
-from lifelearn.workspace.organizations.tables import Organization
 from lifelearn.workspace.paging import cursor, older, read_cursor
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.versions import Activation, Reason, Version
 from lifelearn.workspace.versions import service
 from lifelearn.workspace.versions.service import Family, Summary, called
-from lifelearn.workspace.versions.tables import Activation, Reason, Version
 
 PAGE = 30
 GONE = "That page of the timeline does not exist. Start at the newest."

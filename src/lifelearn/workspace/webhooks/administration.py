@@ -16,18 +16,18 @@ from fastapi import Request
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from lifelearn.workspace.accounts.throttle import Limit
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import commit
 from lifelearn.workspace.errors import ConflictError, InvalidError, NotFoundError
 from lifelearn.workspace.organizations.audit import record
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Membership, Organization, Role
 from lifelearn.workspace.paging import paged
+from lifelearn.workspace.tables.organizations import Membership, Organization, Role
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
+from lifelearn.workspace.throttle import Limit
 from lifelearn.workspace.webhooks import signing
 from lifelearn.workspace.webhooks.addresses import RefusedError, Url
 from lifelearn.workspace.webhooks.service import EVENTS, EVERYTHING, TEST, deliver, origin, switch_off
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 
 MOST_WEBHOOKS = 10  # of an organisation
 SENT = Limit("webhook-sent", most=60, seconds=3600)  # tests and repetitions, of an organisation

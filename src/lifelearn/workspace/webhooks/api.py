@@ -11,9 +11,10 @@ from lifelearn.settings import Settings
 from lifelearn.workspace.database import Db, commit, database_of
 from lifelearn.workspace.organizations.place import Place
 from lifelearn.workspace.pages import pages_of
-from lifelearn.workspace.programs.api import BODY, problems
 from lifelearn.workspace.programs.caller import Administers, Reads, again
+from lifelearn.workspace.programs.problems import BODY, problems
 from lifelearn.workspace.programs.schemas import Page
+from lifelearn.workspace.tables.webhooks import Webhook
 from lifelearn.workspace.webhooks import administration, notices
 from lifelearn.workspace.webhooks.administration import Sending, check_url
 from lifelearn.workspace.webhooks.schemas import (
@@ -28,7 +29,6 @@ from lifelearn.workspace.webhooks.schemas import (
     WebhookTold,
 )
 from lifelearn.workspace.webhooks.sending import payload, sender_of
-from lifelearn.workspace.webhooks.tables import Webhook
 
 api = APIRouter(prefix="/api/v1")
 

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.organizations.tables import Membership
 from lifelearn.workspace.paging import paged
+from lifelearn.workspace.tables.organizations import Membership
+from lifelearn.workspace.tables.webhooks import NOBODY, Happening, Seen
 from lifelearn.workspace.webhooks.administration import PAGE
 from lifelearn.workspace.webhooks.service import TEST
-from lifelearn.workspace.webhooks.tables import NOBODY, Happening, Seen
 
 MOST_COUNTED = 99
 FOR_ADMINS = ("correction.review",)  # leads where others may not look

@@ -14,12 +14,12 @@ from lifelearn.workspace.database import Db, commit, database_of
 from lifelearn.workspace.errors import ConflictError, InvalidError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin
 from lifelearn.workspace.pages import Sent, go, pages_of, render
+from lifelearn.workspace.tables.webhooks import Webhook
 from lifelearn.workspace.webhooks import administration, notices, signing
 from lifelearn.workspace.webhooks.addresses import URL_CHARS
 from lifelearn.workspace.webhooks.administration import check_url
 from lifelearn.workspace.webhooks.sending import RETRY_SECONDS, payload, sender_of
 from lifelearn.workspace.webhooks.service import EVENTS, EVERYTHING, KEPT_DAYS, origin
-from lifelearn.workspace.webhooks.tables import Webhook
 
 router = APIRouter(prefix="/o/{organization_id}")
 

@@ -27,12 +27,12 @@ from sqlalchemy import CursorResult, func, select, update
 from lifelearn.settings import Settings
 from lifelearn.workspace.crypto import Keys
 from lifelearn.workspace.database import Database, ahead, now
-from lifelearn.workspace.organizations.tables import Organization
+from lifelearn.workspace.tables.organizations import Organization
+from lifelearn.workspace.tables.webhooks import Delivery, Happening, Webhook
 from lifelearn.workspace.webhooks import signing
 from lifelearn.workspace.webhooks.addresses import Addresses, Ip, RefusedError, UnknownError, Url
 from lifelearn.workspace.webhooks.notices import link_of
 from lifelearn.workspace.webhooks.service import disable, on_told
-from lifelearn.workspace.webhooks.tables import Delivery, Happening, Webhook
 
 POLL_SECONDS = 3.0  # what other processes told of is seen by looking
 AT_ONCE, AT_ONCE_EACH = 16, 4  # deliveries of this process, and of one organisation; of a webhook one
@@ -53,7 +53,7 @@ log = structlog.get_logger("lifelearn.webhooks")
 
 
 @dataclass(frozen=True)
-class Order:
+class Parcel:
     """A claimed delivery, with all that is needed to send it. attempt: tells this claim from later ones."""
 
     delivery_id: uuid.UUID
@@ -89,7 +89,7 @@ class Sender:
         self.addresses = addresses or Addresses(settings.webhook_private_networks)
         self._database, self._settings, self._keys, self._trust = database, settings, keys, trust
         self._awake = asyncio.Event()
-        self._running: dict[asyncio.Task[None], Order] = {}
+        self._running: dict[asyncio.Task[None], Parcel] = {}
         self._task: asyncio.Task[None] | None = None
         self._resolvers: ThreadPoolExecutor | None = None
         self._closing = False
@@ -128,17 +128,17 @@ class Sender:
     async def _run(self) -> None:
         while not self._closing:
             self._awake.clear()
-            orders: list[Order] = []
+            parcels: list[Parcel] = []
             if len(self._running) < AT_ONCE:
                 try:
-                    orders = await asyncio.to_thread(self.claim, list(self._running.values()))
+                    parcels = await asyncio.to_thread(self.claim, list(self._running.values()))
                 except Exception as error:  # the database may be back in a moment
                     log.warning("webhooks cannot be looked at", error=str(error))
-            for order in orders:
-                task = asyncio.create_task(self._deliver(order))
-                self._running[task] = order
+            for parcel in parcels:
+                task = asyncio.create_task(self._deliver(parcel))
+                self._running[task] = parcel
                 task.add_done_callback(self._ended)
-            if not orders and not self._closing:
+            if not parcels and not self._closing:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_SECONDS):
                         await self._awake.wait()
@@ -147,12 +147,12 @@ class Sender:
         self._running.pop(task, None)
         self._awake.set()
 
-    async def _deliver(self, order: Order) -> None:
-        outcome = await self.send(order)
+    async def _deliver(self, parcel: Parcel) -> None:
+        outcome = await self.send(parcel)
         try:
-            await asyncio.to_thread(self.settle, order, outcome)
+            await asyncio.to_thread(self.settle, parcel, outcome)
         except Exception as error:  # it is sent again when the claim has run out
-            log.warning("a delivery cannot be noted", delivery=str(order.delivery_id), error=str(error))
+            log.warning("a delivery cannot be noted", delivery=str(parcel.delivery_id), error=str(error))
 
     def check(self, text: str) -> Url:
         """Whether something may be sent there; may be called from any thread. Raises RefusedError.
@@ -168,7 +168,7 @@ class Sender:
 
     # Claiming
 
-    def claim(self, underway: Sequence[Order] = ()) -> list[Order]:
+    def claim(self, underway: Sequence[Parcel] = ()) -> list[Parcel]:
         """Takes what is due: of each webhook the first, of organisations that have much underway here none."""
         due = self._due([each.webhook_id for each in underway])
         if not due:
@@ -180,7 +180,7 @@ class Sender:
                 each_has[organization_id] += 1
                 chosen.append((delivery_id, attempts))
         with self._database.write() as db:
-            orders = []
+            parcels = []
             for delivery_id, attempts in sorted(chosen):  # in one order everywhere: nobody waits in a circle
                 # Whoever changes the count of attempts has it, until the moment at which it is due again.
                 taken = db.execute(
@@ -198,10 +198,10 @@ class Sender:
                         .where(Delivery.id == delivery_id)
                     ).one()
                     if found.Webhook.enabled:
-                        orders.append(self._order(*found))
+                        parcels.append(self._parcel(*found))
                     else:  # it was disabled while this was told
                         found.Delivery.next_at, found.Delivery.problem = None, "The webhook was disabled."
-            return orders
+            return parcels
 
     def _due(self, busy: Collection[uuid.UUID]) -> list[tuple[uuid.UUID, int, uuid.UUID]]:
         place = func.row_number().over(
@@ -218,8 +218,8 @@ class Sender:
                 (each[0], each[1], each[2]) for each in db.execute(first.order_by(due.c.next_at).limit(10 * AT_ONCE))
             ]
 
-    def _order(self, delivery: Delivery, webhook: Webhook, happening: Happening, organization: Organization) -> Order:
-        return Order(
+    def _parcel(self, delivery: Delivery, webhook: Webhook, happening: Happening, organization: Organization) -> Parcel:
+        return Parcel(
             delivery_id=delivery.id,
             attempt=delivery.attempts,
             webhook_id=webhook.id,
@@ -232,23 +232,23 @@ class Sender:
 
     # Sending
 
-    async def send(self, order: Order) -> Outcome:
-        if not order.secrets:
+    async def send(self, parcel: Parcel) -> Outcome:
+        if not parcel.secrets:
             return Outcome(None, "The secret cannot be read: LL_SECRET_KEY was changed. Make a new secret.")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                url, ips = await loop.run_in_executor(self._resolvers, self.addresses.check, order.url)
-                return await self._post(order, url, ips)
+                url, ips = await loop.run_in_executor(self._resolvers, self.addresses.check, parcel.url)
+                return await self._post(parcel, url, ips)
         except TimeoutError:
             return Outcome(None, f"No answer within {TIMEOUT_SECONDS:.0f} seconds.")
         except RefusedError as error:
             return Outcome(None, str(error))
         except Exception as error:  # ours; the others are not to wait for its end
-            log.exception("a webhook cannot be sent", delivery=str(order.delivery_id))
+            log.exception("a webhook cannot be sent", delivery=str(parcel.delivery_id))
             return Outcome(None, f"It could not be sent ({type(error).__name__}).")
 
-    async def _post(self, order: Order, url: Url, ips: tuple[Ip, ...]) -> Outcome:
+    async def _post(self, parcel: Parcel, url: Url, ips: tuple[Ip, ...]) -> Outcome:
         """To the first address that takes it. Without cookies, proxies and redirects: this is the bare transport."""
         import httpx2
 
@@ -260,9 +260,9 @@ class Sender:
             "User-Agent": USER_AGENT,
             "Accept": "*/*",
             "Content-Type": "application/json",
-            "webhook-id": order.message_id,
+            "webhook-id": parcel.message_id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": signing.signature(order.secrets, order.message_id, timestamp, order.body),
+            "webhook-signature": signing.signature(parcel.secrets, parcel.message_id, timestamp, parcel.body),
         }
         limits = {"connect": CONNECT_SECONDS, "read": TIMEOUT_SECONDS, "write": TIMEOUT_SECONDS, "pool": None}
         extensions: dict[str, Any] = {"timeout": limits}
@@ -270,7 +270,7 @@ class Sender:
             extensions["sni_hostname"] = url.host  # the certificate is the name's, wherever we connect to
         problem = ""
         for ip in ips[:MOST_ADDRESSES]:
-            request = httpx2.Request("POST", url.at(ip), headers=headers, content=order.body, extensions=extensions)
+            request = httpx2.Request("POST", url.at(ip), headers=headers, content=parcel.body, extensions=extensions)
             try:
                 async with httpx2.AsyncHTTPTransport(verify=self._trust) as transport:
                     answer = await transport.handle_async_request(request)
@@ -287,29 +287,29 @@ class Sender:
 
     # Settling
 
-    def settle(self, order: Order, outcome: Outcome) -> None:
+    def settle(self, parcel: Parcel, outcome: Outcome) -> None:
         """Notes how it went, unless another process has taken the delivery meanwhile."""
         delivered = not outcome.problem
         with self._database.write() as db:
-            webhook = db.scalar(select(Webhook).where(Webhook.id == order.webhook_id).with_for_update(key_share=True))
+            webhook = db.scalar(select(Webhook).where(Webhook.id == parcel.webhook_id).with_for_update(key_share=True))
             if webhook is None:
                 return
-            given_up = not delivered and order.attempt > len(RETRY_SECONDS)
+            given_up = not delivered and parcel.attempt > len(RETRY_SECONDS)
             failures = 0 if delivered else webhook.failures + given_up
             why = ""
             if outcome.status == GONE:
                 why = "Its receiver says that it is gone (410)."
             elif failures >= MOST_FAILURES:
-                why = f"{failures} deliveries in a row were given up, each after {order.attempt} attempts."
+                why = f"{failures} deliveries in a row were given up, each after {parcel.attempt} attempts."
             again = None
             if not delivered and not given_up and not why and webhook.enabled:
-                seconds = RETRY_SECONDS[order.attempt - 1]
+                seconds = RETRY_SECONDS[parcel.attempt - 1]
                 again = ahead(seconds=seconds * random.uniform(1 - JITTER, 1 + JITTER))
             noted = db.execute(
                 update(Delivery)
                 .where(
-                    Delivery.id == order.delivery_id,
-                    Delivery.attempts == order.attempt,
+                    Delivery.id == parcel.delivery_id,
+                    Delivery.attempts == parcel.attempt,
                     Delivery.delivered_at.is_(None),
                 )
                 .values(
@@ -325,9 +325,9 @@ class Sender:
             log.info(
                 "webhook sent" if delivered else "webhook not sent",
                 webhook=str(webhook.id),
-                delivery=str(order.delivery_id),
+                delivery=str(parcel.delivery_id),
                 status=outcome.status,
-                attempt=order.attempt,
+                attempt=parcel.attempt,
             )
             webhook.failures = failures
             if why and webhook.enabled:

@@ -13,8 +13,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.database import Database, after_commit, ago, now
-from lifelearn.workspace.organizations.tables import AuditEvent, Membership, Role
-from lifelearn.workspace.webhooks.tables import NOBODY, Delivery, Happening, Webhook
+from lifelearn.workspace.tables.organizations import AuditEvent, Membership, Role
+from lifelearn.workspace.tables.webhooks import NOBODY, Delivery, Happening, Webhook
 
 EVERYTHING = "*"
 EVENTS = {
