@@ -16,12 +16,12 @@ from typing import Literal
 
 from datasets import Dataset
 
+from lifelearn.learning.author.english.declarative import restated
+from lifelearn.learning.author.english.question import find_subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
-from lifelearn.learning.declarative import restated
-from lifelearn.learning.question import find_subject
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.sdft_config import PAPER_CONTEXT
-from lifelearn.learning.states import states
+from lifelearn.learning.sdft.config import PAPER_CONTEXT
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,
@@ -86,7 +86,7 @@ def make_lesson(
 
     Raises LessonError if not even a demonstration states the answer.
     """
-    right = [demonstration for demonstration in demonstrations if states(correction.answer, demonstration.completion)]
+    right = [demonstration for demonstration in demonstrations if stated(correction.answer, demonstration.completion)]
     if not right:
         raise LessonError(
             f"No sentence could be found that states “{correction.answer}”. Say the correction as one full sentence."
@@ -191,7 +191,7 @@ def passes_gate(completion: str, correction: Correction, demonstration: str) -> 
     A rollout much longer than the demonstration teaches its padding more than the fact.
     """
     return (
-        states(correction.answer, completion)
+        stated(correction.answer, completion)
         and not completion.rstrip().endswith("?")
         and not normalise(completion).startswith(_TALK)
         and len(completion.split()) <= 1.5 * len(demonstration.split()) + 6
