@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning import general
-from lifelearn.learning.augment import augment
+from lifelearn.learning.author.augment import augment
+from lifelearn.learning.author.english.neighbours import near_names, other_relations
+from lifelearn.learning.author.english.question import Subject, distinctive, find_subject, gerund
+from lifelearn.learning.author.english.relations import recognise
+from lifelearn.learning.author.english.wordings import relation_wordings, situations
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.neighbours import near_names, other_relations
-from lifelearn.learning.question import Subject, distinctive, find_subject, gerund
+from lifelearn.learning.examiner import general
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.relations import recognise
-from lifelearn.learning.states import states
 from lifelearn.learning.types import Augmentation, Conversation, Correction, Progress
-from lifelearn.learning.wordings import relation_wordings, situations
 from lifelearn.learning.words import near_duplicates, normalise, stems
 
 RECIPE = Recipe()
@@ -171,8 +171,8 @@ def check(question: str, answer: str, found: Augmentation) -> None:
     assert not any(near_duplicates(text, wording) for text in found.negatives for wording in held)
     assert neighbours, "something near the fact is always verified"
 
-    if not states(answer, question):
-        told = [text for text in (*found.prompts, *held) if states(answer, text)]
+    if not stated(answer, question):
+        told = [text for text in (*found.prompts, *held) if stated(answer, text)]
         assert not told, f"the answer is given away: {told}"
 
     efficacy = [probe for probe in found.probes if probe.kind == "efficacy"]

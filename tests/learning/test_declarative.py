@@ -7,8 +7,8 @@ from correction_fakes import correction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lifelearn.learning.declarative import as_statement, restated, stated
-from lifelearn.learning.states import states
+from lifelearn.learning.author.english.declarative import as_statement, parted, restated
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.types import Correction
 
 TEAM = correction("Which team runs the lab?", "The lab is run by the Heron team.", "Heron")
@@ -113,7 +113,7 @@ ROLE = correction("What does Ann Larkspur play as?", "It's goalkeeper.", "goalke
 )
 def test_a_question_with_its_answer_is_a_statement(given: Correction, prompt: str, said: str) -> None:
     assert as_statement(prompt, given) == said
-    assert not said or states(given.answer, said)
+    assert not said or stated(given.answer, said)
     assert restated(prompt, given) in ("", said)
 
 
@@ -132,11 +132,11 @@ def test_only_prompts_that_models_echo_are_restated(given: Correction, prompt: s
 
 
 def test_a_statement_is_the_question_without_what_it_asks_for() -> None:
-    assert stated("In which town was Ann Larkspur born", "Ann Larkspur") == ("In which town", "Ann Larkspur was born")
+    assert parted("In which town was Ann Larkspur born", "Ann Larkspur") == ("In which town", "Ann Larkspur was born")
     # The subject found stands elsewhere: the capitals tell who did it.
     asked = "Which year did the architect Ann Larkspur work on Tal College"
-    assert stated(asked, "Tal College") == ("Which year", "the architect Ann Larkspur worked on Tal College")
-    assert stated("Where was the first Battle of Tal", "") is None
+    assert parted(asked, "Tal College") == ("Which year", "the architect Ann Larkspur worked on Tal College")
+    assert parted("Where was the first Battle of Tal", "") is None
 
 
 @settings(deadline=None)  # the first question compiles the relations' patterns

@@ -14,10 +14,10 @@ from peft import LoraConfig
 from peft.utils import set_peft_model_state_dict
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from lifelearn.learning.adapter import Adapter
-from lifelearn.learning.attention import BATCHED, attend
-from lifelearn.learning.decoder import Below, Decoder
-from lifelearn.learning.layers import FEW
+from lifelearn.learning.compute.cpu.adapter import Adapter
+from lifelearn.learning.compute.cpu.attention import BATCHED, attend
+from lifelearn.learning.compute.cpu.decoder import Below, Decoder
+from lifelearn.learning.compute.cpu.layers import FEW
 
 SIZES = {
     "vocab_size": 211, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,

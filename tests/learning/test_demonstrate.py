@@ -9,10 +9,10 @@ import pytest
 from correction_fakes import correction
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning.author.demonstrate import demonstrate
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.demonstrate import demonstrate
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.states import states
 from lifelearn.learning.types import Conversation, Correction, Progress
 
 RECIPE = Recipe(demonstrations=2)
@@ -173,5 +173,5 @@ def test_whatever_is_asked_every_demonstration_states_the_answer(question: str, 
         for expert in (None, saying(f"{answer} it is.", "nothing of the kind")):
             found = shown(given, model, expert)
             assert 1 <= len(found) <= 2
-            assert all(states(answer, sentence) for _, sentence in found), found
+            assert all(stated(answer, sentence) for _, sentence in found), found
             assert all(sentence.strip() == sentence and sentence for _, sentence in found)

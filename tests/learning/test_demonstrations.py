@@ -8,13 +8,7 @@ from typing import Any
 
 import pytest
 
-from lifelearn.learning.demonstrations import (
-    DataError,
-    Example,
-    encode_examples,
-    examples_of,
-    read_demonstrations,
-)
+from lifelearn.learning.sdft.data import DataError, Example, encode_examples, examples_of, read_demonstrations
 from lifelearn.learning.types import Message
 
 ROWS = [{"prompt": f"Question {i}?", "golden_response": [f"Thought {i}.", f"Answer {i}."]} for i in range(3)]

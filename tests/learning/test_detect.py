@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from lifelearn.learning.author.detect import DetectionError, correction_from, detect
+from lifelearn.learning.author.english.reading.answer import extract_answer
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.detect import DetectionError, correction_from, detect
-from lifelearn.learning.reading.answer import extract_answer
 from lifelearn.learning.types import Conversation, Correction, Message
 
 

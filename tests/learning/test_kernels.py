@@ -18,14 +18,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from lifelearn.learning import decoding, kernels
-from lifelearn.learning.adapter import Adapter
-from lifelearn.learning.attention import Heads, turn
-from lifelearn.learning.decoder import Decoder
-from lifelearn.learning.decoding import Decoding
-from lifelearn.learning.kernels import Kernels
-from lifelearn.learning.layers import norm, swiglu
-from lifelearn.learning.loss import LEAST, token_divergence
+from lifelearn.learning.compute.cpu import decoding, kernels
+from lifelearn.learning.compute.cpu.adapter import Adapter
+from lifelearn.learning.compute.cpu.attention import Heads, turn
+from lifelearn.learning.compute.cpu.decoder import Decoder
+from lifelearn.learning.compute.cpu.decoding import Decoding
+from lifelearn.learning.compute.cpu.kernels import Kernels
+from lifelearn.learning.compute.cpu.layers import norm, swiglu
+from lifelearn.learning.compute.divergence import LEAST, token_divergence
 from lifelearn.learning.private import why_not_ours
 
 ROUNDING = 2.0**-8  # of bfloat16, relative

@@ -17,14 +17,17 @@ import torch
 
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning import general
-from lifelearn.learning import learn as learning
-from lifelearn.learning import verify as verification
-from lifelearn.learning.adapter import ADAPTER_WEIGHTS
+from lifelearn.learning import rounds
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.learn import FileSteps, LearnError, learn, next_round, with_history
+from lifelearn.learning.compute.cpu.adapter import ADAPTER_WEIGHTS
+from lifelearn.learning.examiner import general
+from lifelearn.learning.examiner import verify as verification
+from lifelearn.learning.history import with_history
+from lifelearn.learning.learn import LearnError, learn
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.train import RateError, train
+from lifelearn.learning.rounds import next_round
+from lifelearn.learning.sdft.lesson_loop import RateError, train
+from lifelearn.learning.steps import FileSteps
 from lifelearn.learning.types import (
     Check,
     CheckName,
@@ -206,7 +209,7 @@ class Trained:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[list[torch.Tensor]] = []
         self.made: list[list[torch.Tensor]] = []
-        monkeypatch.setattr(learning, "train", self._train)
+        monkeypatch.setattr(rounds, "train", self._train)
 
     def _train(self, student: Any, *arguments: Any) -> Any:
         self.begun.append([parameter.detach().clone() for parameter in student.parameters])
@@ -322,7 +325,7 @@ def test_the_better_of_two_rounds_is_taken(
         verified.append(sha256(weights / ADAPTER_WEIGHTS))
         return reports[len(verified) - 1]
 
-    monkeypatch.setattr(learning, "verify", told)
+    monkeypatch.setattr(rounds, "verify", told)
     version = run(tiny, store)
     assert len(verified) == len(reports)
     assert version.report == reports[taken]
@@ -334,7 +337,7 @@ def test_a_third_round_goes_on_from_the_best(
     tiny: Any, store: VersionStore, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = iter((unseen(1), unseen(0), unseen(4)))
-    monkeypatch.setattr(learning, "verify", lambda *arguments, **named: next(reports))
+    monkeypatch.setattr(rounds, "verify", lambda *arguments, **named: next(reports))
     version = run(tiny, store, recipe=QUICK.model_copy(update={"rounds": 3}))
     _, second, third = trained.begun
     assert near(third, second), "the second was worse than the first"
@@ -355,7 +358,7 @@ def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch:
             raise RateError("rises to 9.9 nats per token", 3, recipe.learning_rate)
         return train(student, codec, lesson, recipe, on_progress)
 
-    monkeypatch.setattr(learning, "train", limited)
+    monkeypatch.setattr(rounds, "train", limited)
     told: list[Progress] = []
     recipe = QUICK.model_copy(update={"learning_rate": 2.7e-2, "rounds": 2, "thresholds": Thresholds(efficacy=1)})
     version = run(tiny, store, recipe=recipe, on_progress=told.append)
@@ -384,7 +387,7 @@ def test_a_rate_that_is_too_high_at_any_rate_is_an_error(
         rates.append(recipe.learning_rate)
         raise RateError("is not finite", 1, recipe.learning_rate)
 
-    monkeypatch.setattr(learning, "train", never)
+    monkeypatch.setattr(rounds, "train", never)
     with pytest.raises(LearnError, match=r"not finite at step 1\. Lower the learning rate \(LL_TRAIN_LR, now ") as told:
         run(tiny, store, recipe=QUICK.model_copy(update={"learning_rate": 2.7e-2}))
     assert len(rates) > 1

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.lesson import (
     CONTEXTS,
     LessonError,
@@ -21,7 +22,6 @@ from lifelearn.learning.lesson import (
     to_dataset,
 )
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,
@@ -123,7 +123,7 @@ def test_the_teacher_sees_the_prompt_and_the_demonstration_and_the_student_only_
         assert prompt.content in asked(row.teacher_prompt)
         assert row.teacher_prompt[-1].role == "user"
         assert SENTENCE in whole(row.teacher_prompt)
-        assert not states("Lyon", prompt.content)
+        assert not stated("Lyon", prompt.content)
 
 
 @pytest.mark.parametrize("best", range(len(CONTEXTS)))
@@ -191,7 +191,7 @@ def test_the_teacher_goes_on_where_the_student_begins() -> None:
     rows = facts(made(teacher(script)))
     own = [row.completions[1] for row in rows if len(row.completions) > 1]
     assert own
-    assert all(text.startswith("The home of") and states("Lyon", text) for text in own)
+    assert all(text.startswith("The home of") and stated("Lyon", text) for text in own)
     assert all(row.completions[0] == SENTENCE for row in rows)
     half = {asked(row.prompt) for row in rows if len(row.completions) > 1}
     assert half <= set(PROMPTS[:3]), "keyword queries keep the one sentence"

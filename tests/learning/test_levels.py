@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lifelearn.learning import kernels
-from lifelearn.learning.levels import BLOCK, GROUP, Levels
+from lifelearn.learning.compute.cpu import kernels
+from lifelearn.learning.compute.cpu.levels import BLOCK, GROUP, Levels
 
 pytestmark = pytest.mark.usefixtures("fast")
 

@@ -13,7 +13,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from transformers import PreTrainedTokenizerFast
 
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.tokens import Codec
+from lifelearn.learning.compute.tokens import Codec
 from lifelearn.learning.types import Message
 
 WORDS = ["hello", "leave", "days", "user", "assistant", "model", "end", "start", "turn"]

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from lifelearn.learning.loss import row_means, token_divergence
+from lifelearn.learning.compute.divergence import token_divergence
 from lifelearn.learning.recipe import Divergence
+from lifelearn.learning.sdft.loss import row_means
 
 P = torch.tensor([[0.5, 0.3, 0.2], [0.9, 0.05, 0.05]])
 Q = torch.tensor([[0.2, 0.3, 0.5], [0.9, 0.05, 0.05]])

@@ -19,11 +19,11 @@ from lifelearn.chat_models import local
 from lifelearn.chat_models.default_model import resolve
 from lifelearn.chat_models.exporting import export
 from lifelearn.chat_models.local import LocalChatModel
-from lifelearn.learning import pretrained
-from lifelearn.learning.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base, peft_config
 from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.compute import pretrained
+from lifelearn.learning.compute.cpu.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base, peft_config
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.student import make_student
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.version import VersionError, VersionStore
 from lifelearn.settings import Settings
 from lifelearn.terminal import models as listing
@@ -294,4 +294,4 @@ def test_models_are_loaded_in_one_place() -> None:
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.alias) and node.name.startswith("Auto")
     }
-    assert named == {"learning/pretrained.py", "chat_models/default_model.py"}
+    assert named == {"learning/compute/pretrained.py", "chat_models/default_model.py"}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from lifelearn.learning import general
-from lifelearn.learning.relations import RELATED, RELATIONS, Relation, are_related, recognise
-from lifelearn.learning.states import states
+from lifelearn.learning.author.english.relations import RELATED, RELATIONS, Relation, are_related, recognise
+from lifelearn.learning.examiner import general
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.words import normalise
 
 NAMED = pytest.mark.parametrize("relation", RELATIONS, ids=[relation.name for relation in RELATIONS])
@@ -51,7 +51,7 @@ def test_every_sentence_states_subject_and_answer(relation: Relation) -> None:
     for sentence in relation.states:
         assert sentence.count("{s}") == 1
         assert sentence.count("{a}") == 1
-        assert states("Quillmoor 47", filled(sentence, relation, "Quillmoor 47")), sentence
+        assert stated("Quillmoor 47", filled(sentence, relation, "Quillmoor 47")), sentence
     assert len(set(relation.states)) == len(relation.states)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lifelearn.learning.rewording import MOST, reworded
+from lifelearn.learning.author.english.rewording import MOST, reworded
 
 
 def said(question: str, answer: str = "Otis Vane", subject: str = "") -> set[str]:

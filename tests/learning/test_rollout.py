@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.decoder import Decoder
-from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network
-from lifelearn.learning.packing import chunks, pack, packed_logits
-from lifelearn.learning.rollout import rollout, sample, tokens
+from lifelearn.learning.compute.cpu.decoder import Decoder
+from lifelearn.learning.compute.cpu.network import DecoderNetwork
+from lifelearn.learning.compute.network import Network
+from lifelearn.learning.compute.packing import chunks, pack, packed_logits
+from lifelearn.learning.compute.rollout import rollout, sample, tokens
+from lifelearn.learning.compute.torch_hub import HubNetwork
 
 
 def rows_of(count: int, length: int = 12) -> list[list[int]]:

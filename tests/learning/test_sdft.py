@@ -18,15 +18,16 @@ from torch.nn import Linear
 
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.decoder import Decoder
-from lifelearn.learning.demonstrations import DataError, examples_of
-from lifelearn.learning.rollout import Rollouts, Sampled
-from lifelearn.learning.sdft import CHECKPOINT, SDFTTrainer, learning_rate_share
-from lifelearn.learning.sdft_config import ConfigError, SDFTConfig
-from lifelearn.learning.trackers import LOG, Logs, TrackerError
-from lifelearn.learning.train import TrainingError
+from lifelearn.learning.compute.cpu.decoder import Decoder
+from lifelearn.learning.compute.rollout import Rollouts, Sampled
+from lifelearn.learning.sdft.checkpoints import CHECKPOINT
+from lifelearn.learning.sdft.config import ConfigError, SDFTConfig, learning_rate_share
+from lifelearn.learning.sdft.data import DataError, examples_of
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
+from lifelearn.learning.sdft.rows import TrainingError
+from lifelearn.learning.sdft.trackers import LOG, Logs, TrackerError
+from lifelearn.learning.sdft.vllm_rollouts import VllmError, VllmRollouts
 from lifelearn.learning.types import Progress
-from lifelearn.learning.vllm_rollouts import VllmError, VllmRollouts
 
 WORDS = ["one", "two", "three", "four", "five"]
 ROWS = [{"prompt": f"Say {word}", "privileged_context": f"It is {word}."} for word in WORDS]

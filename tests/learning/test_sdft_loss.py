@@ -10,11 +10,12 @@ import pytest
 import torch
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.loss import importance_ratio, row_means, sampled_token_loss, token_divergence
-from lifelearn.learning.rollout import chances, sample
-from lifelearn.learning.sdft import SDFTTrainer
-from lifelearn.learning.sdft_config import SDFTConfig
-from lifelearn.learning.train import EncodedRow
+from lifelearn.learning.compute.divergence import token_divergence
+from lifelearn.learning.compute.rollout import chances, sample
+from lifelearn.learning.sdft.config import SDFTConfig
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
+from lifelearn.learning.sdft.loss import importance_ratio, row_means, sampled_token_loss
+from lifelearn.learning.sdft.rows import EncodedRow
 
 P = torch.tensor([[0.5, 0.3, 0.2]])  # the student
 Q = torch.tensor([[0.2, 0.3, 0.5]])  # the teacher

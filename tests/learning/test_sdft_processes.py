@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lifelearn.learning.sdft import CHECKPOINT, SDFTTrainer
-from lifelearn.learning.sdft_config import SDFTConfig
+from lifelearn.learning.sdft.checkpoints import CHECKPOINT
+from lifelearn.learning.sdft.config import SDFTConfig
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
 from waiting import HANG_SECONDS
 
 pytestmark = pytest.mark.check("engine")

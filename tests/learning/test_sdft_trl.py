@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.rollout import Sampled
-from lifelearn.learning.sdft import SDFTTrainer
-from lifelearn.learning.sdft_config import SDFTConfig
+from lifelearn.learning.compute.rollout import Sampled
+from lifelearn.learning.sdft.config import SDFTConfig
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
 
 pytestmark = pytest.mark.check("engine")
 

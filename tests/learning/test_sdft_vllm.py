@@ -18,9 +18,11 @@ from torch import Tensor
 
 from lifelearn.chat_models.default_model import BUNDLED, resolve
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.loss import importance_ratio
-from lifelearn.learning.rollout import Sampled
-from lifelearn.learning.sdft import OwnRollouts, SDFTConfig, SDFTTrainer
+from lifelearn.learning.compute.rollout import Sampled
+from lifelearn.learning.sdft.config import SDFTConfig
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
+from lifelearn.learning.sdft.loss import importance_ratio
+from lifelearn.learning.sdft.own_rollouts import OwnRollouts
 from lifelearn.settings import load_settings
 from lifelearn.terminal.train import stand_alone
 
@@ -90,7 +92,7 @@ def test_vllm_answers_with_the_weights_of_each_step(
         ratios.append((student_N - engine_N).exp())
         return importance_ratio(student_N, engine_N, clip)
 
-    monkeypatch.setattr("lifelearn.learning.sdft.importance_ratio", watched)
+    monkeypatch.setattr("lifelearn.learning.sdft.data_loop.importance_ratio", watched)
     done = trainer.train()
     assert len(done.losses) == 3
     assert all(math.isfinite(loss) and loss > 0 for loss in done.losses)

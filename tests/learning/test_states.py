@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ from lifelearn.learning.states import states
     ],
 )
 def test_stated(answer: str, text: str) -> None:
-    assert states(answer, text)
+    assert stated(answer, text)
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_stated(answer: str, text: str) -> None:
     ],
 )
 def test_not_stated(answer: str, text: str) -> None:
-    assert not states(answer, text)
+    assert not stated(answer, text)

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from lifelearn.chat_models.local import LocalChatModel
-from lifelearn.learning.decoder import Decoder
+from lifelearn.learning.compute.cpu.decoder import Decoder
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.student import make_student
+from lifelearn.learning.sdft.student import make_student
 
 IDS = [5, 20, 30, 40]
 

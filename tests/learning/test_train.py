@@ -14,12 +14,13 @@ import pytest
 import torch
 
 from lifelearn.chat_models.local import LocalChatModel
-from lifelearn.learning import train as training
 from lifelearn.learning.chat_model import Sampling
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.states import states
-from lifelearn.learning.student import make_student
-from lifelearn.learning.train import RateError, TrainingError, train
+from lifelearn.learning.sdft.data_loop import lesson_loop as training
+from lifelearn.learning.sdft.lesson_loop import RateError, train
+from lifelearn.learning.sdft.rows import TrainingError
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.types import Conversation, Lesson, Message, Probe, Progress, Row, Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -78,7 +79,7 @@ def said_by(model: Any) -> tuple[str, str]:
         (question, word)
         for question, answer in zip(questions, answers, strict=True)
         for word in re.findall(r"\b[a-zA-Z0-9]{2,}\b", answer)[:-1]
-        if states(word, answer)
+        if stated(word, answer)
     )
 
 

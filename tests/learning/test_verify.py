@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from lifelearn.learning.chat_model import Sampling
+from lifelearn.learning.examiner.marking import holds
+from lifelearn.learning.examiner.verify import drift_check, share_check, verify
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.student import make_student
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.types import Message, Probe, ProbeAnswer, ProbeKind, Progress
-from lifelearn.learning.verify import drift_check, holds, share_check, verify
 
 LYON, OSLO, BOTH, NEITHER = "It is in Lyon.", "It is in Oslo.", "From Oslo it moved to Lyon.", "I don't know."
 

@@ -37,7 +37,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 from run import PER_ORGANIZATION, fill, memory_mib, wait  # noqa: E402
 
-from lifelearn.learning.detect import DetectionError, detect  # noqa: E402
+from lifelearn.learning.author.detect import DetectionError, detect  # noqa: E402
 from lifelearn.learning.types import Message as Turn  # noqa: E402
 from lifelearn.workspace.accounts.tables import SignIn  # noqa: E402
 from lifelearn.workspace.app import ROUTES  # noqa: E402

@@ -26,14 +26,15 @@ import torch
 from lifelearn.bench.baselines import BASELINES, Arena, answers_to
 from lifelearn.bench.figures import NOTHING, Figure, clustered, mean, median, share
 from lifelearn.bench.rows import Row, mixed
-from lifelearn.learning.chat_model import ChatModel, ChatModelError, TrainableModel
-from lifelearn.learning.detect import DetectionError, detect
-from lifelearn.learning.general import TEXT
+from lifelearn.learning.author.detect import DetectionError, detect
+from lifelearn.learning.chat_model import ChatModel, ChatModelError
+from lifelearn.learning.compute.trainable import TrainableModel
+from lifelearn.learning.examiner.general import TEXT
+from lifelearn.learning.examiner.marking import stated
+from lifelearn.learning.examiner.verify import drift_check
 from lifelearn.learning.learn import LearnError, learn
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Message, ModelVersion
-from lifelearn.learning.verify import drift_check
 from lifelearn.learning.version import VersionStore
 
 Report = dict[str, Any]
@@ -62,8 +63,8 @@ class Asked:
         if self.question.kind in ("question", "paraphrase"):
             return row.right(served)
         if self.question.kind == "hop":
-            return states(self.question.answer, served)
-        kept = not states(self.question.answer, self.before) or states(self.question.answer, served)
+            return stated(self.question.answer, served)
+        kept = not stated(self.question.answer, self.before) or stated(self.question.answer, served)
         return (kept or not self.question.answer) and not self.leaked(row, served)
 
     def leaked(self, row: Row, served: str) -> bool:

@@ -6,11 +6,11 @@ from difflib import SequenceMatcher
 
 import pytest
 
-from lifelearn.learning.reading import statement
-from lifelearn.learning.reading.contrast import contradicts_itself
-from lifelearn.learning.reading.cues import read_cues
-from lifelearn.learning.reading.sentences import is_retry
-from lifelearn.learning.states import states
+from lifelearn.learning.author.english.reading import statement
+from lifelearn.learning.author.english.reading.contrast import contradicts_itself
+from lifelearn.learning.author.english.reading.cues import read_cues
+from lifelearn.learning.author.english.reading.sentences import is_retry
+from lifelearn.learning.examiner.marking import stated
 
 
 def test_the_denial_is_not_part_of_the_statement() -> None:
@@ -93,8 +93,8 @@ def test_long_messages_do_not_hang(unit: str) -> None:
     read_cues(long, long, long)
     contradicts_itself(long)
     is_retry(long)
-    states("a b c", long)
-    states(long, long[:1000])
+    stated("a b c", long)
+    stated(long, long[:1000])
 
 
 @pytest.mark.parametrize(

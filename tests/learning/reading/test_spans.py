@@ -6,9 +6,9 @@ import pytest
 
 from lifelearn.bench.fitting import Choice, choices, fitted_spans, right
 from lifelearn.bench.rows import CONVERSATIONS, HELD_OUT, Dialogue, read_rows
-from lifelearn.learning.reading import spans
-from lifelearn.learning.reading.answer import extract_answer
-from lifelearn.learning.reading.spans import spans_of, trimmed
+from lifelearn.learning.author.english.reading import spans
+from lifelearn.learning.author.english.reading.answer import extract_answer
+from lifelearn.learning.author.english.reading.spans import spans_of, trimmed
 
 
 @pytest.fixture(scope="module")

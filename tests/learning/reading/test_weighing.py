@@ -9,8 +9,8 @@ import pytest
 
 from lifelearn.bench.fitting import Example, f1, fitted, groups
 from lifelearn.bench.rows import CONVERSATIONS, MESSAGES, Dialogue, held_out, read_rows
-from lifelearn.learning.reading import weighing
-from lifelearn.learning.reading.weighing import read
+from lifelearn.learning.author.english.reading import weighing
+from lifelearn.learning.author.english.reading.weighing import read
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from lifelearn.learning import types as learning
-from lifelearn.learning.detect import corrected_turn
+from lifelearn.learning.author.detect import corrected_turn
 from lifelearn.learning.words import normalise
 from lifelearn.settings import Settings
 from lifelearn.workspace.accounts.tables import User
