@@ -115,6 +115,30 @@ def test_the_engine_knows_no_web_no_database_and_no_terminal() -> None:
     )
 
 
+def doors() -> dict[str, set[str]]:
+    """The packages whose `__init__` names what others may use of them, and these names."""
+    found = {}
+    for file in SOURCE.rglob("__init__.py"):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                package = ".".join(file.parent.relative_to(SOURCE.parent).parts)
+                found[package] = set(ast.literal_eval(node.value))
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(doors()))
+def test_a_room_is_entered_by_its_door(room: str) -> None:
+    folder, named = SOURCE.parent / room.replace(".", "/"), doors()[room]
+    wrong = [
+        f"{shown(file, line)} imports {module}"
+        for file in FILES
+        if not file.is_relative_to(folder)
+        for line, module in imports(file)
+        if module.startswith(f"{room}.") and module.removeprefix(f"{room}.").split(".")[0] not in named
+    ]
+    assert not wrong, f"others use of {room} what its __init__ names: {', '.join(sorted(named))}. {'; '.join(wrong)}"
+
+
 @pytest.mark.parametrize("name", ["learning", "chat_models"])
 def test_the_environment_is_not_read(name: str) -> None:
     wrong = [

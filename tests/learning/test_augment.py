@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.author.augment import augment
 from lifelearn.learning.author.english.neighbours import near_names, other_relations
-from lifelearn.learning.author.english.question import Subject, distinctive, find_subject, gerund
+from lifelearn.learning.author.english.question import Question, Subject, distinctive, find_subject, gerund
 from lifelearn.learning.author.english.relations import recognise
 from lifelearn.learning.author.english.wordings import relation_wordings, situations
 from lifelearn.learning.chat_model import ChatModelError
@@ -133,7 +133,7 @@ def writer(conversation: Conversation) -> str:
 
 def made(question: str, answer: str, script: Callable[[Conversation], str] = writer, seed: int = 0) -> Augmentation:
     recipe = RECIPE.model_copy(update={"seed": seed})
-    return augment(correction(question, answer), ScriptedChatModel(script), recipe)
+    return augment(correction(question, answer), Question.of(question), ScriptedChatModel(script), recipe)
 
 
 def generalisation(found: Augmentation) -> list[str]:
@@ -332,7 +332,9 @@ def asked_expert(script: Callable[[Conversation], str], seen: list[Progress] | N
     question = "How many vacation days do employees at Norvik get per year?"
     model = ScriptedChatModel(script)
     progress = seen if seen is not None else []
-    return augment(correction(question, "25 days"), model, RECIPE, expert=True, on_progress=progress.append)
+    return augment(
+        correction(question, "25 days"), Question.of(question), model, RECIPE, expert=True, on_progress=progress.append
+    )
 
 
 def test_an_experts_lines_become_wordings_without_their_bullets() -> None:
@@ -368,6 +370,7 @@ def test_what_a_writer_left_out_is_reported_and_costs_only_its_wordings() -> Non
     question = "Where is Norvik Labs headquartered?"
     found = augment(
         correction(question, "Lyon"),
+        Question.of(question),
         ScriptedChatModel(failing(["The server answered 429."])),
         RECIPE,
         on_progress=seen.append,
@@ -381,7 +384,9 @@ def test_a_writer_that_does_not_answer_at_all_is_reported_and_costs_only_its_wor
     seen: list[Progress] = []
     question = "Where is Norvik Labs headquartered?"
     model = ScriptedChatModel(failing(["The server refused the key (401)."] * 50))
-    found = augment(correction(question, "Lyon"), model, RECIPE, expert=expert, on_progress=seen.append)
+    found = augment(
+        correction(question, "Lyon"), Question.of(question), model, RECIPE, expert=expert, on_progress=seen.append
+    )
     check(question, "Lyon", found)
     assert any("401" in progress.message for progress in seen)
 
@@ -425,7 +430,8 @@ def test_near_duplicates_differ_by_a_few_letters(one: str, other: str, same: boo
 def test_a_small_number_of_prompts_still_has_the_question_and_probes() -> None:
     for prompts in (1, 2, 5):
         recipe = RECIPE.model_copy(update={"training_prompts": prompts})
-        found = augment(correction("Where is Norvik based?", "Lyon"), ScriptedChatModel(writer), recipe)
+        question = "Where is Norvik based?"
+        found = augment(correction(question, "Lyon"), Question.of(question), ScriptedChatModel(writer), recipe)
         assert found.prompts[0] == "Where is Norvik based?"
         assert generalisation(found)
 
@@ -528,7 +534,7 @@ def test_a_name_ends_where_a_sentence_does() -> None:
 
 def test_what_something_is_done_at_is_asked_about_as_an_organisation() -> None:
     question = "Which form do I fill in for parental leave at Larkspur?"
-    relations = other_relations(question, find_subject(question), random.Random(0))
+    relations = other_relations(Question.of(question), random.Random(0))
     assert all("organisation" in relation.kinds for relation in relations[:15])
 
 
@@ -540,8 +546,7 @@ def test_a_rule_stands_beside_other_rules_and_a_fact_beside_other_facts() -> Non
         ("What is the remote work policy of Norvik?", True),
         ("When was the Norvik Institute founded?", False),
     ):
-        subject = find_subject(question)
-        relations = other_relations(question, subject, random.Random(0))[:12]
+        relations = other_relations(Question.of(question), random.Random(0))[:12]
         shares = [sum(relation.rule is kind for relation in relations) for kind in (True, False)]
         assert min(shares) > 0
         assert (shares[0] > shares[1]) is rule

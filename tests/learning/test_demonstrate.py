@@ -10,6 +10,7 @@ from correction_fakes import correction
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.author.demonstrate import demonstrate
+from lifelearn.learning.author.english.question import Question
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
@@ -32,7 +33,7 @@ SILENT = ScriptedChatModel({}, name="must not be asked")
 def shown(
     given: Correction, model: ScriptedChatModel = SILENT, expert: ScriptedChatModel | None = None, **recipe: Any
 ) -> list[tuple[str, str]]:
-    found = demonstrate(given, model, RECIPE.model_copy(update=recipe), expert=expert)
+    found = demonstrate(given, Question.of(given.question), model, RECIPE.model_copy(update=recipe), expert=expert)
     return [(demonstration.source, demonstration.completion) for demonstration in found]
 
 
@@ -122,6 +123,7 @@ def test_an_expert_that_answers_only_partly_is_used_and_reported() -> None:
     seen: list[Progress] = []
     found = demonstrate(
         correction(KNOWN, "Lyon", "Lyon"),
+        Question.of(KNOWN),
         SILENT,
         RECIPE.model_copy(update={"demonstrations": 3}),
         expert=ScriptedChatModel(reply),
@@ -143,7 +145,14 @@ def test_an_expert_that_does_not_answer_at_all_is_a_clear_error_or_done_without(
     expert = ScriptedChatModel(failing("The server refused the key (401)."))
     said = ""
     try:
-        demonstrate(correction(KNOWN, "Lyon", "Lyon"), SILENT, RECIPE, expert=expert, on_progress=seen.append)
+        demonstrate(
+            correction(KNOWN, "Lyon", "Lyon"),
+            Question.of(KNOWN),
+            SILENT,
+            RECIPE,
+            expert=expert,
+            on_progress=seen.append,
+        )
     except ChatModelError as error:
         said = str(error)
     assert "401" in said or any("401" in progress.message for progress in seen), "not silently"

@@ -18,6 +18,7 @@ import torch
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning import rounds
+from lifelearn.learning.author.english.question import find_subject
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.compute.cpu.adapter import ADAPTER_WEIGHTS
 from lifelearn.learning.examiner import general
@@ -325,7 +326,7 @@ def test_the_better_of_two_rounds_is_taken(
         verified.append(sha256(weights / ADAPTER_WEIGHTS))
         return reports[len(verified) - 1]
 
-    monkeypatch.setattr(rounds, "verify", told)
+    monkeypatch.setattr(verification, "verify", told)
     version = run(tiny, store)
     assert len(verified) == len(reports)
     assert version.report == reports[taken]
@@ -337,7 +338,7 @@ def test_a_third_round_goes_on_from_the_best(
     tiny: Any, store: VersionStore, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = iter((unseen(1), unseen(0), unseen(4)))
-    monkeypatch.setattr(rounds, "verify", lambda *arguments, **named: next(reports))
+    monkeypatch.setattr(verification, "verify", lambda *arguments, **named: next(reports))
     version = run(tiny, store, recipe=QUICK.model_copy(update={"rounds": 3}))
     _, second, third = trained.begun
     assert near(third, second), "the second was worse than the first"
@@ -528,7 +529,7 @@ def test_what_the_parent_still_knows_is_replayed_wholly(grown: VersionStore) -> 
     fresh = grown.lesson(1).model_copy(
         update={"corrections": (correction(2, "Who runs the badge printer?", "the Kestrel team"),), "watch": ()}
     )
-    lesson = with_history(fresh, grown, 1, knows, QUICK)
+    lesson = with_history(fresh, find_subject(fresh.corrections[0].question), grown, 1, knows, QUICK)
     added = lesson.rows[len(fresh.rows) :]
     assert {row.kind for row in added} == {"retained"}
     asked = [row.prompt[-1].content for row in added]
@@ -556,7 +557,14 @@ def test_a_neighbour_that_has_its_answer_from_an_earlier_correction_keeps_it(gro
             ),
         }
     )
-    lesson = with_history(fresh, grown, 1, ScriptedChatModel(lambda conversation: "It is in Lyon."), QUICK)
+    lesson = with_history(
+        fresh,
+        find_subject(fresh.corrections[0].question),
+        grown,
+        1,
+        ScriptedChatModel(lambda conversation: "It is in Lyon."),
+        QUICK,
+    )
     kinds = {each.prompt[-1].content: each.kind for each in lesson.rows}
     assert (kinds["Which city is Norvik in?"], kinds["Where is Acme?"]) == ("retained", "replay")
 
@@ -572,7 +580,9 @@ def test_a_negative_that_has_its_answer_from_an_earlier_correction_is_left_out(g
     told = ScriptedChatModel(
         lambda conversation: "It is in " + ("Lyon" if "Norvik" in conversation[-1].content else "Oslo")
     )
-    assert with_history(fresh, grown, 1, told, QUICK).negatives == ("Where is Acme?",)
+    assert with_history(fresh, find_subject(fresh.corrections[0].question), grown, 1, told, QUICK).negatives == (
+        "Where is Acme?",
+    )
 
 
 def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: VersionStore) -> None:
@@ -581,7 +591,7 @@ def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: Version
     fresh = grown.lesson(1).model_copy(
         update={"corrections": (correction(2, "Who runs the badge printer?", "the Kestrel team"),), "watch": ()}
     )
-    assert with_history(fresh, grown, 1, knows, QUICK).watch == ()
+    assert with_history(fresh, find_subject(fresh.corrections[0].question), grown, 1, knows, QUICK).watch == ()
 
 
 def test_a_correction_of_a_correction_does_not_retain_what_it_replaces(tiny: Any, grown: VersionStore) -> None:

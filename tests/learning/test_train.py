@@ -17,7 +17,8 @@ from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.sdft.data_loop import lesson_loop as training
+from lifelearn.learning.sdft import lesson_loop as training
+from lifelearn.learning.sdft import rows as encoded
 from lifelearn.learning.sdft.lesson_loop import RateError, train
 from lifelearn.learning.sdft.rows import TrainingError
 from lifelearn.learning.sdft.student import make_student
@@ -270,7 +271,7 @@ def test_what_was_learned_before_takes_no_place_from_the_fact(anchored: Any, mon
     watch = tuple(Probe(kind="retention", question=question, answer="unreachable 12345") for question in questions)
     seen: list[Counter[str]] = []
     weighed: Counter[str] = Counter()
-    original = training.backward
+    original = encoded.backward
 
     def backward(network: Any, rows: Sequence[Any], wanted: Any, weights: list[float], *others: Any) -> list[float]:
         told = [anchored.codec.decode(row.prompt) for row in rows]
@@ -326,7 +327,7 @@ def test_answers_that_the_base_would_not_give_are_mined(anchored: Any) -> None:
         train(student, anchored.codec, lesson(fact()), recipe)
         rows, wanted = training.mined_rows(student, anchored.codec, questions)
         with student.base() as base:
-            again = training.targets(base, rows)
+            again = encoded.targets(base, rows)
     finally:
         student.close()
     assert 0 < len(rows) < len(questions)
@@ -338,7 +339,7 @@ def test_answers_that_the_base_would_not_give_are_mined(anchored: Any) -> None:
 
 def test_mined_rows_take_places_of_the_replay(anchored: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[list[str]] = []
-    original = training.backward
+    original = encoded.backward
 
     def backward(network: Any, rows: Sequence[Any], *others: Any) -> list[float]:
         seen.append([anchored.codec.decode(row.prompt) for row in rows])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 
+from lifelearn.learning.author.english.question import Subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
 from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.lesson import REPLAY_TOKENS, leaks, replay_rows
@@ -25,6 +26,7 @@ TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the pare
 
 def with_history(
     lesson: Lesson,
+    subject: Subject | None,
     store: VersionStore,
     parent: int,
     model: ChatModel,
@@ -33,6 +35,7 @@ def with_history(
 ) -> Lesson:
     """The lesson with retention probes and rows for every earlier correction that it does not replace.
 
+    subject: of the first corrected question; with another in its place, it is what a leak would say.
     What the parent still knows is replayed: the question and other wordings, whole answers, and what a leak would say;
     and training watches it: one that is held weakly would else be lost in each lesson that follows, and stop them all.
     What it has lost is taught again, with rows of the lesson that it came from. A neighbour whose answer comes from an
@@ -67,7 +70,7 @@ def with_history(
                 watch.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
             questions += [correction.question] * RETAINED_TIMES
             questions += [row.prompt[-1].content for row in rng.sample(others, min(RETAINED_WORDINGS, len(others)))]
-    leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])
+    leak = leaks(lesson.corrections[0], subject, [row for row in lesson.rows if row.kind == "fact"])
     kept = replay_rows(
         questions[:RETAINED_REPLAY],
         model,

@@ -14,10 +14,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from lifelearn.learning.author.augment import augment
-from lifelearn.learning.author.demonstrate import demonstrate
+from lifelearn.learning.author import Author
+from lifelearn.learning.author.english.question import Question
+from lifelearn.learning.author.written import WrittenAuthor
 from lifelearn.learning.chat_model import ChatModel
 from lifelearn.learning.compute.trainable import TrainableModel
+from lifelearn.learning.examiner.verify import Verifier
 from lifelearn.learning.history import with_history
 from lifelearn.learning.lesson import LessonError, make_lesson, merged
 from lifelearn.learning.recipe import Recipe
@@ -69,7 +71,7 @@ def learn(
     if not corrections:
         raise LearnError("There is nothing to learn: no correction was given.")
     parent = store.active()
-    before = _made_before(store, corrections, parent, model.name, recipe)
+    before = store.made_by(corrections, base=model.name, parent=parent, recipe=recipe)
     if before is not None and before.report.passed:  # killed between adding it and going live
         shutil.rmtree(work, ignore_errors=True)
         return before
@@ -82,23 +84,28 @@ def learn(
     step = step or FileSteps(work)
     stages = Stages(step, on_progress)
     parent_weights = store.weights(parent)
+    author = WrittenAuthor(model, recipe, expert, on_progress)
+    examiner = Verifier(model, parent_weights, recipe.thresholds, on_progress)
     model.use(parent_weights)
     try:
-        lessons = [_lesson_of(each, model, recipe, expert, stages, on_progress) for each in corrections]
+        questions = [Question.of(each.question) for each in corrections]
+        lessons = [
+            _lesson_of(correction, question, author, model, recipe, stages, on_progress)
+            for correction, question in zip(corrections, questions, strict=True)
+        ]
         lesson = stages(
             "lesson",
             Lesson,
-            lambda: with_history(merged(lessons), store, parent, model, recipe, on_progress),
-            "lesson",
+            lambda: with_history(merged(lessons), questions[0].subject, store, parent, model, recipe, on_progress),
         )
         weights, training, report = trained_and_verified(
-            model, lesson, recipe, parent_weights, work, stages, on_progress
+            model, lesson, recipe, parent_weights, work, examiner, stages, on_progress
         )
         on_progress(Progress(stage="version", loss=training.losses[-1] if training.losses else None))
 
         def version_of_weights() -> ModelVersion:
             if not weights.exists():  # killed after the folder was cleared, before the caller had noted the version
-                made = _made_before(store, corrections, parent, model.name, recipe)
+                made = store.made_by(corrections, base=model.name, parent=parent, recipe=recipe)
                 if made is not None:
                     return made
             return store.add(
@@ -128,39 +135,26 @@ def learn(
 
 def _lesson_of(
     correction: Correction,
+    question: Question,
+    author: Author,
     model: TrainableModel,
     recipe: Recipe,
-    expert: ChatModel | None,
     stages: Stages,
     on_progress: OnProgress,
 ) -> Lesson:
     """One correction's own lesson, from what is asked about it and the sentences that state what is right."""
-    writer = expert or model
     augmentation = stages(
-        "augment",
-        Augmentation,
-        partial(augment, correction, writer, recipe, expert=expert is not None, on_progress=on_progress),
-        f"augment-{correction.id}",
+        "augment", Augmentation, partial(author.augment, correction, question), f"augment-{correction.id}"
     )
     demonstrated = stages(
         "demonstrate",
         Demonstrated,
-        lambda: Demonstrated(items=demonstrate(correction, model, recipe, expert=expert, on_progress=on_progress)),
+        lambda: Demonstrated(items=author.demonstrate(correction, question)),
         f"demonstrate-{correction.id}",
     )
     return stages(
         "lesson",
         Lesson,
-        partial(make_lesson, correction, augmentation, demonstrated.items, model, recipe, on_progress),
+        partial(make_lesson, correction, question, augmentation, demonstrated.items, model, recipe, on_progress),
         f"lesson-{correction.id}",
     )
-
-
-def _made_before(
-    store: VersionStore, corrections: Sequence[Correction], parent: int, base: str, recipe: Recipe
-) -> ModelVersion | None:
-    """The latest version that this very job made, if there is one."""
-    settings = recipe.model_dump(mode="json", exclude={"thresholds"})
-    job = (tuple(corrections), parent, base, settings)
-    made = ((v, (v.corrections, v.parent, v.base, v.settings)) for v in reversed(store.versions()))
-    return next((version for version, its_job in made if its_job == job), None)

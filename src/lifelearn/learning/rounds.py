@@ -10,7 +10,7 @@ from functools import partial, reduce
 from pathlib import Path
 
 from lifelearn.learning.compute.trainable import TrainableModel
-from lifelearn.learning.examiner.verify import verify
+from lifelearn.learning.examiner import Examiner
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.sdft.lesson_loop import RateError, train
 from lifelearn.learning.sdft.student import make_student
@@ -30,6 +30,7 @@ def trained_and_verified(
     recipe: Recipe,
     parent_weights: Path | None,
     work: Path,
+    examiner: Examiner,
     stages: Stages,
     on_progress: OnProgress,
 ) -> tuple[Path, Training, Report]:
@@ -43,16 +44,7 @@ def trained_and_verified(
         suffix = "" if number == 1 else f"-{number}"
         run = partial(_trained, model, lesson, again, parent_weights, begun, weights, on_progress)
         trained.append(stages("train", Training, run, f"train{suffix}"))
-        check = partial(
-            verify,
-            model,
-            lesson.probes,
-            parent_weights=parent_weights,
-            weights=weights,
-            thresholds=recipe.thresholds,
-            on_progress=on_progress,
-        )
-        report = stages("verify", Report, check, f"verify{suffix}")
+        report = stages("verify", Report, partial(examiner.verify, lesson.probes, weights), f"verify{suffix}")
         rounds.append((weights, report))
         best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
         failed = its_report.failed

@@ -50,11 +50,11 @@ class Stages:
         self._step, self._on_progress = step, on_progress
         self.seconds: dict[str, float] = {}
 
-    def __call__(self, stage: Stage, kind: type[V], run: Callable[[], V], name: str) -> V:
-        """name: of the step, since a stage may have several."""
+    def __call__(self, stage: Stage, kind: type[V], run: Callable[[], V], name: str = "") -> V:
+        """name: of the step, where the stage has several."""
         self._on_progress(Progress(stage=stage))
         started = time.monotonic()
-        result = self._step(name, kind, run)
+        result = self._step(name or stage, kind, run)
         self.seconds[stage] = self.seconds.get(stage, 0.0) + time.monotonic() - started
         return result
 

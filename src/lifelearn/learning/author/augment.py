@@ -15,7 +15,7 @@ from lifelearn.learning.author.english.neighbours import (
     split_neighbours,
     swapped_questions,
 )
-from lifelearn.learning.author.english.question import find_subject, kind_of_question
+from lifelearn.learning.author.english.question import Question, kind_of_question
 from lifelearn.learning.author.english.rewording import reworded
 from lifelearn.learning.author.english.wordings import (
     PROBES,
@@ -45,6 +45,7 @@ MINED_GENERAL = 12  # everyday questions among the further neighbours that train
 
 def augment(
     correction: Correction,
+    question: Question,
     model: ChatModel,
     recipe: Recipe,
     *,
@@ -53,15 +54,16 @@ def augment(
 ) -> Augmentation:
     """Makes the prompts, neighbours and probes of one correction.
 
+    question: the correction's, taken apart.
     model: writes paraphrases; with `expert` it is asked plainly, otherwise shown examples first, which a
     small model needs. Its failures are reported through `on_progress` and cost only its paraphrases.
     """
     rng = random.Random(f"{recipe.seed} {correction.question}")
-    subject = find_subject(correction.question)
+    subject = question.subject
     on_progress(Progress(stage="augment", message="writing other wordings"))
     wordings = relation_wordings(correction.question, subject)
     rng.shuffle(wordings)
-    wordings += written_wordings(correction, subject, model, recipe, expert=expert, on_progress=on_progress)
+    wordings += written_wordings(correction, question, model, recipe, expert=expert, on_progress=on_progress)
     rules = reworded(correction.question, correction.answer, subject.name if subject else "", rng)
     wordings += as_in_print(rules, subject)
     wordings = distinct(wordings, but=(correction.question,))
@@ -75,7 +77,7 @@ def augment(
     keywords = [
         query
         for query in unlike(distinct(keywords, but=(correction.question, *held, *training)), held)
-        if is_about(query, correction.question, subject)
+        if is_about(query, question)
     ]
     watch = watch[:WATCH]
     told = distinct(situations([correction.question, *training[:10]], subject, rng), but=(*held, *training))
@@ -83,17 +85,17 @@ def augment(
     whole = [correction.question, *training[: max(4, recipe.training_prompts // 2) - 1]]
     queries = keywords[: max(0, recipe.training_prompts - len(whole) - len(told))]
     prompts = [*whole, *told, *queries]
-    swapped = swapped_questions(correction.question, [*prompts[1:5], *told[:2], *queries[:2]], subject, rng)
+    swapped = swapped_questions(question, [*prompts[1:5], *told[:2], *queries[:2]], rng)
     # A neighbour that nearly asks for the fact itself would teach against it, or accuse it of leaking.
-    relations = other_relations(correction.question, subject, rng)
+    relations = other_relations(question, rng)
     other = distinct(other_questions(relations[:OTHER_QUESTIONS], subject, rng), but=prompts)
     other = unlike(other, (correction.question, *held))
     # Neighbours kept for verification are other subjects and other relations than those replayed.
-    neighbour_probes, replayed = split_neighbours(correction.question, subject, swapped, other, rng)
+    neighbour_probes, replayed = split_neighbours(question, swapped, other, rng)
     negatives = further_neighbours([correction.question, *prompts[1:5]], subject, relations, neighbour_probes, rng)
     everyday = distinct(general.EVERYDAY, but=(correction.question, *neighbour_probes))
     # A new number leaks into other questions for a number first: half of those replayed are of the same kind.
-    alike = [text for text in everyday if kind_of_question(text) == kind_of_question(correction.question)]
+    alike = [text for text in everyday if kind_of_question(text) == question.kind]
     general_questions = rng.sample(alike, min(GENERAL // 2, len(alike)))
     general_questions += rng.sample(distinct(everyday, but=general_questions), GENERAL - len(general_questions))
     rest = distinct(everyday, but=general_questions)
@@ -101,7 +103,7 @@ def augment(
     # Training watches both ways of leaking: the same question about others, other questions about the same.
     watched = [*[q for q in swapped if q in replayed][:5], *[q for q in other if q in replayed][:5]]
     asked = {normalise(text) for text in (*prompts, *swapped, *other)}
-    known = [(question, answer) for question, answer in general.KNOWN if normalise(question) not in asked]
+    known = [(text, answer) for text, answer in general.KNOWN if normalise(text) not in asked]
     return Augmentation(
         prompts=tuple(prompts),
         neighbours=tuple(distinct([*replayed, *general_questions], but=prompts)),
@@ -117,11 +119,11 @@ def augment(
         ),
         probes=(
             Probe(kind="efficacy", question=correction.question, answer=correction.answer),
-            *(Probe(kind="generalisation", question=question, answer=correction.answer) for question in probes),
-            *(Probe(kind="neighbour", question=question, forbidden=correction.answer) for question in neighbour_probes),
+            *(Probe(kind="generalisation", question=wording, answer=correction.answer) for wording in probes),
+            *(Probe(kind="neighbour", question=other, forbidden=correction.answer) for other in neighbour_probes),
             *(
-                Probe(kind="unrelated", question=question, answer=answer, forbidden=correction.answer)
-                for question, answer in rng.sample(known, UNRELATED_PROBES)
+                Probe(kind="unrelated", question=text, answer=answer, forbidden=correction.answer)
+                for text, answer in rng.sample(known, UNRELATED_PROBES)
                 if not stated(correction.answer, answer)
             ),
         ),

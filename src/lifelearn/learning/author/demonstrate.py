@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 from lifelearn.learning.author.english.declarative import as_statement
-from lifelearn.learning.author.english.question import distinctive, find_subject
+from lifelearn.learning.author.english.question import Question, Subject, distinctive
 from lifelearn.learning.author.english.reading.contrast import contrast_in
 from lifelearn.learning.chat_model import ChatModel, PartialAnswersError, Sampling
 from lifelearn.learning.examiner.marking import stated
@@ -35,17 +35,21 @@ _ASK_EXPERT = (
 
 def demonstrate(
     correction: Correction,
+    question: Question,
     model: ChatModel,
     recipe: Recipe,
     *,
     expert: ChatModel | None = None,
     on_progress: OnProgress = no_progress,
 ) -> tuple[Demonstration, ...]:
-    """One to `recipe.demonstrations` demonstrations, the most trusted first. Never empty."""
-    found = [own for own in (users_sentence(correction),) if own]
+    """One to `recipe.demonstrations` demonstrations, the most trusted first. Never empty.
+
+    question: the correction's, taken apart.
+    """
+    subject = question.subject
+    found = [own for own in (users_sentence(correction, subject),) if own]
     if expert is not None:
         found += _experts_sentences(correction, expert, recipe, on_progress)
-    subject = find_subject(correction.question)
     if not found and subject and subject.relation:
         found += [
             Demonstration(
@@ -54,7 +58,7 @@ def demonstrate(
             )
             for form in subject.relation.states[:1]
         ]
-    if not found and (own := as_statement(correction.question, correction)):
+    if not found and (own := as_statement(question.text, correction, subject)):
         found.append(Demonstration(completion=own, source="template"))
     if not found:
         on_progress(Progress(stage="demonstrate", message="the model writes a sentence"))
@@ -64,7 +68,7 @@ def demonstrate(
     return tuple(found[: recipe.demonstrations])
 
 
-def users_sentence(correction: Correction) -> Demonstration | None:
+def users_sentence(correction: Correction, subject: Subject | None) -> Demonstration | None:
     """The user's statement if it stands alone: it names what the question is about and states the answer."""
     text = " ".join(correction.statement.split())
     contrast = contrast_in(text)
@@ -73,8 +77,7 @@ def users_sentence(correction: Correction) -> Demonstration | None:
         if stated(correction.answer, tail):
             text = tail
     text = _CLEFT.sub(r"\1 ", text)
-    subject = find_subject(correction.question)
-    named = stems(" ".join(distinctive(subject))) if subject else set()
+    named = stems(" ".join(distinctive(subject)))
     words, asked = stems(text), stems(correction.question)
     alone = (
         named <= words and len(words & asked) >= max(1, len(asked) // 3) and len(words) > len(stems(correction.answer))

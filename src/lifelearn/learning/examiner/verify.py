@@ -8,6 +8,7 @@ a version goes live only if every one holds. Asks only probes that training neve
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -39,6 +40,26 @@ _CHECKS: dict[CheckName, tuple[str, ...]] = {
     "locality": ("neighbour", "unrelated"),
     "retention": ("retention",),
 }
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """The examiner that there is. parent_weights: None is the base."""
+
+    model: TrainableModel
+    parent_weights: Path | None
+    thresholds: Thresholds
+    on_progress: OnProgress = no_progress
+
+    def verify(self, probes: Sequence[Probe], weights: Path) -> Report:
+        return verify(
+            self.model,
+            probes,
+            parent_weights=self.parent_weights,
+            weights=weights,
+            thresholds=self.thresholds,
+            on_progress=self.on_progress,
+        )
 
 
 def verify(

@@ -10,7 +10,7 @@ import itertools
 import re
 from dataclasses import dataclass
 
-from lifelearn.learning.author.english.question import SETTING, find_subject
+from lifelearn.learning.author.english.question import SETTING, Subject
 from lifelearn.learning.types import Correction
 from lifelearn.learning.words import MESSAGE_LIMIT, capitalised, listed
 
@@ -117,23 +117,27 @@ _CLOCK = re.compile(r"noon|midnight|\d{1,2}(?:[:.]\d\d)?(?: ?[ap]\.?m\b\.?| o'cl
 _MONTH_OF = re.compile(rf"{_MONTH}(?: \d{{4}})?", re.IGNORECASE)
 
 
-def restated(prompt: str, correction: Correction) -> str:
+def restated(prompt: str, correction: Correction, subject: Subject | None) -> str:
     """The answer in the prompt's own words: "The price of X is 14 euros." to "What is the price of X?"; "" for others.
 
     So models answer by themselves, and so they must be taught: one that knows only another sentence begins with the
     prompt's words all the same, and then has nothing right to say. Of the forms that models answer so only: the fewer
     sentences a lesson has, the farther it reaches (docs/LOG.md).
+    subject: of the corrected question.
     """
     where, asked = _one_question(prompt)
-    return _sentence(where, _echoed(asked, _told(correction, asked)))
+    return _sentence(where, _echoed(asked, _told(correction, subject, asked)))
 
 
-def as_statement(question: str, correction: Correction) -> str:
-    """The answer as a sentence in the question's own words, whatever it asks for; "" where no rule of English fits."""
+def as_statement(question: str, correction: Correction, subject: Subject | None) -> str:
+    """The answer as a sentence in the question's own words, whatever it asks for; "" where no rule of English fits.
+
+    subject: of the corrected question.
+    """
     where, asked = _one_question(question)
     if not asked:
         return ""
-    told = _told(correction, asked)
+    told = _told(correction, subject, asked)
     of_us = _ASKED_OF.fullmatch(asked)
     rules = (_completed, _turned) if of_us and of_us["us"] else (_echoed, _turned, _completed)
     return _sentence(where, next(filter(None, (rule(asked, told) for rule in rules)), ""))
@@ -153,7 +157,7 @@ class _Told:
     name: str
 
 
-def _told(correction: Correction, asked: str) -> _Told:
+def _told(correction: Correction, subject: Subject | None, asked: str) -> _Told:
     """The answer from the user's own words, with the article that its relation's sentence has where they give none."""
     answer = correction.answer.rstrip(".!")
     found = re.search(
@@ -162,7 +166,6 @@ def _told(correction: Correction, asked: str) -> _Told:
         re.IGNORECASE,
     )
     before, the, team = ((part or "").lower() for part in found.groups()) if found else ("", "", "")
-    subject = find_subject(correction.question)
     states = subject.relation.states[:1] if subject and subject.relation else ()
     article = re.search(r"\b(the|an?) \{a\}", " ".join(states))
     if not the and article and (article[1] == "the" or asked.endswith(" as")):

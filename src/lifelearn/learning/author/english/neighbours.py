@@ -16,6 +16,7 @@ from lifelearn.learning.author.english.question import (
     CONNECTING,
     SMALL,
     TIES,
+    Question,
     Subject,
     distinctive,
     has_capital,
@@ -32,18 +33,19 @@ MOST_DIGITS = 9
 _AT = r"\b(?:at|(?:customers|clients|employees|members|staff) of) (?:the )?"
 
 
-def swapped_questions(question: str, wordings: Sequence[str], subject: Subject | None, rng: random.Random) -> list[str]:
+def swapped_questions(question: Question, wordings: Sequence[str], rng: random.Random) -> list[str]:
     """The same questions about somebody else: another name, or the same name but for one word.
 
     The question itself is asked of several others: it is where a new answer leaks first.
     """
+    subject = question.subject
     if subject is None:
         return []
     far = [name for name in names_of_its_kinds(subject) if name != subject.name]
     rng.shuffle(far)
     near = near_names(subject, rng)
     names = [*far[:2], *near[:2], *far[2:4], *near[2:4], *far[4:]]
-    found = [question.replace(subject.name, name) for name in names[:SWAPPED]]
+    found = [question.text.replace(subject.name, name) for name in names[:SWAPPED]]
     cores = " ".join(distinctive(subject))
     words = other_words(subject, cores)
     for index, wording in enumerate(wordings):
@@ -51,7 +53,7 @@ def swapped_questions(question: str, wordings: Sequence[str], subject: Subject |
             found.append(wording.replace(subject.name, names[index % len(names)]))
         elif cores in wording:
             found.append(wording.replace(cores, rng.choice(words)))
-    return distinct(found, but=(question, *wordings))
+    return distinct(found, but=(question.text, *wordings))
 
 
 def names_of_its_kinds(subject: Subject) -> list[str]:
@@ -96,27 +98,31 @@ def near_names(subject: Subject, rng: random.Random) -> list[str]:
     ]
 
 
-def other_relations(question: str, subject: Subject | None, rng: random.Random) -> list[Relation]:
+def other_relations(question: Question, rng: random.Random) -> list[Relation]:
     """What else can be asked about the same subject, as far as its kind is known.
 
     Where the relation is not known, none that asks for the same kind of thing: it might ask for the fact itself.
     """
+    subject = question.subject
     if subject is None:
         return []
-    asked = kind_of_question(question)
     fitting = [
         relation
         for relation in RELATIONS
         if relation is not subject.relation
-        and (set(relation.kinds) & set(subject.kinds) if subject.kinds else kind_of_question(relation.asks[0]) != asked)
+        and (
+            set(relation.kinds) & set(subject.kinds)
+            if subject.kinds
+            else kind_of_question(relation.asks[0]) != question.kind
+        )
         and not (subject.relation and are_related(relation, subject.relation))
     ]
     rng.shuffle(fitting)
     # A new name leaks into what else is answered with a name first: every other one asks for the same kind of thing.
-    fitting = _mixed(fitting, lambda relation: kind_of_question(relation.asks[0]) == asked, 1)
+    fitting = _mixed(fitting, lambda relation: kind_of_question(relation.asks[0]) == question.kind, 1)
     # Its first kind is what it most likely is: nobody asks at which university an album was a student. What something
     # is done at, or has customers, is an organisation.
-    within = bool(re.search(_AT + re.escape(subject.name), question))
+    within = bool(re.search(_AT + re.escape(subject.name), question.text))
     likely = subject.kinds[:1] or (("organisation",) if within else ())
     # Who asks for the leave at Acme asks for its notice period next; who asks when a college was founded, where it is.
     rule = subject.relation.rule if subject.relation and subject.relation.rule is not None else within or None
@@ -168,16 +174,17 @@ def further_neighbours(
 
 
 def split_neighbours(
-    question: str, subject: Subject | None, swapped: Sequence[str], other: Sequence[str], rng: random.Random
+    question: Question, swapped: Sequence[str], other: Sequence[str], rng: random.Random
 ) -> tuple[list[str], list[str]]:
     """Neighbours to verify with, and neighbours to replay. The former name subjects that the latter don't.
 
     Verification asks whole questions about the same subject: what breaks at "Acme league?" troubles nobody.
     """
+    subject = question.subject
     if subject is None:
-        everyday = rng.sample(distinct(general.EVERYDAY, but=(question,)), 18)
+        everyday = rng.sample(distinct(general.EVERYDAY, but=(question.text,)), 18)
         return everyday[:4], everyday[4:]
-    near = distinct([question.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
+    near = distinct([question.text.replace(subject.name, name) for name in near_names(subject, rng)], but=swapped)
     whole = [text for text in other if not normalise(text).startswith(normalise(subject.name))]
     probes = [*near[:1], *swapped[:1], *whole[: min(3, (len(whole) + 1) // 2)]][:NEIGHBOUR_PROBES]
     return probes, distinct([*swapped, *other], but=probes)

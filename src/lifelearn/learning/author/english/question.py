@@ -1,6 +1,7 @@
 """What a question is about: its subject, the relation that it asks for, and the kind of thing that answers it.
 
-By rules alone, so that a question of any kind has one; augment.py builds wordings and neighbours on it.
+By rules alone, so that a question of any kind has one. A corrected question is taken apart once, as a `Question`, which
+the stages hand on.
 """
 
 from __future__ import annotations
@@ -69,6 +70,19 @@ class Subject:
     def is_small_name(self) -> bool:
         """Whether it is a name in small letters: "lord have mercy on the working man", if one asks who wrote it."""
         return bool(self.kinds) and set(self.kinds) <= _NAMED and not has_capital(self.name)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question taken apart. kind: of thing that answers it, "" if not known."""
+
+    text: str
+    subject: Subject | None
+    kind: str
+
+    @classmethod
+    def of(cls, text: str) -> Question:
+        return cls(text, find_subject(text), kind_of_question(text))
 
 
 def find_subject(question: str) -> Subject | None:

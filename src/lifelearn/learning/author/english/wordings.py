@@ -18,6 +18,7 @@ from lifelearn.learning.author.english.question import (
     SET,
     SMALL,
     TIES,
+    Question,
     Subject,
     distinctive,
     kind_of_question,
@@ -108,7 +109,7 @@ def as_in_print(texts: Sequence[str], subject: Subject | None) -> list[str]:
 
 def written_wordings(
     correction: Correction,
-    subject: Subject | None,
+    question: Question,
     model: ChatModel,
     recipe: Recipe,
     *,
@@ -116,18 +117,17 @@ def written_wordings(
     on_progress: OnProgress = no_progress,
 ) -> list[str]:
     """Paraphrases written by a model: those that keep the subject, share a word with the question and don't answer."""
-    question = correction.question
     if expert:
         asked = (
             f"Write {recipe.training_prompts} different ways in which people would ask this, one a line, nothing else. "
-            f"Vary wording and sentence form; keep all names; never mention the answer.\n\nQuestion: {question}\n"
+            f"Vary wording and sentence form; keep all names; never mention the answer.\n\nQuestion: {question.text}\n"
             f"(Its answer, not to be mentioned: {correction.answer})"
         )
         conversations: list[Conversation] = [(Message(role="user", content=asked),)]
         sampling = Sampling(max_tokens=600, temperature=0.7, seed=recipe.seed)
     else:
-        count = 6 if subject and subject.relation else 12
-        conversations = [_shown(question, variant) for variant in range(count)]
+        count = 6 if question.subject and question.subject.relation else 12
+        conversations = [_shown(question.text, variant) for variant in range(count)]
         sampling = Sampling(max_tokens=32, temperature=0.8, top_p=0.9, seed=recipe.seed)
     try:
         answers: Sequence[str | None] = model.answer(conversations, sampling)
@@ -139,7 +139,7 @@ def written_wordings(
     ]
     lines = [re.sub(r"^\s*(?:\d+[.)]|[-*•])\s*", "", line).strip().strip('"“”') for line in lines]
     share = 0.0 if expert else 0.6
-    return [line for line in lines if is_paraphrase(line, correction, subject, share)]
+    return [line for line in lines if is_paraphrase(line, correction, question, share)]
 
 
 def _shown(question: str, variant: int) -> tuple[Message, ...]:
@@ -150,23 +150,21 @@ def _shown(question: str, variant: int) -> tuple[Message, ...]:
     return (*turns, Message(role="user", content=f"Ask this in other words: {question}"))
 
 
-def is_paraphrase(text: str, correction: Correction, subject: Subject | None, share: float = 0.6) -> bool:
+def is_paraphrase(text: str, correction: Correction, question: Question, share: float = 0.6) -> bool:
     """Whether `text` may ask for the same: it names the subject, fits the kind of question, and shares its words.
 
     share: of the question's words beside the subject, at least one; of one or two, one is enough.
     """
     if not text or len(text.split()) > 40 or stated(correction.answer, text) or text.endswith((".", "!", ":")):
         return False
-    words, asked = stems(text), stems(correction.question)
-    named = stems(" ".join(distinctive(subject))) if subject else set()
+    words, asked = stems(text), stems(question.text)
+    named = stems(" ".join(distinctive(question.subject)))
     asked = asked - named
     # Of a long question much must be left: "Can you help me with the Acme team?" asks for nothing that it asks for.
     enough = 1 if len(asked) <= 2 else max(1, math.ceil(share * len(asked)))
     if not named <= words or len(words & asked) < enough:
         return False
-    return kind_of_question(text) in ("", kind_of_question(correction.question)) or (
-        kind_of_question(correction.question) == ""
-    )
+    return kind_of_question(text) in ("", question.kind) or question.kind == ""
 
 
 def general_rewordings(correction: Correction, subject: Subject | None) -> list[str]:
@@ -292,10 +290,10 @@ def _unnamed(question: str, subject: Subject) -> str:
     return f"{re.sub(r'a $', 'an ', before) if re.match(' [aeiou]', after) else before}{after}".replace("  ", " ")
 
 
-def is_about(query: str, question: str, subject: Subject | None) -> bool:
+def is_about(query: str, question: Question) -> bool:
     """Whether a query asks about what the question is about: it names the subject, or shares a content word."""
-    words, named = stems(query), stems(" ".join(distinctive(subject)))
-    return named <= words if named else not stems(question) or bool(words & stems(question))
+    words, named, asked = stems(query), stems(" ".join(distinctive(question.subject))), stems(question.text)
+    return named <= words if named else not asked or bool(words & asked)
 
 
 def hold_back(wordings: Sequence[str], rewordings: Sequence[str], question: str) -> tuple[list[str], list[str]]:
