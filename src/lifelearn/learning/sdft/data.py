@@ -188,9 +188,10 @@ def _encoded(
 
 @lru_cache(maxsize=2)  # asked for at every step of an epoch
 def order(count: int, seed: str) -> Sequence[int]:
-    order = list(range(count))
-    random.Random(seed).shuffle(order)
-    return order
+    """So many rows' numbers, shuffled."""
+    found = list(range(count))
+    random.Random(seed).shuffle(found)
+    return found
 
 
 def _rows_of(source: str, split: str, subset: str | None) -> Iterable[Mapping[str, Any]]:
