@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from correction_fakes import correction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from correction_fakes import correction
 from lifelearn.learning.author.english.declarative import as_statement, parted, restated
 from lifelearn.learning.author.english.question import find_subject
 from lifelearn.learning.examiner.marking import stated

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from correction_fakes import correction
 
+from correction_fakes import correction
 from lifelearn.chat_models.scripted import ScriptedChatModel
 from lifelearn.learning.author.demonstrate import demonstrate
 from lifelearn.learning.author.english.question import Question
