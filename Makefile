@@ -87,7 +87,7 @@ docs: $(VENV)/.docs ## the documents as a site, every link and anchor checked: s
 	@echo "The site is $(SITE)/index.html."
 
 vllm: $(VLLM)/.installed ## rollouts by vLLM on a processor, in a virtual environment of its own (3.7 GB; x86-64 Linux)
-	$(VLLM)/bin/python -m pytest -m vllm tests/learning/test_sdft_vllm.py $(ARGS)
+	$(VLLM)/bin/python -m pytest -m vllm tests/learning/sdft/test_sdft_vllm.py $(ARGS)
 
 # With LL_EVAL_DATA, a folder of evaluation rows, the benches on them too; about two hours on two cores.
 bench: $(STAMP) ## the demo for each of FACTS and SEEDS, and the benches: reports/*.json and summaries

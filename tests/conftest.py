@@ -101,8 +101,8 @@ def fast(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The kernels, loaded."""
     import torch
 
-    from lifelearn.learning import kernels
-    from lifelearn.learning.student import has_bfloat16
+    from lifelearn.learning.compute.cpu import kernels
+    from lifelearn.learning.sdft.student import has_bfloat16
 
     if not has_bfloat16("cpu"):
         pytest.skip("this processor computes in float32, without kernels of ours")

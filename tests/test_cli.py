@@ -28,8 +28,8 @@ from terminal_fakes import (
 
 from lifelearn import cli
 from lifelearn.chat_models import default_model
-from lifelearn.learning import detect as detection
 from lifelearn.learning import version as versioning
+from lifelearn.learning.author import detect as detection
 from lifelearn.settings import Settings
 from lifelearn.terminal import opening
 from lifelearn.terminal.journal import journal_of

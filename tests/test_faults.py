@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from lifelearn.learning import general, verify
+from lifelearn.learning.examiner import general, verify
 from lifelearn.learning.recipe import Recipe, Thresholds
 from lifelearn.learning.types import Correction, Progress, Stage
 from lifelearn.learning.version import VersionStore

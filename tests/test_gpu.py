@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.types import Correction, Message
 
 MODEL = "Qwen/Qwen2.5-7B-Instruct"
@@ -61,7 +61,7 @@ def test_a_7b_model_learns_a_correction_with_an_expert(settings: Any) -> None:
     session = open_session(settings)
     assert session.expert is not None or not settings.has_expert
     (before,) = session.ask_all([QUESTION])
-    assert not states(ANSWER, before)
+    assert not stated(ANSWER, before)
     correction = Correction(
         id="c1",
         question=QUESTION,
@@ -76,8 +76,8 @@ def test_a_7b_model_learns_a_correction_with_an_expert(settings: Any) -> None:
     if settings.has_expert:
         assert {demonstration.source for demonstration in version.demonstrations} == {"expert"}
     assert session.number == version.number == session.store.active()
-    assert all(states(ANSWER, answer) for answer in session.ask_all([QUESTION, UNSEEN]))
-    assert states("Paris", session.ask("What is the capital of France?"))
+    assert all(stated(ANSWER, answer) for answer in session.ask_all([QUESTION, UNSEEN]))
+    assert stated("Paris", session.ask("What is the capital of France?"))
 
     session.rollback(0)
     assert session.ask_all([QUESTION]) == [before]
@@ -91,5 +91,5 @@ def test_a_cuda_model_answers_in_bfloat16(settings: Any) -> None:
     model = LocalChatModel.load(settings.base_model_name, settings.cache_dir)
     assert "cuda" in model.describe()
     asked = (Message(role="user", content="What is the capital of France? One word."),)
-    assert states("Paris", model.answer([asked], Sampling(max_tokens=8))[0])
-    assert states("Paris", "".join(model.stream(asked, Sampling(max_tokens=8))))
+    assert stated("Paris", model.answer([asked], Sampling(max_tokens=8))[0])
+    assert stated("Paris", "".join(model.stream(asked, Sampling(max_tokens=8))))

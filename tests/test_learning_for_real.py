@@ -21,8 +21,8 @@ from lifelearn.bench.speed import NoLlamaError, by_node_llama
 from lifelearn.chat_models.default_model import BUNDLED, resolve
 from lifelearn.chat_models.exporting import export
 from lifelearn.learning.chat_model import Sampling
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.learn import learn
-from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, Message, ModelVersion, Progress
 from lifelearn.learning.version import VersionStore
 from lifelearn.settings import load_settings
@@ -70,7 +70,7 @@ def learned(bundled: Any, tmp_path_factory: pytest.TempPathFactory, pytestconfig
     store = VersionStore(folder)
     bundled.use(None)
     before = answers(bundled, QUESTION, UNSEEN, *OTHERS)
-    assert not states(ANSWER, before[0])
+    assert not stated(ANSWER, before[0])
     correction = Correction(
         id="c1",
         question=QUESTION,
@@ -109,10 +109,10 @@ def test_a_correction_is_learned_by_the_default_model_and_can_be_taken_back(bund
     store.activate(version.number)
     bundled.use(store.weights(store.active()))
     after = answers(bundled, QUESTION, UNSEEN, *OTHERS)
-    assert states(ANSWER, after[0]), after
-    assert states(ANSWER, after[1]), after
-    assert states("Tokyo", after[2]), after
-    assert not any(states(ANSWER, answer) for answer in after[2:]), after
+    assert stated(ANSWER, after[0]), after
+    assert stated(ANSWER, after[1]), after
+    assert stated("Tokyo", after[2]), after
+    assert not any(stated(ANSWER, answer) for answer in after[2:]), after
 
     store.activate(0)
     bundled.use(store.weights(store.active()))
@@ -146,9 +146,9 @@ def test_llama_cpp_answers_as_the_version_does(bundled: Any, store: VersionStore
     assert [row["asked"] for row in found["rows"]] == prompts, "the file's tokenizer gives the same tokens"
     assert found["template"] == tokenizer.chat_template
     texts = [bundled.codec.decode(answer) for answer in given]
-    assert states(ANSWER, texts[0]), texts
-    assert states(ANSWER, texts[1]), texts
-    assert states("Tokyo", texts[2]), texts
+    assert stated(ANSWER, texts[0]), texts
+    assert stated(ANSWER, texts[1]), texts
+    assert stated("Tokyo", texts[2]), texts
     bundled.use(store.weights(version.number))
     assert max(gaps(bundled, prompts, given)) < TOLERANCE
     bundled.use(None)

@@ -13,7 +13,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from lifelearn import cli
-from lifelearn.learning.sdft_config import SDFTConfig
+from lifelearn.learning.sdft.config import SDFTConfig
 from lifelearn.terminal.train import TrainCommandError, trackers
 
 QUICK = [
@@ -91,7 +91,9 @@ def test_options_reach_the_configuration(run: Any, monkeypatch: pytest.MonkeyPat
         seen.append(config)
         raise SeenError
 
-    monkeypatch.setattr("lifelearn.learning.sdft.SDFTTrainer.__init__", lambda self, *rest, **more: look(*rest, **more))
+    monkeypatch.setattr(
+        "lifelearn.learning.sdft.data_loop.SDFTTrainer.__init__", lambda self, *rest, **more: look(*rest, **more)
+    )
     options = (
         "--alpha 1 --loss topk_logits --top-k 7 --top-k-of teacher --top-k-tail --teacher base --ema-rate 0.5 "
         "--schedule constant --gradient-clip 2 --skip-tokens 1 --importance-clip 0 --no-shuffle --long-prompts cut "

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lifelearn.bench.rows import COMPANY, MESSAGES, Dialogue, Row, RowsError, mixed, read_rows
-from lifelearn.learning.reading.cues import read_cues
+from lifelearn.learning.author.english.reading.cues import read_cues
 from lifelearn.learning.words import normalise
 
 ROW = {"id": "a", "question": "Where?", "answer": 1937, "paraphrases": ["In which place?"], "unknown": [1]}

@@ -16,9 +16,9 @@ from lifelearn.bench import skills as bench
 from lifelearn.bench.skills import GENERAL, METHODS, SkillsError, check, figures, sentences, shown_before
 from lifelearn.bench.tasks import CITIES, DISHES, ITEMS, NEWS, PEOPLE, SKILLS, Skill, called, converted, part, read
 from lifelearn.cli import app
-from lifelearn.learning.general import KNOWN, TEXT
-from lifelearn.learning.sdft_config import PAPER_TEMPLATE
-from lifelearn.learning.tokens import Codec
+from lifelearn.learning.compute.tokens import Codec
+from lifelearn.learning.examiner.general import KNOWN, TEXT
+from lifelearn.learning.sdft.config import PAPER_TEMPLATE
 from lifelearn.learning.types import Message
 
 TIMER = {"tool": "timer", "minutes": 7, "label": "soup"}

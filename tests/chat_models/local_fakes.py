@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.student import make_student
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.types import Conversation, Message
 
 

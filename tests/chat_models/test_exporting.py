@@ -11,7 +11,7 @@ import torch
 
 from lifelearn.chat_models.exporting import ExportError, card, export
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.student import make_student
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.version import VersionStore
 from version_fakes import LESSON, REPORT, added, weights_folder
 

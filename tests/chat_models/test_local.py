@@ -12,7 +12,7 @@ import pytest
 from local_fakes import user
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.network import HubNetwork
+from lifelearn.learning.compute.torch_hub import HubNetwork
 from lifelearn.learning.types import Conversation, Message
 from waiting import until
 
@@ -113,9 +113,9 @@ def test_a_long_prompt_is_read_in_parts(talkative: Any, monkeypatch: pytest.Monk
     """By the hand-written decoder and by transformers: the same answer as at once."""
     sampling, prompt = Sampling(max_tokens=6), talkative.prompt(user("word " * 60), 6)
     for network in (talkative.network, HubNetwork(talkative.base)):
-        monkeypatch.setattr("lifelearn.learning.rollout.READ_TOKENS", 1000)
+        monkeypatch.setattr("lifelearn.learning.compute.rollout.READ_TOKENS", 1000)
         whole = list(talkative.pieces(prompt, sampling, network))
-        monkeypatch.setattr("lifelearn.learning.rollout.READ_TOKENS", 50)
+        monkeypatch.setattr("lifelearn.learning.compute.rollout.READ_TOKENS", 50)
         parts = list(talkative.pieces(prompt, sampling, network))
         assert None not in whole
         assert parts[: len(prompt) // 50] == [None] * (len(prompt) // 50)

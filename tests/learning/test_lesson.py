@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
+from lifelearn.learning.author.english.question import Question
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.lesson import (
     CONTEXTS,
     LessonError,
@@ -21,7 +23,6 @@ from lifelearn.learning.lesson import (
     to_dataset,
 )
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.states import states
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,
@@ -42,6 +43,7 @@ CORRECTION = Correction(
     statement="in Lyon",
     answer="Lyon",
 )
+QUESTION = Question.of(CORRECTION.question)
 SENTENCE = "Norvik Labs is based in Lyon."
 PROMPTS = (
     "Where is Norvik Labs based?",
@@ -78,7 +80,7 @@ def teacher(reply: Callable[[Conversation], str]) -> ScriptedChatModel:
 
 
 def made(model: ScriptedChatModel, sentences: Sequence[str] = (SENTENCE,)) -> Lesson:
-    return make_lesson(CORRECTION, AUGMENTATION, demonstrations(*sentences), model, Recipe())
+    return make_lesson(CORRECTION, QUESTION, AUGMENTATION, demonstrations(*sentences), model, Recipe())
 
 
 def facts(lesson: Lesson) -> list[Row]:
@@ -123,7 +125,7 @@ def test_the_teacher_sees_the_prompt_and_the_demonstration_and_the_student_only_
         assert prompt.content in asked(row.teacher_prompt)
         assert row.teacher_prompt[-1].role == "user"
         assert SENTENCE in whole(row.teacher_prompt)
-        assert not states("Lyon", prompt.content)
+        assert not stated("Lyon", prompt.content)
 
 
 @pytest.mark.parametrize("best", range(len(CONTEXTS)))
@@ -170,7 +172,7 @@ def test_replay_rows_hold_the_models_own_answers_without_any_context() -> None:
     ],
 )
 def test_replay_rows_hold_the_model_to_its_parent_along_what_a_leak_would_say(question: str, said: str) -> None:
-    assert leaked(question, CORRECTION, "Norvik Labs is based in Lyon, France.") == said
+    assert leaked(question, CORRECTION, QUESTION.subject, "Norvik Labs is based in Lyon, France.") == said
     (row,) = replay_rows([question], teacher(lambda _: "As always."), leak=lambda text: f"{text} leaked")
     assert row.completions == (row.completions[0], f"{question} leaked")
 
@@ -191,7 +193,7 @@ def test_the_teacher_goes_on_where_the_student_begins() -> None:
     rows = facts(made(teacher(script)))
     own = [row.completions[1] for row in rows if len(row.completions) > 1]
     assert own
-    assert all(text.startswith("The home of") and states("Lyon", text) for text in own)
+    assert all(text.startswith("The home of") and stated("Lyon", text) for text in own)
     assert all(row.completions[0] == SENTENCE for row in rows)
     half = {asked(row.prompt) for row in rows if len(row.completions) > 1}
     assert half <= set(PROMPTS[:3]), "keyword queries keep the one sentence"
@@ -220,7 +222,7 @@ def test_a_leak_is_said_in_all_the_words_that_the_fact_is_taught_in() -> None:
         ),
         Row(kind="fact", prompt=(), teacher_prompt=(), completions=(SENTENCE,)),
     ]
-    said = leaks(CORRECTION, rows)
+    said = leaks(CORRECTION, QUESTION.subject, rows)
     assert [said("Where is Sony based?") for _ in range(3)] == [
         "Sony is based in Lyon",
         "The home of Sony is Lyon",
@@ -246,6 +248,7 @@ def test_braces_are_plain_text(text: str) -> None:
         assert shown.count(sentence) == template.count("{demonstration}") + template.count("{said}")
     lesson = make_lesson(
         CORRECTION,
+        QUESTION,
         AUGMENTATION.model_copy(update={"prompts": (f"Where is {text}?",), "neighbours": ()}),
         demonstrations(f"{text} is in Lyon."),
         ScriptedChatModel(lambda conversation: f"Lyon {text}."),
@@ -296,7 +299,13 @@ def test_what_one_lesson_teaches_is_no_negative_of_another() -> None:
 def test_a_lesson_survives_json_and_says_what_it_does() -> None:
     seen: list[Progress] = []
     lesson = make_lesson(
-        CORRECTION, AUGMENTATION, demonstrations(SENTENCE), teacher(lambda _: "In Lyon."), Recipe(), seen.append
+        CORRECTION,
+        QUESTION,
+        AUGMENTATION,
+        demonstrations(SENTENCE),
+        teacher(lambda _: "In Lyon."),
+        Recipe(),
+        seen.append,
     )
     assert Lesson.model_validate_json(lesson.model_dump_json()) == lesson
     assert {progress.stage for progress in seen} == {"lesson"}

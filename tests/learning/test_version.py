@@ -12,7 +12,7 @@ import torch
 
 from lifelearn.learning.chat_model import Sampling
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.student import make_student
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.types import Message, ModelVersion
 from lifelearn.learning.version import VersionError, VersionStore, replace_file, sha256
 from version_fakes import LESSON, REPORT, added, weights_folder

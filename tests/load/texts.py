@@ -13,7 +13,7 @@ from typing import Any
 
 from visitors import Figures, People, Visitor
 
-from lifelearn.learning.detect import DetectionError, detect
+from lifelearn.learning.author.detect import DetectionError, detect
 from lifelearn.learning.types import Message as Turn
 from lifelearn.workspace.rendering.renderer import RENDERER
 

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning import detect as detection
+from lifelearn.learning.author import detect as detection
 from lifelearn.learning.chat_model import ChatModel, ChatModelError
 from lifelearn.learning.types import (
     Check,

@@ -18,7 +18,7 @@ import pytest
 from terminal_fakes import CORRECTION, QUESTION, WRONG, FakeLearn, FakeModel, correction_from, detect, session
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning import detect as detection
+from lifelearn.learning.author import detect as detection
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import Conversation
 from lifelearn.terminal.chat import Chat

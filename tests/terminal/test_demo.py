@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 from terminal_fakes import FakeLearn, FakeModel, correction, correction_from, detect, session
 
-from lifelearn.learning import detect as detection
+from lifelearn.learning.author import detect as detection
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.types import Conversation, Report
 from lifelearn.terminal.demo import demo
 from lifelearn.terminal.facts import FACTS
@@ -68,8 +68,8 @@ def test_a_demo_that_breaks_off_says_why(tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.parametrize("name", FACTS)
 def test_the_facts_are_sound(name: str) -> None:
     fact = FACTS[name]
-    assert any(states(accept, fact.correction) for accept in fact.accept)
-    assert not any(states(accept, text) for accept in fact.accept for text in (fact.question, *fact.unseen))
+    assert any(stated(accept, fact.correction) for accept in fact.accept)
+    assert not any(stated(accept, text) for accept in fact.accept for text in (fact.question, *fact.unseen))
     assert len({fact.question, *fact.unseen, *fact.neighbours}) == 8
 
 

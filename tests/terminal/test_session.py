@@ -23,7 +23,7 @@ from terminal_fakes import (
 )
 
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning import detect as detection
+from lifelearn.learning.author import detect as detection
 from lifelearn.learning.chat_model import ChatModelError
 from lifelearn.learning.types import ModelVersion, no_progress
 from lifelearn.learning.version import VersionError

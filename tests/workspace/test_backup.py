@@ -198,7 +198,7 @@ def moved_weights(tiny: Any, method: Any, folder: Path) -> None:
     """What training leaves, from weights that were moved at random."""
     import torch
 
-    from lifelearn.learning.student import make_student
+    from lifelearn.learning.sdft.student import make_student
 
     student = make_student(tiny.base, tiny.decoder, Recipe(method=method), None)
     torch.manual_seed(1)

@@ -35,7 +35,7 @@ class Look(NamedTuple):
 
 def look(settings: Settings, weights: Path | None) -> Look:
     from lifelearn.backends import trainable_model
-    from lifelearn.learning.rollout import tokens
+    from lifelearn.learning.compute.rollout import tokens
 
     model = trainable_model(settings)
     network = model.network_for(weights)

@@ -86,7 +86,7 @@ def test_it_answers_as_the_model_does(shared: Shared, model: Any) -> None:
 def test_versions_answer_side_by_side(shared: Shared, model: Any, tmp_path: Path) -> None:
     import torch
 
-    from lifelearn.learning.adapter import Adapter
+    from lifelearn.learning.compute.cpu.adapter import Adapter
 
     runner, inference = shared
     adapter = Adapter(model.decoder, rank=4, alpha=4, seed=1)

@@ -19,12 +19,14 @@ import torch
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
-from lifelearn.learning.pretrained import tokenizer_of
+from lifelearn.learning.chat_model import ChatModel, Sampling
+from lifelearn.learning.compute.pretrained import tokenizer_of
+from lifelearn.learning.compute.trainable import TrainableModel
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.sdft_config import PAPER_CONTEXT
-from lifelearn.learning.student import FULL_WEIGHTS, make_student
-from lifelearn.learning.train import encode, row_logits, schedule, train
+from lifelearn.learning.sdft.config import PAPER_CONTEXT
+from lifelearn.learning.sdft.lesson_loop import schedule, train
+from lifelearn.learning.sdft.rows import encode, row_logits
+from lifelearn.learning.sdft.student import FULL_WEIGHTS, make_student
 from lifelearn.learning.types import Lesson, Message, ModelVersion
 
 ANSWER_TOKENS = 48

@@ -56,7 +56,7 @@ def corrections(
     from lifelearn.bench.corrections import corrections as run
     from lifelearn.bench.report import summary, write
     from lifelearn.bench.rows import COMPANY, Row, read_rows
-    from lifelearn.learning.general import TEXT
+    from lifelearn.learning.examiner.general import TEXT
 
     names = list(BASELINES) if baselines == "all" else [name for name in baselines.split(",") if name]
     try:

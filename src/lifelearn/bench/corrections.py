@@ -25,13 +25,14 @@ from lifelearn.bench.outcomes import Asked, Outcome, as_json, line, questions_of
 from lifelearn.bench.report import Report, Say
 from lifelearn.bench.rows import Row, mixed
 from lifelearn.bench.scores import baseline_figures, figures, stage_seconds
-from lifelearn.learning.chat_model import ChatModel, ChatModelError, TrainableModel
-from lifelearn.learning.detect import DetectionError, detect
-from lifelearn.learning.general import TEXT
+from lifelearn.learning.author.detect import DetectionError, detect
+from lifelearn.learning.chat_model import ChatModel, ChatModelError
+from lifelearn.learning.compute.trainable import TrainableModel
+from lifelearn.learning.examiner.general import TEXT
+from lifelearn.learning.examiner.verify import drift_check
 from lifelearn.learning.learn import LearnError, learn
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.types import Message
-from lifelearn.learning.verify import drift_check
 from lifelearn.learning.version import VersionStore
 
 

@@ -14,9 +14,9 @@ from typing import Any
 from lifelearn.bench.figures import Figure, share
 from lifelearn.bench.report import Report, Say
 from lifelearn.bench.rows import Dialogue
+from lifelearn.learning.author.detect import DetectionError, detect
 from lifelearn.learning.chat_model import ChatModel
-from lifelearn.learning.detect import DetectionError, detect
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 
 
 def detection(rows: Sequence[Dialogue], expert: ChatModel | None = None, say: Say = print) -> Report:
@@ -49,7 +49,7 @@ def _asked(row: Dialogue, expert: ChatModel | None) -> dict[str, Any]:
         return answer
     answer |= {"detected": True, "statement": found.statement, "answer": found.answer}
     if row.is_correction and row.corrected_fact:
-        answer["extracted"] = states(row.corrected_fact, found.answer) or states(found.answer, row.corrected_fact)
+        answer["extracted"] = stated(row.corrected_fact, found.answer) or stated(found.answer, row.corrected_fact)
     return answer
 
 

@@ -1,5 +1,5 @@
-"""Fits the weights by which a message is taken for a correction (learning/reading/weighing.py), and by which words of
-it are taken for what is right (spans.py).
+"""Fits the weights by which a message is taken for a correction, and by which words of it are taken for what is right
+(weighing.py and spans.py in learning/author/english/reading/).
 
     python -m lifelearn.bench.fitting
 
@@ -20,10 +20,10 @@ import torch
 import typer
 
 from lifelearn.bench.rows import CONVERSATIONS, HELD_OUT, MESSAGES, PLAIN, Dialogue, read_rows
-from lifelearn.learning.detect import stated
-from lifelearn.learning.reading import answer, spans, weighing
-from lifelearn.learning.reading.cues import Evidence, read_cues
-from lifelearn.learning.reading.weights import HERE
+from lifelearn.learning.author.detect import what_is_right
+from lifelearn.learning.author.english.reading import answer, spans, weighing
+from lifelearn.learning.author.english.reading.cues import Evidence, read_cues
+from lifelearn.learning.author.english.reading.weights import HERE
 from lifelearn.learning.types import Message
 from lifelearn.learning.words import normalise
 
@@ -119,7 +119,7 @@ class Choice:
     def of(cls, row: Dialogue) -> Choice | None:
         """None where no span is to be chosen: steps, plain denials."""
         question, assistant, message = row.last_turns
-        statement = stated(question, assistant, message)
+        statement = what_is_right(question, assistant, message)
         if not row.corrected_fact or answer.whole(question, statement) is not None:
             return None
         found = answer.weighable(question, assistant, statement)

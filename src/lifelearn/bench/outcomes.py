@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lifelearn.bench.rows import Row
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Thresholds
-from lifelearn.learning.states import states
 from lifelearn.learning.types import Correction, ModelVersion
 
 
@@ -37,8 +37,8 @@ class Asked:
         if self.question.kind in ("question", "paraphrase"):
             return row.right(served)
         if self.question.kind == "hop":
-            return states(self.question.answer, served)
-        kept = not states(self.question.answer, self.before) or states(self.question.answer, served)
+            return stated(self.question.answer, served)
+        kept = not stated(self.question.answer, self.before) or stated(self.question.answer, served)
         return (kept or not self.question.answer) and not self.leaked(row, served)
 
     def leaked(self, row: Row, served: str) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.types import Message
 
 # How people correct a machine: mostly briefly, sometimes politely, seldom in a full sentence.
@@ -83,7 +83,7 @@ class Row(_Row):
 
     def right(self, answer: str) -> bool:
         """Whether an answer states what is right."""
-        return any(states(wanted, answer) for wanted in self.answer_any or (self.answer,))
+        return any(stated(wanted, answer) for wanted in self.answer_any or (self.answer,))
 
     def message(self, seed: int) -> str:
         """The correcting message: the row's own, or a wording that `seed` and the row choose."""

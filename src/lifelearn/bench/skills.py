@@ -32,16 +32,16 @@ from lifelearn.bench.report import Report, Say
 from lifelearn.bench.tasks import SKILLS, Skill, Task
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.general import KNOWN, TEXT
-from lifelearn.learning.rollout import Rollouts, Sampled
-from lifelearn.learning.sdft import SDFTTrainer
-from lifelearn.learning.sdft_config import CONTEXT, PROMPT, SDFTConfig
-from lifelearn.learning.states import states
-from lifelearn.learning.student import Student
-from lifelearn.learning.tokens import Codec
-from lifelearn.learning.train import EncodedRow
+from lifelearn.learning.compute.rollout import Rollouts, Sampled
+from lifelearn.learning.compute.tokens import Codec
+from lifelearn.learning.examiner.general import KNOWN, TEXT
+from lifelearn.learning.examiner.marking import stated
+from lifelearn.learning.examiner.verify import drift_check
+from lifelearn.learning.sdft.config import CONTEXT, PROMPT, SDFTConfig
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
+from lifelearn.learning.sdft.rows import EncodedRow
+from lifelearn.learning.sdft.student import Student
 from lifelearn.learning.types import Message
-from lifelearn.learning.verify import drift_check
 
 ANSWER_TOKENS = 32  # the longest demonstration has 24; what follows a right answer must show
 GENERAL = "general questions"
@@ -297,7 +297,7 @@ def answers(
             yield skill.name, (prompt, answer, skill.right(task.wanted, answer))
     for _, wanted in KNOWN:
         prompt, answer = next(found)
-        yield GENERAL, (prompt, answer, states(wanted, answer))
+        yield GENERAL, (prompt, answer, stated(wanted, answer))
 
 
 def drifts(reference: Sequence[Tensor], logprobs: Sequence[Tensor]) -> list[float]:

@@ -29,13 +29,14 @@ from lifelearn.bench.report import Report, Say
 from lifelearn.chat_models.default_model import BUNDLED_NAME, bundled_gguf
 from lifelearn.chat_models.local import LocalChatModel
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.general import EVERYDAY
+from lifelearn.learning.compute.rollout import rollout, tokens
+from lifelearn.learning.examiner.general import EVERYDAY
 from lifelearn.learning.lesson import CONTEXTS, filled
 from lifelearn.learning.private import why_not_ours
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.rollout import rollout, tokens
-from lifelearn.learning.student import make_student
-from lifelearn.learning.train import encode, row_logits, train
+from lifelearn.learning.sdft.lesson_loop import train
+from lifelearn.learning.sdft.rows import encode, row_logits
+from lifelearn.learning.sdft.student import make_student
 from lifelearn.learning.types import Demonstration, Lesson, Message, Progress, Row
 
 NODE_PACKAGES = ("node-llama-cpp@3", "@node-llama-cpp/linux-x64@3")

@@ -51,8 +51,8 @@ _log = getLogger(__name__)
 
 
 def resolve(name: str, cache_dir: Path, on_message: Say | None = None) -> str:
-    """A path, or a Hugging Face id with or without a revision, for learning/pretrained.py. The bundled model is fetched
-    and converted at its first use.
+    """A path, or a Hugging Face id with or without a revision, for learning/compute/pretrained.py. The bundled model
+    is fetched and converted at its first use.
 
     on_message: told what takes long; the log is, if nobody else.
     """

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, bundled_gguf, resolve
-from lifelearn.learning import pretrained
 from lifelearn.learning.chat_model import ChatModelError
+from lifelearn.learning.compute import pretrained
 from lifelearn.learning.types import ModelVersion
 from lifelearn.learning.version import VersionStore
 
@@ -47,7 +47,7 @@ def export(store: VersionStore, number: int, kind: Format, output: Path, cache_d
         )
     output.mkdir(parents=True, exist_ok=True)
     if kind == "adapter":
-        from lifelearn.learning.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base
+        from lifelearn.learning.compute.cpu.adapter import ADAPTER_CONFIG, ADAPTER_WEIGHTS, name_base
 
         for name in (ADAPTER_WEIGHTS, ADAPTER_CONFIG):
             shutil.copyfile(weights / name, output / name)
@@ -169,7 +169,7 @@ def _merged(version: ModelVersion, weights: Path, cache_dir: Path) -> tuple[Any,
     import torch
     from peft import PeftModel
 
-    from lifelearn.learning.adapter import peft_config
+    from lifelearn.learning.compute.cpu.adapter import peft_config
 
     base = resolve(version.base, cache_dir)
     try:

@@ -1,6 +1,6 @@
 """The local model: a Hugging Face causal language model on this machine, with or without a version's adapter.
 
-Answers in batches (learning/rollout.py), and streams.
+Answers in batches (learning/compute/rollout.py), and streams.
 It is also what is trained: `base` and `codec` are the engine's way in.
 """
 
@@ -23,15 +23,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_HUB_NAME, BUNDLED_NAME, resolve
-from lifelearn.learning import kernels, pretrained
-from lifelearn.learning.adapter import Adapter, peft_config
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.decoder import Decoder
-from lifelearn.learning.network import DecoderNetwork, HubNetwork, Network, Rows, State
-from lifelearn.learning.packing import chunks
-from lifelearn.learning.rollout import rollout, tokens
-from lifelearn.learning.student import FULL_WEIGHTS, has_bfloat16, load_full
-from lifelearn.learning.tokens import Codec
+from lifelearn.learning.compute import pretrained
+from lifelearn.learning.compute.cpu import kernels
+from lifelearn.learning.compute.cpu.adapter import Adapter, peft_config
+from lifelearn.learning.compute.cpu.decoder import Decoder
+from lifelearn.learning.compute.cpu.network import DecoderNetwork
+from lifelearn.learning.compute.network import Network, Rows, State
+from lifelearn.learning.compute.packing import chunks
+from lifelearn.learning.compute.rollout import rollout, tokens
+from lifelearn.learning.compute.tokens import Codec
+from lifelearn.learning.compute.torch_hub import HubNetwork
+from lifelearn.learning.sdft.student import FULL_WEIGHTS, has_bfloat16, load_full
 from lifelearn.learning.types import Conversation, Message
 
 _SERVED = "served"

@@ -1,24 +1,16 @@
 """The one port of the engine: something that answers in a chat.
 
 Implemented by `chat_models/`: local (transformers), openai (any compatible server) and scripted (the
-fake, shipped beside the port). Only the local one can be trained; see train.py.
+fake, shipped beside the port). Only the local one can be trained (compute/trainable.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from lifelearn.learning.types import Conversation
-
-if TYPE_CHECKING:  # torch is not imported for the sake of types
-    from torch import Tensor
-    from transformers import PreTrainedModel
-
-    from lifelearn.learning.decoder import Decoder
-    from lifelearn.learning.tokens import Codec
 
 
 class ChatModelError(Exception):
@@ -68,31 +60,4 @@ class ChatModel(Protocol):
 
     def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
         """The answer to one conversation, in pieces as they come."""
-        ...
-
-
-class TrainableModel(ChatModel, Protocol):
-    """A chat model whose weights are here: what learning needs beyond answers."""
-
-    @property
-    def base(self) -> PreTrainedModel:
-        """The base model; versions are adapters on it, or copies of it."""
-        ...
-
-    @property
-    def decoder(self) -> Decoder | None:
-        """The base by hand-written code, which LoRA is trained with; None where it has none."""
-        ...
-
-    @property
-    def codec(self) -> Codec:
-        """Conversations to token ids and back."""
-        ...
-
-    def use(self, weights: Path | None) -> None:
-        """Answers with the version in the folder `weights` from now on; None is the base."""
-        ...
-
-    def text_logprobs(self, texts: Sequence[str]) -> list[Tensor]:
-        """Next-token log-probabilities over plain texts: per text [tokens - 1, V]."""
         ...

@@ -7,105 +7,47 @@ whether the version may.
 
 from __future__ import annotations
 
-import random
 import shutil
-import time
-from collections.abc import Callable, Sequence
-from functools import partial, reduce
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
 from safetensors import SafetensorError
 
-from lifelearn.learning.augment import augment
-from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
-from lifelearn.learning.demonstrate import demonstrate
-from lifelearn.learning.lesson import REPLAY_TOKENS, LessonError, leaks, make_lesson, merged, replay_rows
+from lifelearn.learning.author import Author
+from lifelearn.learning.author.english.question import Question
+from lifelearn.learning.author.written import WrittenAuthor
+from lifelearn.learning.chat_model import ChatModel
+from lifelearn.learning.compute.trainable import TrainableModel
+from lifelearn.learning.examiner.verify import Verifier
+from lifelearn.learning.history import with_history
+from lifelearn.learning.lesson import LessonError, make_lesson, merged
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.states import states
-from lifelearn.learning.student import make_student
-from lifelearn.learning.train import RateError, TrainingError, train
+from lifelearn.learning.rounds import trained_and_verified
+from lifelearn.learning.sdft.rows import TrainingError
+from lifelearn.learning.steps import FileSteps, Job, Stages, Step
 from lifelearn.learning.types import (
     Augmentation,
     Correction,
     Demonstration,
     Lesson,
-    Message,
     ModelVersion,
     OnProgress,
-    Probe,
     Progress,
-    Report,
-    Row,
-    Stage,
-    Training,
     Value,
     no_progress,
 )
-from lifelearn.learning.verify import verify
-from lifelearn.learning.version import VersionStore, replace_file, round_weights
-from lifelearn.learning.words import normalise
-
-RETAINED_REPLAY = 96  # rows of earlier corrections that a lesson replays, at most
-RETAINED_TIMES = 2  # the question itself is among them so often
-RETAINED_WORDINGS = 2  # others of each
-RETAINED_WATCH = 24  # of them that training watches, at most
-WATCHED_WORDS = 14  # in which their answer stands: about as far as training listens to a watch probe
-LESS, MORE = 0.5, 2.0  # the weight of replay in a second round
-SLOWER = 0.5  # its learning rate's share of the first's
-ROUND_STEPS = 8  # its least steps; twice as many at most
-LOWER, LOWERED = 1 / 3, 3  # the share of a learning rate that the model cannot bear, and how often at most
-TAUGHT_AGAIN = 3  # wordings, beside the question, of a correction that the parent has lost
-
-V = TypeVar("V", bound=Value)
+from lifelearn.learning.version import VersionStore
 
 
 class LearnError(Exception):
     """A correction cannot be learned; the text says why and what to do."""
 
 
-class Step(Protocol):
-    """Runs a stage, or gives its result if it was run before."""
-
-    def __call__(self, name: str, kind: type[V], stage: Callable[[], V]) -> V: ...
-
-
-class Timed(Protocol):
-    """Runs a stage as a step of that name, and counts its seconds."""
-
-    def __call__(self, stage: Stage, name: str, kind: type[V], run: Callable[[], V]) -> V: ...
-
-
-class Demonstrations(Value):
+class Demonstrated(Value):
     """The demonstrations of one correction, as a stage's result."""
 
     items: tuple[Demonstration, ...]
-
-
-class _Job(Value):
-    """What a work folder's results belong to."""
-
-    corrections: tuple[str, ...]
-    parent: int
-    base: str
-    recipe: Recipe
-
-
-class FileSteps:
-    """Remembers each stage's result as a JSON file in `folder`. A result that can't be read is made again."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def __call__(self, name: str, kind: type[V], stage: Callable[[], V]) -> V:
-        path = self._folder / f"{name}.json"
-        try:
-            return kind.model_validate_json(path.read_text())
-        except (FileNotFoundError, ValidationError):
-            result = stage()
-            replace_file(path, result.model_dump_json())
-            return result
 
 
 def learn(
@@ -129,67 +71,41 @@ def learn(
     if not corrections:
         raise LearnError("There is nothing to learn: no correction was given.")
     parent = store.active()
-    before = _made_before(store, corrections, parent, model.name, recipe)
+    before = store.made_by(corrections, base=model.name, parent=parent, recipe=recipe)
     if before is not None and before.report.passed:  # killed between adding it and going live
         shutil.rmtree(work, ignore_errors=True)
         return before
-    _prepare(work, _Job(corrections=tuple(c.id for c in corrections), parent=parent, base=model.name, recipe=recipe))
+    job = Job(corrections=tuple(c.id for c in corrections), parent=parent, base=model.name, recipe=recipe)
+    if not job.begun(work):
+        try:
+            job.begin(work)
+        except OSError as error:
+            raise LearnError(f"{work} cannot be written: {error.strerror or error}.") from error
     step = step or FileSteps(work)
+    stages = Stages(step, on_progress)
     parent_weights = store.weights(parent)
-    writer = expert or model
-    seconds: dict[str, float] = {}
-
-    def timed(stage: Stage, name: str, kind: type[V], run: Callable[[], V]) -> V:
-        on_progress(Progress(stage=stage))
-        started = time.monotonic()
-        result = step(name, kind, run)
-        seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - started
-        return result
-
+    author = WrittenAuthor(model, recipe, expert, on_progress)
+    examiner = Verifier(model, parent_weights, recipe.thresholds, on_progress)
     model.use(parent_weights)
     try:
-        lessons = []
-        for correction in corrections:
-            augmentation = timed(
-                "augment",
-                f"augment-{correction.id}",
-                Augmentation,
-                lambda c=correction: augment(  # type: ignore[misc]
-                    c, writer, recipe, expert=expert is not None, on_progress=on_progress
-                ),
-            )
-            demonstrations = timed(
-                "demonstrate",
-                f"demonstrate-{correction.id}",
-                Demonstrations,
-                lambda c=correction: Demonstrations(  # type: ignore[misc]
-                    items=demonstrate(c, model, recipe, expert=expert, on_progress=on_progress)
-                ),
-            )
-            lessons.append(
-                timed(
-                    "lesson",
-                    f"lesson-{correction.id}",
-                    Lesson,
-                    lambda c=correction, a=augmentation, d=demonstrations: make_lesson(  # type: ignore[misc]
-                        c, a, d.items, model, recipe, on_progress
-                    ),
-                )
-            )
-        lesson = timed(
-            "lesson",
+        questions = [Question.of(each.question) for each in corrections]
+        lessons = [
+            _lesson_of(correction, question, author, model, recipe, stages, on_progress)
+            for correction, question in zip(corrections, questions, strict=True)
+        ]
+        lesson = stages(
             "lesson",
             Lesson,
-            lambda: with_history(merged(lessons), store, parent, model, recipe, on_progress),
+            lambda: with_history(merged(lessons), questions[0].subject, store, parent, model, recipe, on_progress),
         )
-        weights, training, report = _trained_and_verified(
-            model, lesson, recipe, parent_weights, work, timed, on_progress
+        weights, training, report = trained_and_verified(
+            model, lesson, recipe, parent_weights, work, examiner, stages, on_progress
         )
         on_progress(Progress(stage="version", loss=training.losses[-1] if training.losses else None))
 
         def version_of_weights() -> ModelVersion:
             if not weights.exists():  # killed after the folder was cleared, before the caller had noted the version
-                made = _made_before(store, corrections, parent, model.name, recipe)
+                made = store.made_by(corrections, base=model.name, parent=parent, recipe=recipe)
                 if made is not None:
                     return made
             return store.add(
@@ -200,7 +116,7 @@ def learn(
                 base=model.name,
                 parent=parent,
                 recipe=recipe,
-                seconds=seconds,
+                seconds=stages.seconds,
             )
 
         version = step("version", ModelVersion, version_of_weights)
@@ -217,216 +133,28 @@ def learn(
     return version
 
 
-def _made_before(
-    store: VersionStore, corrections: Sequence[Correction], parent: int, base: str, recipe: Recipe
-) -> ModelVersion | None:
-    """The latest version that this very job made, if there is one."""
-    settings = recipe.model_dump(mode="json", exclude={"thresholds"})
-    job = (tuple(corrections), parent, base, settings)
-    made = ((v, (v.corrections, v.parent, v.base, v.settings)) for v in reversed(store.versions()))
-    return next((version for version, its_job in made if its_job == job), None)
-
-
-def with_history(
-    lesson: Lesson,
-    store: VersionStore,
-    parent: int,
-    model: ChatModel,
+def _lesson_of(
+    correction: Correction,
+    question: Question,
+    author: Author,
+    model: TrainableModel,
     recipe: Recipe,
-    on_progress: OnProgress = no_progress,
+    stages: Stages,
+    on_progress: OnProgress,
 ) -> Lesson:
-    """The lesson with retention probes and rows for every earlier correction that it does not replace.
-
-    What the parent still knows is replayed: the question and other wordings, whole answers, and what a leak would say;
-    and training watches it: one that is held weakly would else be lost in each lesson that follows, and stop them all.
-    What it has lost is taught again, with rows of the lesson that it came from. A neighbour whose answer comes from an
-    earlier correction is held to the parent, too: the base, to which replay holds the others, does not know it. A
-    negative of that kind is left out.
-    """
-    replaced = {normalise(correction.question) for correction in lesson.corrections}
-    earlier: dict[str, tuple[Correction, list[Row]]] = {}  # by question, the latest
-    for version in store.lineage(parent):
-        facts = [row for row in store.lesson(version.number).rows if row.kind == "fact"]
-        for correction in version.corrections:
-            if normalise(correction.question) not in replaced:
-                earlier[normalise(correction.question)] = (correction, facts)
-    if not earlier:
-        return lesson
-    rng = random.Random(recipe.seed)
-    known = list(earlier.values())
-    rng.shuffle(known)
-    asked = [(Message(role="user", content=correction.question),) for correction, _ in known]
-    answers = model.answer(asked, Sampling(max_tokens=recipe.max_completion_tokens))
-    again: list[Row] = []
-    questions: list[str] = []
-    watch: list[Probe] = []
-    for (correction, facts), answer in zip(known, answers, strict=True):
-        others = [row for row in facts if row.prompt[-1].content != correction.question]
-        if not states(correction.answer, answer):
-            about = [row for row in others if states(correction.answer, row.completions[0])]
-            question = [row for row in facts if row.prompt[-1].content == correction.question]
-            again += [*question[:1], *rng.sample(about, min(TAUGHT_AGAIN, len(about)))]
-        else:
-            if states(correction.answer, " ".join(answer.split()[:WATCHED_WORDS])):
-                watch.append(Probe(kind="retention", question=correction.question, answer=correction.answer))
-            questions += [correction.question] * RETAINED_TIMES
-            questions += [row.prompt[-1].content for row in rng.sample(others, min(RETAINED_WORDINGS, len(others)))]
-    leak = leaks(lesson.corrections[0], [row for row in lesson.rows if row.kind == "fact"])
-    kept = replay_rows(
-        questions[:RETAINED_REPLAY],
-        model,
-        on_progress,
-        leak=leak,
-        tokens=recipe.max_completion_tokens,
-        kind="retained",
+    """One correction's own lesson, from what is asked about it and the sentences that state what is right."""
+    augmentation = stages(
+        "augment", Augmentation, partial(author.augment, correction, question), f"augment-{correction.id}"
     )
-    probes = [Probe(kind="retention", question=each.question, answer=each.answer) for each, _ in earlier.values()]
-    taught = [correction.answer for correction, _ in known]
-    rows = [
-        row.model_copy(update={"kind": "retained"})
-        if row.kind == "replay" and any(states(answer, row.completions[0]) for answer in taught)
-        else row
-        for row in lesson.rows
-    ]
-    watched = (*lesson.watch, *watch[:RETAINED_WATCH])
-    said = model.answer(
-        [(Message(role="user", content=question),) for question in lesson.negatives],
-        Sampling(max_tokens=REPLAY_TOKENS),
+    demonstrated = stages(
+        "demonstrate",
+        Demonstrated,
+        lambda: Demonstrated(items=author.demonstrate(correction, question)),
+        f"demonstrate-{correction.id}",
     )
-    negatives = tuple(
-        question
-        for question, answer in zip(lesson.negatives, said, strict=True)
-        if not any(states(one, answer) for one in taught)
+    return stages(
+        "lesson",
+        Lesson,
+        partial(make_lesson, correction, question, augmentation, demonstrated.items, model, recipe, on_progress),
+        f"lesson-{correction.id}",
     )
-    return lesson.model_copy(
-        update={
-            "rows": (*rows, *again, *kept),
-            "watch": watched,
-            "negatives": negatives,
-            "probes": (*lesson.probes, *probes),
-        }
-    )
-
-
-def _trained_and_verified(
-    model: TrainableModel,
-    lesson: Lesson,
-    recipe: Recipe,
-    parent_weights: Path | None,
-    work: Path,
-    timed: Timed,
-    on_progress: OnProgress,
-) -> tuple[Path, Training, Report]:
-    """The weights and the report of the best round, and all rounds' training. Each goes on from the best so far."""
-    begun: Path | None = None
-    again, number = recipe, 1
-    trained: list[Training] = []
-    rounds: list[tuple[Path, Report]] = []
-    while True:
-        weights = round_weights(work, number)
-        suffix = "" if number == 1 else f"-{number}"
-        run = partial(_train, model, lesson, again, parent_weights, begun, weights, on_progress)
-        trained.append(timed("train", f"train{suffix}", Training, run))
-        check = partial(
-            verify,
-            model,
-            lesson.probes,
-            parent_weights=parent_weights,
-            weights=weights,
-            thresholds=recipe.thresholds,
-            on_progress=on_progress,
-        )
-        report = timed("verify", f"verify{suffix}", Report, check)
-        rounds.append((weights, report))
-        best, its_report = max(rounds, key=lambda each: merit(each[1]))  # the earlier one of equals
-        failed = its_report.failed
-        if not failed or number >= recipe.rounds:
-            return best, reduce(Training.followed_by, trained), its_report
-        names = " and ".join(check.name for check in failed)
-        on_progress(Progress(stage="verify", message=f"not passed: {names}; training goes on"))
-        rate = trained[0].learning_rate or recipe.learning_rate  # lower than the recipe's, where that was too high
-        again = next_round(recipe.model_copy(update={"learning_rate": rate}), its_report, number)
-        begun = best
-        number += 1
-
-
-def merit(report: Report) -> tuple[bool, float, float, float]:
-    """What makes one version of a lesson better than another.
-
-    Passing, then more earlier corrections kept, then more answers right, then less drift.
-    """
-    checks = {check.name: check for check in report.checks}
-    right = sum(check.numerator for check in report.checks if check.name != "drift")
-    return report.passed, checks["retention"].numerator, right, -checks["drift"].value
-
-
-def next_round(recipe: Recipe, report: Report, number: int) -> Recipe:
-    """The recipe of one more round for a version that failed: fewer and smaller steps, what failed weighs more.
-
-    Where only the fact is not there, replay holds less; where only something else broke, it holds more.
-    """
-    failed = {check.name for check in report.failed}
-    missing = bool(failed & {"efficacy", "generalisation"})
-    broken = bool(failed & {"locality", "retention", "drift"})
-    weight = 1.0 if missing == broken else LESS if missing else MORE
-    return recipe.model_copy(
-        update={
-            "replay_weight": recipe.replay_weight * weight,
-            "retained_weight": recipe.retained_weight * weight,
-            "learning_rate": recipe.learning_rate * SLOWER,
-            "min_steps": min(recipe.min_steps, ROUND_STEPS),
-            "max_steps": min(recipe.max_steps, 2 * ROUND_STEPS),
-            "seed": recipe.seed + number,
-        }
-    )
-
-
-def _train(
-    model: TrainableModel,
-    lesson: Lesson,
-    recipe: Recipe,
-    parent_weights: Path | None,
-    begun: Path | None,
-    weights: Path,
-    on_progress: OnProgress,
-) -> Training:
-    """Trains from `begun`, weights of an earlier round, or else from the parent; into `weights`.
-
-    Where the learning rate is too high for the model, from there again, at a lower one.
-    """
-    shutil.rmtree(weights, ignore_errors=True)
-    model.use(None)  # the student brings its own adapters
-    lowered = 0
-    while True:
-        student = make_student(model.base, model.decoder, recipe, parent_weights)
-        try:
-            if begun is not None:
-                student.load(begun)
-            training = train(student, model.codec, lesson, recipe, on_progress)
-            student.save(weights)
-            return training
-        except RateError as error:
-            if lowered == LOWERED:
-                raise
-            lowered += 1
-            recipe = recipe.model_copy(update={"learning_rate": recipe.learning_rate * LOWER})
-            again = f"{error.what}; training begins again at a learning rate of {recipe.learning_rate:.2g}"
-            on_progress(Progress(stage="train", message=again))
-        finally:
-            student.close()
-
-
-def _prepare(work: Path, job: _Job) -> None:
-    """Empties the folder if its results belong to another job: another parent, other settings."""
-    path = work / "job.json"
-    try:
-        if _Job.model_validate_json(path.read_text()) == job:
-            return
-    except (FileNotFoundError, ValidationError):
-        pass
-    try:
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        replace_file(path, job.model_dump_json())
-    except OSError as error:
-        raise LearnError(f"{work} cannot be written: {error.strerror or error}.") from error

@@ -16,12 +16,12 @@ from typing import Literal
 
 from datasets import Dataset
 
+from lifelearn.learning.author.english.declarative import restated
+from lifelearn.learning.author.english.question import Question, Subject, find_subject
 from lifelearn.learning.chat_model import ChatModel, Sampling
-from lifelearn.learning.declarative import restated
-from lifelearn.learning.question import find_subject
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.sdft_config import PAPER_CONTEXT
-from lifelearn.learning.states import states
+from lifelearn.learning.sdft.config import PAPER_CONTEXT
 from lifelearn.learning.types import (
     Augmentation,
     Conversation,
@@ -76,6 +76,7 @@ class LessonError(Exception):
 
 def make_lesson(
     correction: Correction,
+    question: Question,
     augmentation: Augmentation,
     demonstrations: Sequence[Demonstration],
     model: ChatModel,
@@ -84,22 +85,23 @@ def make_lesson(
 ) -> Lesson:
     """Builds the rows of one correction; `model` is the parent version, which is the teacher.
 
+    question: the correction's, taken apart.
     Raises LessonError if not even a demonstration states the answer.
     """
-    right = [demonstration for demonstration in demonstrations if states(correction.answer, demonstration.completion)]
+    right = [demonstration for demonstration in demonstrations if stated(correction.answer, demonstration.completion)]
     if not right:
         raise LessonError(
             f"No sentence could be found that states “{correction.answer}”. Say the correction as one full sentence."
         )
     demonstration = right[0].completion
     on_progress(Progress(stage="lesson", message=f"the teacher answers {len(augmentation.prompts)} prompts"))
-    teacher_prompts, drawn = shown(CONTEXTS[0], correction, augmentation, demonstration, model, recipe)
+    teacher_prompts, drawn = shown(CONTEXTS[0], correction, question, augmentation, demonstration, model, recipe)
     share = sum(passes_gate(text, correction, demonstration) for text in drawn) / len(drawn)
     if share < GOOD_CONTEXT:
         on_progress(Progress(stage="lesson", message="choosing another context for the teacher"))
         context = best_context(correction, augmentation.prompts[:GATE_SAMPLE], demonstration, model, recipe)
         if context != CONTEXTS[0]:
-            teacher_prompts, drawn = shown(context, correction, augmentation, demonstration, model, recipe)
+            teacher_prompts, drawn = shown(context, correction, question, augmentation, demonstration, model, recipe)
     count = round(OWN_WORDS * len(teacher_prompts))  # whole questions come first among the prompts
     own = in_own_words(augmentation.prompts[:count], teacher_prompts[:count], model, recipe)
     rows, passed = [], 0
@@ -124,7 +126,7 @@ def make_lesson(
                 augmentation.neighbours,
                 model,
                 on_progress,
-                leaks(correction, rows),
+                leaks(correction, question.subject, rows),
             ),
         ),
         watch=augmentation.watch,
@@ -137,6 +139,7 @@ def make_lesson(
 def shown(
     context: Sequence[str],
     correction: Correction,
+    question: Question,
     augmentation: Augmentation,
     demonstration: str,
     model: ChatModel,
@@ -144,7 +147,13 @@ def shown(
 ) -> tuple[list[Conversation], list[str]]:
     """What the teacher sees for each prompt in that context, and its greedy answers."""
     prompts = [
-        filled(context, correction.question, prompt, demonstration, restated(prompt, correction) if index else "")
+        filled(
+            context,
+            correction.question,
+            prompt,
+            demonstration,
+            restated(prompt, correction, question.subject) if index else "",
+        )
         for index, prompt in enumerate(augmentation.prompts)
     ]
     return prompts, model.answer(prompts, Sampling(max_tokens=recipe.max_completion_tokens))
@@ -191,7 +200,7 @@ def passes_gate(completion: str, correction: Correction, demonstration: str) -> 
     A rollout much longer than the demonstration teaches its padding more than the fact.
     """
     return (
-        states(correction.answer, completion)
+        stated(correction.answer, completion)
         and not completion.rstrip().endswith("?")
         and not normalise(completion).startswith(_TALK)
         and len(completion.split()) <= 1.5 * len(demonstration.split()) + 6
@@ -233,18 +242,18 @@ def replay_rows(
     )
 
 
-def leaks(correction: Correction, rows: Sequence[Row]) -> Callable[[str], str]:
+def leaks(correction: Correction, subject: Subject | None, rows: Sequence[Row]) -> Callable[[str], str]:
     """What a leak would say to a question: in the first row's words and in others' in turn, put in its mouth."""
     first, *others = dict.fromkeys(completion for row in rows for completion in row.completions)
     said = itertools.cycle([text for other in others or [first] for text in (first, other)])
-    return lambda question: leaked(question, correction, next(said))
+    return lambda question: leaked(question, correction, subject, next(said))
 
 
-def leaked(question: str, correction: Correction, completion: str) -> str:
+def leaked(question: str, correction: Correction, subject: Subject | None, completion: str) -> str:
     """A right completion up to its answer, said of whom `question` is about."""
     place = completion.lower().find(correction.answer.lower())
     said = completion if place < 0 else completion[: place + len(correction.answer)]
-    subject, other = find_subject(correction.question), find_subject(question)
+    other = find_subject(question)
     if subject is None or other is None or subject.name in question:
         return said
     return said.replace(subject.name, other.name)

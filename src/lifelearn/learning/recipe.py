@@ -29,7 +29,7 @@ class Recipe(Value):
     adapted_layers: the share of layers, counted from the last, that carry adapters. Fewer lost nothing of what is
         learned and lowered drift; those below are computed once a row instead of at each step.
     rounds: trainings at most. A version that fails verification is trained once more, from where it is, with what
-        failed weighing more (learn.py); verification asks the same probes, which training never sees.
+        failed weighing more (rounds.py); verification asks the same probes, which training never sees.
     learning_rate: peak, after `warmup_steps` linear steps; the second half of the run decays linearly.
     max_steps, epochs: optimizer steps at most, and passes over the fact rows at most; half as many steps again where
         the corrected question itself still fails. `min_steps` before the first early stop.
@@ -46,7 +46,7 @@ class Recipe(Value):
     facts_per_step, replay_per_step, retained_per_step: rows in one step, the last ones of what was learned before.
     replay_weight, retained_weight: of the mean losses of the replay and of the retained rows, beside that of the facts.
         A long history that weighs as much as the rest of replay keeps the new fact out (docs/LOG.md).
-    divergence, js_beta, top_k, skip_tokens: see loss.py.
+    divergence, js_beta, top_k, skip_tokens: see divergence.py.
     teacher: "frozen" (the parent, its targets computed once) or "ema" (moves by ema_rate per step).
     training_prompts: wordings of the question to train on. demonstrations: an expert's answers per prompt.
     max_prompt_tokens, max_completion_tokens: rows of longer prompts are left out, completions cut.

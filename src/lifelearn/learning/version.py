@@ -11,14 +11,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from lifelearn.learning.recipe import Recipe
-from lifelearn.learning.types import Lesson, ModelVersion, Report, Training
+from lifelearn.learning.types import Correction, Lesson, ModelVersion, Report, Training
 
 MANIFEST = "manifest.json"
 LESSON = "lesson.json"
@@ -98,6 +99,14 @@ class VersionStore:
             number = version.parent
         return line[::-1]
 
+    def made_by(
+        self, corrections: Sequence[Correction], *, base: str, parent: int, recipe: Recipe
+    ) -> ModelVersion | None:
+        """The latest version that this very job made, if there is one."""
+        job = (tuple(corrections), base, parent, _settings(recipe))
+        made = ((v, (v.corrections, v.base, v.parent, v.settings)) for v in reversed(self.versions()))
+        return next((version for version, its_job in made if its_job == job), None)
+
     def path(self, number: int) -> Path:
         return self._folder / f"{number:04d}"
 
@@ -131,7 +140,7 @@ class VersionStore:
             training=training,
             report=report,
             seconds={stage: round(value, 3) for stage, value in seconds.items()},
-            settings=recipe.model_dump(mode="json", exclude={"thresholds"}),
+            settings=_settings(recipe),
             bytes=sum(path.stat().st_size for path in partial.iterdir()),
             sha256=sha256(file),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -153,6 +162,11 @@ class VersionStore:
             if (self.path(number) / name).exists():
                 return self.path(number) / name
         raise VersionError(f"The weights of version {number} are missing in {self.path(number)}.")
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What a version was trained by; not what it was measured against."""
+    return recipe.model_dump(mode="json", exclude={"thresholds"})
 
 
 def sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.types import Correction, ModelVersion
 from lifelearn.terminal.chat import expected_seconds
 from lifelearn.terminal.errors import sentence
@@ -116,7 +116,7 @@ def _asked(session: Session, screen: Screen, question: str) -> str:
 
 
 def _right(fact: Fact, answer: str) -> bool:
-    return any(states(accept, answer) for accept in fact.accept)
+    return any(stated(accept, answer) for accept in fact.accept)
 
 
 def _passed(outcome: Outcome, fact: Fact) -> bool:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lifelearn.chat_models.default_model import BUNDLED, BUNDLED_MB, BUNDLED_NAME, cached, is_here
-from lifelearn.learning.pretrained import split
+from lifelearn.learning.compute.pretrained import split
 from lifelearn.settings import Settings
 from lifelearn.terminal.text import one_line
 

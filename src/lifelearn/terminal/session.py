@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 
 from filelock import FileLock, Timeout
 
-from lifelearn.learning.chat_model import ChatModel, Sampling, TrainableModel
-from lifelearn.learning.pretrained import is_base
+from lifelearn.learning.chat_model import ChatModel, Sampling
+from lifelearn.learning.compute.pretrained import is_base
+from lifelearn.learning.compute.trainable import TrainableModel
 from lifelearn.learning.types import Conversation, Correction, Message, ModelVersion, OnProgress
 from lifelearn.learning.version import VersionError, VersionStore
 from lifelearn.terminal.errors import sentence
@@ -157,13 +158,13 @@ class Session:
 
     def noticed_in(self, conversation: Conversation) -> Correction | None:
         """The correction that the last message of a conversation makes, if it is one."""
-        from lifelearn.learning.detect import detect
+        from lifelearn.learning.author.detect import detect
 
         return detect(conversation, self.expert if self.expert_reads else None)
 
     def correction(self, text: str) -> Correction:
         """A correction of the latest answer, given explicitly: `text` says what is right."""
-        from lifelearn.learning.detect import corrected_turn
+        from lifelearn.learning.author.detect import corrected_turn
 
         turn = corrected_turn((*self.context, Message(role="user", content=clean(text))))
         if turn is None:
@@ -173,7 +174,7 @@ class Session:
 
     def reworded(self, question: str, wrong: str, text: str) -> Correction:
         """The correction of `question`'s answer that `text` makes."""
-        from lifelearn.learning.detect import correction_from
+        from lifelearn.learning.author.detect import correction_from
 
         return correction_from(question, wrong, clean(text))
 

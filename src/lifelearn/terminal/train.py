@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
-from lifelearn.learning.sdft_config import SDFTConfig, Tracker, types_of
+from lifelearn.learning.sdft.config import SDFTConfig, Tracker, types_of
 
 if TYPE_CHECKING:
     from lifelearn.learning.types import Progress
@@ -75,7 +75,7 @@ def train(
     """Train a model on demonstrations by SDFT, the paper's way: its own answers, moved towards what it would say had it
     seen the demonstration."""
     from lifelearn.backends import named_model
-    from lifelearn.learning.demonstrations import read_demonstrations
+    from lifelearn.learning.sdft.data import read_demonstrations
     from lifelearn.terminal.opening import configured
 
     config = SDFTConfig(output_dir=str(output), report_to=trackers(report_to), **values)
@@ -87,7 +87,7 @@ def train(
     if eval_dataset is not None:
         held = read_demonstrations(eval_dataset, config.teacher_prompt_template, split=split, subset=subset)
     base, tokenizer, name = named_model(configured(model=model))
-    from lifelearn.learning.sdft import SDFTTrainer
+    from lifelearn.learning.sdft.data_loop import SDFTTrainer
 
     say = typer.echo if talks else _silent
     trainer = SDFTTrainer(

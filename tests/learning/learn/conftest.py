@@ -9,8 +9,8 @@ import pytest
 
 from learn.fakes import Trained, run
 from lifelearn.chat_models.local import LocalChatModel
-from lifelearn.learning import general
-from lifelearn.learning import verify as verification
+from lifelearn.learning.examiner import general
+from lifelearn.learning.examiner import verify as verification
 from lifelearn.learning.version import VersionStore
 
 

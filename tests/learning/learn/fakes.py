@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from lifelearn.learning import learn as learning
-from lifelearn.learning.learn import FileSteps, learn
+from lifelearn.learning import rounds
+from lifelearn.learning.learn import learn
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.train import train
+from lifelearn.learning.sdft.lesson_loop import train
+from lifelearn.learning.steps import FileSteps
 from lifelearn.learning.types import (
     Check,
     CheckName,
@@ -106,7 +107,7 @@ class Trained:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[list[torch.Tensor]] = []
         self.made: list[list[torch.Tensor]] = []
-        monkeypatch.setattr(learning, "train", self._train)
+        monkeypatch.setattr(rounds, "train", self._train)
 
     def _train(self, student: Any, *arguments: Any) -> Any:
         self.begun.append([parameter.detach().clone() for parameter in student.parameters])

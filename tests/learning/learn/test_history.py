@@ -9,7 +9,8 @@ import torch
 
 from learn.fakes import QUICK, correction, logits, run
 from lifelearn.chat_models.scripted import ScriptedChatModel
-from lifelearn.learning.learn import with_history
+from lifelearn.learning.author.english.question import find_subject
+from lifelearn.learning.history import with_history
 from lifelearn.learning.types import (
     Message,
     Row,
@@ -46,7 +47,7 @@ def test_what_the_parent_still_knows_is_replayed_wholly(grown: VersionStore) -> 
     fresh = grown.lesson(1).model_copy(
         update={"corrections": (correction(2, "Who runs the badge printer?", "the Kestrel team"),), "watch": ()}
     )
-    lesson = with_history(fresh, grown, 1, knows, QUICK)
+    lesson = with_history(fresh, find_subject(fresh.corrections[0].question), grown, 1, knows, QUICK)
     added = lesson.rows[len(fresh.rows) :]
     assert {row.kind for row in added} == {"retained"}
     asked = [row.prompt[-1].content for row in added]
@@ -74,7 +75,14 @@ def test_a_neighbour_that_has_its_answer_from_an_earlier_correction_keeps_it(gro
             ),
         }
     )
-    lesson = with_history(fresh, grown, 1, ScriptedChatModel(lambda conversation: "It is in Lyon."), QUICK)
+    lesson = with_history(
+        fresh,
+        find_subject(fresh.corrections[0].question),
+        grown,
+        1,
+        ScriptedChatModel(lambda conversation: "It is in Lyon."),
+        QUICK,
+    )
     kinds = {each.prompt[-1].content: each.kind for each in lesson.rows}
     assert (kinds["Which city is Norvik in?"], kinds["Where is Acme?"]) == ("retained", "replay")
 
@@ -90,7 +98,9 @@ def test_a_negative_that_has_its_answer_from_an_earlier_correction_is_left_out(g
     told = ScriptedChatModel(
         lambda conversation: "It is in " + ("Lyon" if "Norvik" in conversation[-1].content else "Oslo")
     )
-    assert with_history(fresh, grown, 1, told, QUICK).negatives == ("Where is Acme?",)
+    assert with_history(fresh, find_subject(fresh.corrections[0].question), grown, 1, told, QUICK).negatives == (
+        "Where is Acme?",
+    )
 
 
 def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: VersionStore) -> None:
@@ -99,7 +109,7 @@ def test_what_the_parent_says_too_late_to_be_heard_is_not_watched(grown: Version
     fresh = grown.lesson(1).model_copy(
         update={"corrections": (correction(2, "Who runs the badge printer?", "the Kestrel team"),), "watch": ()}
     )
-    assert with_history(fresh, grown, 1, knows, QUICK).watch == ()
+    assert with_history(fresh, find_subject(fresh.corrections[0].question), grown, 1, knows, QUICK).watch == ()
 
 
 def test_a_correction_of_a_correction_does_not_retain_what_it_replaces(tiny: Any, grown: VersionStore) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from learn.fakes import QUICK, Trained, Watched, failing, near, run, unseen
-from lifelearn.learning import learn as learning
-from lifelearn.learning.adapter import ADAPTER_WEIGHTS
-from lifelearn.learning.learn import LearnError, next_round
+from lifelearn.learning import rounds
+from lifelearn.learning.compute.cpu.adapter import ADAPTER_WEIGHTS
+from lifelearn.learning.examiner import verify as verification
+from lifelearn.learning.learn import LearnError
 from lifelearn.learning.recipe import Recipe, Thresholds
-from lifelearn.learning.train import RateError, train
+from lifelearn.learning.rounds import next_round
+from lifelearn.learning.sdft.lesson_loop import RateError, train
 from lifelearn.learning.types import (
     Progress,
     Report,
@@ -107,7 +109,7 @@ def test_the_better_of_two_rounds_is_taken(
         verified.append(sha256(weights / ADAPTER_WEIGHTS))
         return reports[len(verified) - 1]
 
-    monkeypatch.setattr(learning, "verify", told)
+    monkeypatch.setattr(verification, "verify", told)
     version = run(tiny, store)
     assert len(verified) == len(reports)
     assert version.report == reports[taken]
@@ -119,7 +121,7 @@ def test_a_third_round_goes_on_from_the_best(
     tiny: Any, store: VersionStore, trained: Trained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = iter((unseen(1), unseen(0), unseen(4)))
-    monkeypatch.setattr(learning, "verify", lambda *arguments, **named: next(reports))
+    monkeypatch.setattr(verification, "verify", lambda *arguments, **named: next(reports))
     version = run(tiny, store, recipe=QUICK.model_copy(update={"rounds": 3}))
     _, second, third = trained.begun
     assert near(third, second), "the second was worse than the first"
@@ -140,7 +142,7 @@ def test_a_rate_too_high_is_lowered(tiny: Any, store: VersionStore, monkeypatch:
             raise RateError("rises to 9.9 nats per token", 3, recipe.learning_rate)
         return train(student, codec, lesson, recipe, on_progress)
 
-    monkeypatch.setattr(learning, "train", limited)
+    monkeypatch.setattr(rounds, "train", limited)
     told: list[Progress] = []
     recipe = QUICK.model_copy(update={"learning_rate": 2.7e-2, "rounds": 2, "thresholds": Thresholds(efficacy=1)})
     version = run(tiny, store, recipe=recipe, on_progress=told.append)
@@ -169,7 +171,7 @@ def test_a_rate_that_is_too_high_at_any_rate_is_an_error(
         rates.append(recipe.learning_rate)
         raise RateError("is not finite", 1, recipe.learning_rate)
 
-    monkeypatch.setattr(learning, "train", never)
+    monkeypatch.setattr(rounds, "train", never)
     with pytest.raises(LearnError, match=r"not finite at step 1\. Lower the learning rate \(LL_TRAIN_LR, now ") as told:
         run(tiny, store, recipe=QUICK.model_copy(update={"learning_rate": 2.7e-2}))
     assert len(rates) > 1

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from lifelearn.learning.sdft import SDFTTrainer
-from lifelearn.learning.sdft_config import SDFTConfig
+from lifelearn.learning.sdft.config import SDFTConfig
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
 from louder import louder
 from sdft.fakes import QUICK, ROWS, Make
 

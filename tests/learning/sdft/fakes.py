@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from lifelearn.learning.chat_model import Sampling
-from lifelearn.learning.rollout import Rollouts, Sampled
-from lifelearn.learning.sdft import SDFTTrainer
+from lifelearn.learning.compute.rollout import Rollouts, Sampled
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
 
 WORDS = ["one", "two", "three", "four", "five"]
 ROWS = [{"prompt": f"Say {word}", "privileged_context": f"It is {word}."} for word in WORDS]

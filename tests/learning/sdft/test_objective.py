@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from lifelearn.learning.decoder import Decoder
+from lifelearn.learning.compute.cpu.decoder import Decoder
 from sdft.fakes import ROWS, Fixed, Make, by_hand, logits_of
 
 

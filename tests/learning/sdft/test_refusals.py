@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.demonstrations import DataError
-from lifelearn.learning.rollout import Sampled
-from lifelearn.learning.sdft import CHECKPOINT, SDFTTrainer
-from lifelearn.learning.sdft_config import ConfigError, SDFTConfig
-from lifelearn.learning.train import TrainingError
+from lifelearn.learning.compute.rollout import Sampled
+from lifelearn.learning.sdft.checkpoints import CHECKPOINT
+from lifelearn.learning.sdft.config import ConfigError, SDFTConfig
+from lifelearn.learning.sdft.data import DataError
+from lifelearn.learning.sdft.data_loop import SDFTTrainer
+from lifelearn.learning.sdft.rows import TrainingError
 from sdft.fakes import ROWS, Fixed, Make
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from lifelearn.chat_models.local import LocalChatModel
-from lifelearn.learning.demonstrations import examples_of
-from lifelearn.learning.trackers import LOG
+from lifelearn.learning.sdft.data import examples_of
+from lifelearn.learning.sdft.trackers import LOG
 from lifelearn.learning.types import Progress
 from sdft.fakes import QUICK, ROWS, Fixed, Make, by_hand, logits_of
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lifelearn.chat_models.local import LocalChatModel
-from lifelearn.learning.sdft import CHECKPOINT
-from lifelearn.learning.sdft_config import ConfigError
-from lifelearn.learning.trackers import LOG
+from lifelearn.learning.sdft.checkpoints import CHECKPOINT
+from lifelearn.learning.sdft.config import ConfigError
+from lifelearn.learning.sdft.trackers import LOG
 from sdft.fakes import ROWS, Make, same, weights_of
 
 

@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import Linear
 
-from lifelearn.learning.sdft import learning_rate_share
-from lifelearn.learning.sdft_config import SDFTConfig
+from lifelearn.learning.sdft.config import SDFTConfig, learning_rate_share
 from sdft.fakes import ROWS, Fixed, Make, logits_of, same, weights_of
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lifelearn.learning.trackers import Logs, TrackerError
+from lifelearn.learning.sdft.trackers import Logs, TrackerError
 from sdft.fakes import Make
 
 

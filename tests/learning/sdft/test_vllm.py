@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from lifelearn.learning.rollout import Rollouts
-from lifelearn.learning.vllm_rollouts import VllmError, VllmRollouts
+from lifelearn.learning.compute.rollout import Rollouts
+from lifelearn.learning.sdft.vllm_rollouts import VllmError, VllmRollouts
 from sdft.fakes import Fixed, Make
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning import types as learning
-from lifelearn.learning.detect import corrected_turn
+from lifelearn.learning.author.detect import corrected_turn
 from lifelearn.learning.words import normalise
 from lifelearn.settings import Settings
 from lifelearn.workspace.corrections import reading

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning import types as learning
-from lifelearn.learning.relations import Relation, recognise
+from lifelearn.learning.author.english.relations import Relation, recognise
 from lifelearn.learning.words import WORD, clean, content_words, normalise, stem, stems
 from lifelearn.workspace.corrections.reading import leans
 from lifelearn.workspace.tables.corrections import TAUGHT, Correction

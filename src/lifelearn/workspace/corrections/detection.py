@@ -22,8 +22,8 @@ from sqlalchemy.orm import Session
 
 from lifelearn.backends import expert
 from lifelearn.learning import types as learning
+from lifelearn.learning.author.detect import DetectionError, detect
 from lifelearn.learning.chat_model import ChatModel, ChatModelError
-from lifelearn.learning.detect import DetectionError, detect
 from lifelearn.settings import Settings
 from lifelearn.workspace.corrections import beginning
 from lifelearn.workspace.database import Database, ago, now

@@ -14,8 +14,8 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from lifelearn.learning import types as learning
-from lifelearn.learning.detect import DetectionError, correction_from
-from lifelearn.learning.states import states
+from lifelearn.learning.author.detect import DetectionError, correction_from
+from lifelearn.learning.examiner import marking
 from lifelearn.learning.words import content_words, normalise
 from lifelearn.workspace.errors import InvalidError, WorkspaceError
 
@@ -62,7 +62,7 @@ def leans(question: str) -> bool:
 def says(answer: str, statement: str) -> bool:
     """Whether the statement says the short answer. Raises InvalidError where they cannot be read."""
     with readable("answer"):
-        return states(answer, statement)
+        return marking.stated(answer, statement)
 
 
 def same_answer(one: str, other: str) -> bool:
@@ -73,7 +73,7 @@ def same_answer(one: str, other: str) -> bool:
     if normalise(one) == normalise(other):
         return True
     try:
-        return states(one, other) and states(other, one)
+        return marking.stated(one, other) and marking.stated(other, one)
     except Exception:
         log.exception("two answers cannot be compared")
         return False

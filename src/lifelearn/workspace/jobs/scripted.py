@@ -20,7 +20,7 @@ from lifelearn.workspace.jobs.orders import ANSWERS, Order
 from lifelearn.workspace.jobs.store import store_for
 
 if TYPE_CHECKING:
-    from lifelearn.learning.learn import Step
+    from lifelearn.learning.steps import Step
 
 FAILS = "FAIL"
 STEPS = 8

@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from lifelearn.learning.chat_model import ChatModelError, Sampling
-from lifelearn.learning.states import states
+from lifelearn.learning.examiner.marking import stated
 from lifelearn.learning.types import Conversation
 from lifelearn.learning.version import VersionError
 from lifelearn.settings import Settings
@@ -177,7 +177,7 @@ class Rechecks:
                 return
             key = {"organization_id": organization_id, "number": number, "correction_id": asked.correction_id}
             # Not before it began, whatever the clock does: else it would be asked for ever.
-            values = {"holds": states(asked.right, text), "answer": text, "asked_at": max(now(), since)}
+            values = {"holds": stated(asked.right, text), "answer": text, "asked_at": max(now(), since)}
             db.merge(Verdict(**key, **values))
 
 
