@@ -41,8 +41,9 @@ check: docs system ## all other tests: PostgreSQL, a browser, processes that are
 	$(BIN)/python -m pytest -m "check and not gpu" -n 2 --dist loadgroup $(ARGS)
 	@if [ -e $(VLLM)/.installed ]; then $(MAKE) --no-print-directory vllm; fi
 
-lint: $(STAMP) ## ruff, mypy and bandit
+lint: $(STAMP) ## ruff, mypy, bandit, and which room may import which
 	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache --no-logo >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
