@@ -255,8 +255,8 @@ def _answers_rendered_at_any_speed() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _quick_databases() -> Iterator[None]:
-    """Each test has a database of its own. What a statement compiles to is the same for all of a kind; and none of
-    them outlives a power cut, so that no test of SQLite waits for a disk."""
+    """Each test has a database of its own. What a statement compiles to is the same for all of a kind; and none
+    has to outlive a power cut, so that no test of SQLite waits for a disk."""
     first: dict[str, Engine] = {}
 
     def made(*args: Any, **options: Any) -> Engine:
