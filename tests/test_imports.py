@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+import structure
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "lifelearn"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -113,6 +115,37 @@ def test_the_engine_knows_no_web_no_database_and_no_terminal() -> None:
         "learning/ takes frozen values and gives frozen values. What it needs from outside comes in as an argument: "
         + "; ".join(wrong)
     )
+
+
+def doors() -> dict[str, set[str]]:
+    """The packages whose `__init__` names what others may use of them, and these names."""
+    found = {}
+    for file in SOURCE.rglob("__init__.py"):
+        for node in ast.parse(file.read_text("utf-8")).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                package = ".".join(file.parent.relative_to(SOURCE.parent).parts)
+                found[package] = set(ast.literal_eval(node.value))
+    return found
+
+
+@pytest.mark.parametrize("room", sorted(doors()))
+def test_a_room_is_entered_by_its_door(room: str) -> None:
+    folder, named = SOURCE.parent / room.replace(".", "/"), doors()[room]
+    wrong = [
+        f"{shown(file, line)} imports {module}"
+        for file in FILES
+        if not file.is_relative_to(folder)
+        for line, module in imports(file)
+        if module.startswith(f"{room}.") and module.removeprefix(f"{room}.").split(".")[0] not in named
+    ]
+    assert not wrong, f"others use of {room} what its __init__ names: {', '.join(sorted(named))}. {'; '.join(wrong)}"
+
+
+def test_the_picture_of_the_structure_is_what_the_code_says() -> None:
+    houses = structure.read(SOURCE.parent)
+    assert not [arrow for imports in houses.values() for arrow in structure.in_circles(imports)]
+    drawn = structure.PICTURE.read_text("utf-8")
+    assert drawn == structure.picture(houses), "draw it again: python tests/structure.py"
 
 
 @pytest.mark.parametrize("name", ["learning", "chat_models"])

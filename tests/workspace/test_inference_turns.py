@@ -15,6 +15,7 @@ import pytest
 from lifelearn.learning.chat_model import ChatModelError, Sampling
 from lifelearn.learning.types import Conversation
 from lifelearn.workspace import model_process
+from lifelearn.workspace.turns import AT_ONCE
 from waiting import HANG_SECONDS, until
 
 pytestmark = pytest.mark.check("processes")
@@ -214,3 +215,27 @@ def test_a_server_that_is_slow_is_left_when_nobody_waits() -> None:
     assert closed.wait(HANG_SECONDS)
     until(lambda: len(out) == 2)
     assert out == [{"id": 1, "piece": "first"}, {"id": 1, "end": True}]
+
+
+def test_answers_that_were_left_at_a_slow_server_hold_no_place() -> None:
+    """The server has said nothing yet to as many as may be written at a time; who asks next is answered."""
+    gate = threading.Event()
+
+    class Model:
+        name = "slow"
+
+        def stream(self, conversation: Conversation, sampling: Sampling) -> Iterator[str]:
+            if conversation[0].content == "slow":
+                gate.wait(HANG_SECONDS)
+            yield "said"
+
+    inbox, out = queue.SimpleQueue[dict[str, Any]](), list[Any]()
+    threading.Thread(target=model_process.in_threads, args=(Model(), inbox, out.append), daemon=True).start()
+    try:
+        for number in range(AT_ONCE):
+            inbox.put(asks(number, "slow", 5))
+            inbox.put({"id": number, "stop": True})
+        inbox.put(asks(AT_ONCE, "quick", 5))
+        until(lambda: {"id": AT_ONCE, "piece": "said"} in out)
+    finally:
+        gate.set()

@@ -45,8 +45,8 @@ RUNS: dict[str, dict[str, Any]] = {
 SCRIPT = """
 import json, sys, torch
 torch.set_num_threads(1)
-from lifelearn.learning.sdft.data_loop import SDFTTrainer
-from lifelearn.learning.sdft.config import ConfigError, SDFTConfig
+from lifelearn.learning.sdft import SDFTConfig, SDFTTrainer  # as users' programs do
+from lifelearn.learning.sdft.config import ConfigError
 model, rows, runs = json.loads(open(sys.argv[1]).read())
 for name, settings in runs.items():
     trainer = SDFTTrainer(model, None, SDFTConfig(**settings), rows)
