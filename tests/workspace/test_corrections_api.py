@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from lifelearn.learning.examiner import marking
 from lifelearn.settings import Settings
 from lifelearn.workspace.corrections import flags, reading
 from lifelearn.workspace.tables.corrections import Correction, Policy, Source, State
@@ -271,7 +272,7 @@ def test_a_kept_answer_that_cannot_be_compared_stops_no_other(
     def breaks(*_texts: str) -> bool:
         raise RecursionError
 
-    monkeypatch.setattr(reading, "states", breaks)
+    monkeypatch.setattr(marking, "stated", breaks)
     one = tool.ask("POST", "", SENT).json()
     assert (one["state"], one["conflicts_with"]) == ("asked", str(earlier.id))
 

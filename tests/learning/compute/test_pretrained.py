@@ -30,7 +30,7 @@ from lifelearn.terminal import models as listing
 from lifelearn.terminal.session import Session
 from version_fakes import LESSON, REPORT
 
-SOURCE = Path(pretrained.__file__).parents[1]
+SOURCE = Path(pretrained.__file__).parents[2]
 NAME = "someone/tiny"
 ONE, OTHER = "1" * 40, "2" * 40  # commits
 
