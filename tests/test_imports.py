@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,13 @@ NAMED_OTHERWISE = {"markdown_it": "markdown-it-py", "stdnum": "python-stdnum"}
 NEEDED_BY_OTHERS = {"gguf", "psycopg", "python-multipart"}
 
 
-def imports(file: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imports(file: Path) -> tuple[tuple[int, str], ...]:
     """Line and full name of every module that a file imports, those within functions and for types included."""
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(ast.parse(file.read_text("utf-8"), str(file))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, name.name) for name in node.names)
@@ -117,6 +123,7 @@ def test_the_engine_knows_no_web_no_database_and_no_terminal() -> None:
     )
 
 
+@cache
 def doors() -> dict[str, set[str]]:
     """The packages whose `__init__` names what others may use of them, and these names."""
     found = {}

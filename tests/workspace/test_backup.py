@@ -39,7 +39,7 @@ from workspace.learning import (
     versions,
 )
 from workspace.test_exactness import look, same
-from workspace.test_upgrades import RUNS, recorded, release, working
+from workspace.test_upgrades import LESSONS, recorded, release, working
 from workspace.versioned import corrected, made
 
 PROCESSES = pytest.mark.check("processes")
@@ -239,7 +239,7 @@ def test_a_lesson_whose_version_was_not_in_any_row_yet_comes_to_one_after_the_re
     acme = organization(database)
     taught(database, queue, acme, "Where is it?", "Lyon")
     made = "    return Made(planned, uuid.UUID"
-    halting = {RUNS: (made, f"    time.sleep(600)\n{made}")}
+    halting = {LESSONS: (made, f"    time.sleep(600)\n{made}")}
     with working(settings, release(tmp_path / "halting", halting)):
         until(lambda: "publish:1" in recorded(database, jobs(database)[0].id))
         backup(settings, target)

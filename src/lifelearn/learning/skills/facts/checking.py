@@ -48,7 +48,7 @@ def faults_of(fact: Fact) -> Iterator[str]:
     ):
         if len(kinds) < wanted:
             yield f"fewer than {wanted} kinds of {name}"
-    replies = [each.reply for each in (*fact.right, *fact.wrong_replies)]
+    replies = [each.reply for each in fact.right] + [each.reply for each in fact.wrong_replies]
     if len(set(replies)) < len(replies):
         yield "a reply twice"
     asked = [fact.question, *fact.wordings, *(each.question for each in fact.near)]
@@ -95,8 +95,8 @@ def shared_frames(facts: Sequence[Fact]) -> dict[str, list[str]]:
 
 def duplicates(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
     """Longer texts of two records that are nearly the same: their records, and one of the texts."""
-    texts: list[tuple[str, str, frozenset[tuple[str, ...]]]] = []
-    holding: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    texts: list[tuple[str, str, frozenset[tuple[str, str, str]]]] = []
+    holding: defaultdict[tuple[str, str, str], list[int]] = defaultdict(list)
     for fact in facts:
         for text in {*fact.by_people()}:
             said = words(text)
@@ -147,7 +147,7 @@ def problems(facts: Sequence[Fact]) -> Iterator[str]:
 
 def counts(facts: Sequence[Fact]) -> Iterator[str]:
     """How many there are of each kind, each on a line."""
-    tallies = {
+    tallies: dict[str, Counter[str]] = {
         "language": Counter(fact.lang for fact in facts),
         "kind of fact": Counter(fact.kind for fact in facts),
         "right": Counter(each.form for fact in facts for each in fact.right),
