@@ -19,6 +19,7 @@ use
 workspace
 programs
 training
+facts
 original
 ```
 
