@@ -43,7 +43,7 @@ check: docs system ## all other tests: PostgreSQL, a browser, processes that are
 
 lint: $(STAMP) ## ruff, mypy, bandit, and which room may import which
 	$(BIN)/ruff check .
-	$(BIN)/lint-imports --no-cache --no-logo >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+	@echo "$(BIN)/lint-imports"; $(BIN)/lint-imports --no-cache --no-logo >$(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
 	$(BIN)/mypy
 	$(BIN)/bandit --quiet -c pyproject.toml -r src
 
