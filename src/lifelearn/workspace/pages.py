@@ -203,6 +203,15 @@ class Sent(BaseModel):
     csrf: str = Field("", max_length=200)
 
 
+Bounded = Annotated[str, Field(max_length=200_000)]  # what is shorter may still be refused, with the form
+
+
+class CsrfForm(Sent):
+    """A form of a chat or a correction: its texts are without white space around them."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+
 def go(request: Request, where: str, notice: str = "") -> Response:
     """On to another page after a form; htmx is told in its own way, so that the address changes too."""
     assert not notice or notice in NOTICES

@@ -13,8 +13,6 @@ from fastapi import APIRouter, Form, Request, Response
 
 from lifelearn.workspace.chats.answers import answers_of
 from lifelearn.workspace.chats.views import (
-    Bounded,
-    CsrfForm,
     branch_changed,
     fragment,
     list_changed,
@@ -27,7 +25,7 @@ from lifelearn.workspace.corrections.detection import detector_of
 from lifelearn.workspace.database import Db, after_commit
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.place import Here
-from lifelearn.workspace.pages import by_htmx, go
+from lifelearn.workspace.pages import Bounded, CsrfForm, by_htmx, go
 from lifelearn.workspace.quotas import bytes_of, quotas_of
 from lifelearn.workspace.threads import finding, tree, writing
 from lifelearn.workspace.threads.tree import Turn

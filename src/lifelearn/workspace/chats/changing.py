@@ -11,8 +11,6 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from lifelearn.workspace.chats.views import (
-    Bounded,
-    CsrfForm,
     branch_changed,
     fragment,
     thread_and_message,
@@ -23,7 +21,7 @@ from lifelearn.workspace.corrections import beginning
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.place import Here
-from lifelearn.workspace.pages import by_htmx, go
+from lifelearn.workspace.pages import Bounded, CsrfForm, by_htmx, go
 from lifelearn.workspace.threads import finding, managing, tree, writing
 
 router = APIRouter(prefix="/o/{organization_id}")

@@ -13,10 +13,10 @@ from fastapi.responses import HTMLResponse
 
 from lifelearn.workspace import searching
 from lifelearn.workspace.chats import export
-from lifelearn.workspace.chats.views import TURNS, TURNS_MOST, Bounded, inference_of, new_page, thread_page
+from lifelearn.workspace.chats.views import TURNS, TURNS_MOST, inference_of, new_page, thread_page
 from lifelearn.workspace.database import Db, ago
 from lifelearn.workspace.organizations.place import Here
-from lifelearn.workspace.pages import by_htmx, render
+from lifelearn.workspace.pages import Bounded, by_htmx, render
 from lifelearn.workspace.paging import read_cursor
 from lifelearn.workspace.tables.chats import Thread
 from lifelearn.workspace.threads import finding, tree

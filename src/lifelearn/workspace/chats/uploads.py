@@ -11,12 +11,12 @@ from pydantic import ConfigDict
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.chats import chatgpt, imports
-from lifelearn.workspace.chats.views import CsrfForm, list_changed
+from lifelearn.workspace.chats.views import list_changed
 from lifelearn.workspace.database import Db, commit, database_of
 from lifelearn.workspace.errors import TooManyError, WorkspaceError
 from lifelearn.workspace.organizations import audit
 from lifelearn.workspace.organizations.place import Here, Place
-from lifelearn.workspace.pages import render
+from lifelearn.workspace.pages import CsrfForm, render
 from lifelearn.workspace.quotas import quotas_of
 from lifelearn.workspace.throttle import Limit
 

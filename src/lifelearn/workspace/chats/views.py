@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import ConfigDict, Field
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.chats import export
@@ -18,7 +17,7 @@ from lifelearn.workspace.database import database_of
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.inference import Inference
 from lifelearn.workspace.organizations.place import Place
-from lifelearn.workspace.pages import Sent, by_htmx, go, render
+from lifelearn.workspace.pages import by_htmx, go, render
 from lifelearn.workspace.rendering.renderer import Renderer
 from lifelearn.workspace.tables.chats import Message, Thread
 from lifelearn.workspace.threads import finding, managing, tree, writing
@@ -30,12 +29,6 @@ EXAMPLES = (
     "Explain to a new colleague what we do.",
     "Write a friendly reply to a customer who waits for a delivery.",
 )
-
-Bounded = Annotated[str, Field(max_length=200_000)]  # what is shorter is refused with the form, below
-
-
-class CsrfForm(Sent):
-    model_config = ConfigDict(str_strip_whitespace=True)
 
 
 def inference_of(request: Request) -> Inference:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse
-from pydantic import ConfigDict, Field
+from pydantic import Field
 from sqlalchemy.orm import Session
 
 from lifelearn.workspace.corrections import cards, deciding, finding, permits, standing
@@ -20,18 +20,12 @@ from lifelearn.workspace.corrections.words import Word
 from lifelearn.workspace.database import Db
 from lifelearn.workspace.errors import InvalidError
 from lifelearn.workspace.organizations.place import Here, HereAsAdmin, Place
-from lifelearn.workspace.pages import Sent, by_htmx, go, render
+from lifelearn.workspace.pages import Bounded, CsrfForm, by_htmx, go, render
 from lifelearn.workspace.tables.corrections import State
 from lifelearn.workspace.threads.finding import message_of, thread_of
 
 router = APIRouter(prefix="/o/{organization_id}")
 REVIEWED = 20  # at a time
-
-Bounded = Annotated[str, Field(max_length=200_000)]  # what is shorter is refused with the form
-
-
-class CsrfForm(Sent):
-    model_config = ConfigDict(str_strip_whitespace=True)
 
 
 class TeachForm(CsrfForm):
