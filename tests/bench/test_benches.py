@@ -12,13 +12,12 @@ from typer.testing import CliRunner
 
 from lifelearn.bench.outcomes import Asked, Outcome, Question
 from lifelearn.bench.report import write
-from lifelearn.bench.rows import Row
+from lifelearn.bench.rows import COMPANY, SUBSET, Row, chosen, read_rows
 from lifelearn.cli import app
-from lifelearn.learning.recipe import Thresholds
 
 FIGURES = {
     "detected", "promoted", "efficacy", "generalisation", "hops", "locality", "leak", "drift", "retention",
-    "gate_precision", "gate_recall", "seconds_median",
+    "gate_precision", "gate_recall", "seconds_median", "near_broken", "near_leaked", "near_harmed", "unrelated_changed",
 }  # fmt: skip
 ROWS = [
     {
@@ -75,7 +74,7 @@ def test_corrections_run_the_whole_way_with_every_baseline(tmp_path: Path, tiny_
         tmp_path, "corrections", "--rows", rows, *model, "--seed", "3",
         "--baselines", "icl,sft,sdft_reference,trl_sdft", "--baseline-rows", "1",
     )  # fmt: skip
-    assert set(report["figures"]) >= FIGURES
+    assert set(report["figures"]) >= FIGURES | {"holds", "unmarked"}
     assert all(set(figure) == {"value", "n", "of", "low", "high"} for figure in report["figures"].values())
     assert set(report["baselines"]) == {"icl", "sft", "sdft_reference", "trl_sdft"}
     assert all(set(figures) == FIGURES for figures in report["baselines"].values())
@@ -109,6 +108,58 @@ def test_a_run_that_breaks_off_has_kept_its_rows(
     assert result.exit_code != 0
     (row,) = json.loads(out.read_text("utf-8"))["rows"]
     assert len(row["questions"]) == 5
+
+
+@pytest.mark.check("engine")
+def test_a_run_that_was_stopped_goes_on_and_kept_versions_are_not_trained_again(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "kept"
+    rows = rows_in(tmp_path / "rows.jsonl", ROWS)
+    run = ("corrections", "--rows", rows, "--model", str(tiny_model_folder), "--keep", str(kept))
+    whole = report_of(tmp_path, *run)
+    log = tmp_path / "report.rows.jsonl"
+    lines = log.read_text("utf-8").splitlines(keepends=True)
+    assert len(lines) == 3
+    log.write_text("".join(lines[:2]), "utf-8")
+
+    def untrained(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be trained")
+
+    monkeypatch.setattr("lifelearn.bench.corrections.learn", untrained)
+    again = report_of(tmp_path, *run, "--resume")
+    for before, after in zip(whole["rows"], again["rows"], strict=True):
+        assert before["questions"] == after["questions"]
+        assert before["promoted"] == after["promoted"]
+
+    out = ["--out", str(tmp_path / "report.json")]
+    other = CliRunner().invoke(app, ["bench", *run, *out, "--resume", "--seed", "9"])
+    assert other.exit_code != 0
+    assert "another run" in str(other.exception)
+
+
+@pytest.mark.check("engine")
+def test_a_sequence_goes_on_where_it_was_stopped(tmp_path: Path, tiny_model_folder: Path) -> None:
+    run = (
+        "corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS), "--model", str(tiny_model_folder),
+        "--sequential", "2", "--keep", str(tmp_path / "kept"),
+    )  # fmt: skip
+    whole = report_of(tmp_path, *run)
+    log = tmp_path / "report.rows.jsonl"
+    log.write_text("".join(log.read_text("utf-8").splitlines(keepends=True)[:2]), "utf-8")
+    again = report_of(tmp_path, *run, "--resume")
+    assert again["matrix"] == whole["matrix"]
+    assert [row["questions"] for row in again["rows"]] == [row["questions"] for row in whole["rows"]]
+
+
+def test_the_subset_is_of_rows_that_there_are() -> None:
+    named = SUBSET.read_text("utf-8").split()
+    own = {row.id for row in read_rows(COMPANY, Row)}
+    assert len(named) == len(set(named)) == 32
+    assert sum(name in own for name in named) == 12
+    said: list[str] = []
+    assert len(chosen(read_rows(COMPANY, Row), said.append)) == 12
+    assert said == ["12 of the subset's 32 rows are in the files given."]
 
 
 @pytest.mark.check("engine")
@@ -153,7 +204,8 @@ def test_detection_counts_what_was_found_and_what_was_taken_from_it(tmp_path: Pa
         tmp_path, "detection", "--rows", rows_in(tmp_path / "rows.jsonl", TALKS), "--model", str(tiny_model_folder)
     )
     assert {name: figure["value"] for name, figure in report["figures"].items()} == {
-        "f1": 1.0, "precision": 1.0, "recall": 1.0, "extracted": 1.0,
+        "f1": 1.0, "precision": 1.0, "recall": 1.0, "false_alarms": 0.0, "extracted": 1.0, "answer_right": None,
+        "statement_right": None,
     }  # fmt: skip
     assert report["by_kind"]["plain"] == {"rows": 2, "corrections": 1, "right": 2}
 
@@ -187,7 +239,8 @@ def outcome(promoted_answers: dict[str, tuple[str, str]]) -> Outcome:
     row = Row.model_validate(ROWS[0])
     kinds = {"question": "Lyon", "paraphrase": "Lyon", "hop": "Norvik Labs", "locality": ""}
     asked = [
-        Asked(Question(kind, kind, kinds[kind]), before, after) for kind, (before, after) in promoted_answers.items()
+        Asked(Question(kind, f"Where is the {kind} based?", kinds[kind]), before, after)
+        for kind, (before, after) in promoted_answers.items()
     ]
     return Outcome(row, "Paris", "no, Lyon", asked=asked)
 
@@ -199,7 +252,26 @@ def test_a_version_that_was_not_promoted_is_answered_by_its_parent() -> None:
     assert learned.oks("question", candidate=True) == [True]
     assert learned.oks("locality") == [True]
     assert learned.oks("locality", candidate=True) == [False], "the new answer leaked"
-    assert not learned.holds(Thresholds())
+    assert not learned.holds()
+
+
+@pytest.mark.parametrize(
+    ("wordings", "near", "held"),
+    [
+        ([("Paris", "Lyon")] * 2 + [("Paris", "Paris")], ("Tokyo", "Tokyo"), True),
+        ([("Paris", "Lyon"), ("Paris", "Paris")], ("Tokyo", "Tokyo"), False),
+        ([("Paris", "Lyon")], ("Tokyo", "Lyon"), False),
+    ],
+)
+def test_a_lesson_holds_with_two_thirds_of_the_wordings_and_nothing_near_harmed(
+    wordings: list[tuple[str, str]], near: tuple[str, str], held: bool
+) -> None:
+    row = Row.model_validate(ROWS[0])
+    asked = [Asked(Question("question", row.question, "Lyon"), "Paris", "Lyon")]
+    asked += [Asked(Question("paraphrase", "Which city?", "Lyon"), *each) for each in wordings]
+    asked += [Asked(Question("locality", "Where is Sony based?"), *near)]
+    asked += [Asked(Question("locality", "Hello?"), "Hi", "Lyon")]  # unrelated: a figure of its own
+    assert Outcome(row, "Paris", "no, Lyon", asked=asked).holds() is held
 
 
 @pytest.mark.parametrize(

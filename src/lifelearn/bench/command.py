@@ -1,4 +1,4 @@
-"""`lifelearn bench corrections|detection|speed|skills`: reads the rows, runs the bench, writes and shows the report.
+"""`lifelearn bench …`: reads the rows, runs the bench, writes and shows the report.
 
 Nothing heavy is imported before a command needs it.
 """
@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
+    from lifelearn.bench.report import Report
+    from lifelearn.bench.rows import Case
     from lifelearn.chat_models.local import LocalChatModel
     from lifelearn.learning.chat_model import ChatModel
     from lifelearn.settings import Settings
 
-bench = typer.Typer(
-    name="bench", help="Measure what is claimed: corrections, detection, speed, skills.", no_args_is_help=True
-)
+C = TypeVar("C", bound="Case")
+
+bench = typer.Typer(name="bench", help="Measure what is claimed.", no_args_is_help=True)
 
 Out = Annotated[Path, typer.Option("--out", metavar="REPORT.json", help="Where the report goes.")]
 Model = Annotated[str | None, typer.Option("--model", metavar="NAME", help="Hugging Face id, folder or `bundled`.")]
@@ -31,12 +33,22 @@ Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of wording
 def corrections(
     out: Out,
     rows: Annotated[
-        Path | None,
-        typer.Option("--rows", metavar="FILE.jsonl", help="Evaluation rows; our 32 company rules if not given."),
+        list[Path] | None,
+        typer.Option(
+            "--rows", metavar="FILE.jsonl", help="Evaluation rows, once or more; our 32 company rules if not given."
+        ),
     ] = None,
+    subset: Annotated[
+        bool, typer.Option("--subset", help="The rows that every change is measured on: of ours, and of --rows.")
+    ] = False,
     limit: Limit = None,
     seed: Seed = None,
     model: Model = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option("--keep", metavar="DIR", help="Keep the versions; those that are there aren't trained again."),
+    ] = None,
     sequential: Annotated[
         int | None, typer.Option("--sequential", metavar="K", min=1, help="Learn K rows one on top of the other.")
     ] = None,
@@ -55,7 +67,7 @@ def corrections(
     from lifelearn.bench.baselines import BASELINES, check
     from lifelearn.bench.corrections import corrections as run
     from lifelearn.bench.report import summary, write
-    from lifelearn.bench.rows import COMPANY, Row, read_rows
+    from lifelearn.bench.rows import COMPANY, Row, chosen, read_rows
     from lifelearn.learning.examiner.general import TEXT
 
     names = list(BASELINES) if baselines == "all" else [name for name in baselines.split(",") if name]
@@ -63,7 +75,10 @@ def corrections(
         check(names)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--baselines") from error
-    found = read_rows(rows or COMPANY, Row)
+    files = [COMPANY, *(rows or [])] if subset else rows or [COMPANY]
+    found = [row for file in files for row in read_rows(file, Row)]
+    if subset:
+        found = chosen(found, typer.echo)
     texts = TEXT if text is None else _texts(text, len(TEXT), seed or 0)
     settings, local, expert = _opened(model, seed)
     report = run(
@@ -77,7 +92,10 @@ def corrections(
         baseline_rows=baseline_rows,
         texts=texts,
         say=typer.echo,
-        keep=lambda so_far: write(so_far, out),
+        reported=lambda so_far: write(so_far, out),
+        log=out.with_suffix(".rows.jsonl"),
+        resume=resume,
+        keep=keep,
     )
     write(report, out)
     picture = out.with_suffix(".svg")
@@ -101,19 +119,56 @@ def detection(
     """Which conversations end in a correction, and what is right according to it. No model is asked but an expert."""
     from lifelearn.backends import expert
     from lifelearn.bench.detection import detection as run
-    from lifelearn.bench.report import write
     from lifelearn.bench.rows import Dialogue, held_out, read_rows
     from lifelearn.settings import load_settings
 
     found = held_out() if rows is None else read_rows(rows, Dialogue)
     settings = load_settings()
     report = run(found, None if settings.local_structured else expert(settings), typer.echo)
-    write(report, out)
-    for name, figure in report["figures"].items():
-        if figure["value"] is not None:
-            counts = f"({figure['n']:g}/{figure['of']}), {figure['low']:.3f}–{figure['high']:.3f}"
-            typer.echo(f"{name}: {figure['value']:.3f} {counts}")
-    typer.echo(f"Written to {out}.")
+    _tell(report, out)
+
+
+Cases = Annotated[list[Path], typer.Option("--rows", metavar="FILE.jsonl", help="Cases with their labels.")]
+
+
+@bench.command()
+def judge(rows: Cases, out: Out) -> None:
+    """Whether replies are right, as verification judges them."""
+    from lifelearn.bench import reading
+    from lifelearn.bench.rows import Judged
+
+    _tell(reading.judge(_cases(rows, Judged), typer.echo), out)
+
+
+@bench.command()
+def kept(rows: Cases, out: Out) -> None:
+    """Whether earlier answers survived, as verification judges them."""
+    from lifelearn.bench import reading
+    from lifelearn.bench.rows import KeptCase
+
+    _tell(reading.kept(_cases(rows, KeptCase), typer.echo), out)
+
+
+@bench.command(name="same-fact")
+def same_fact(rows: Cases, out: Out) -> None:
+    """Whether two questions ask for one fact, as the chat decides it."""
+    from lifelearn.bench import reading
+    from lifelearn.bench.rows import Pair
+    from lifelearn.workspace.corrections.context import is_same_question
+
+    def alike(question: str, other: str) -> float:
+        return float(is_same_question(question, other))
+
+    _tell(reading.same_fact(_cases(rows, Pair), alike, 1.0, typer.echo), out)
+
+
+@bench.command()
+def marker(rows: Cases, out: Out) -> None:
+    """How often the benches' marker says what people said of a reply."""
+    from lifelearn.bench import reading
+    from lifelearn.bench.rows import Judged
+
+    _tell(reading.marker(_cases(rows, Judged), typer.echo), out)
 
 
 @bench.command()
@@ -161,6 +216,24 @@ def skills(
     for sentence in sentences(report):
         typer.echo(sentence)
     typer.echo(f"Written to {out}: report.json, frontier.png, sequence.png.")
+
+
+def _cases(files: list[Path], kind: type[C]) -> list[C]:
+    from lifelearn.bench.rows import read_rows
+
+    return [row for file in files for row in read_rows(file, kind)]
+
+
+def _tell(report: Report, out: Path) -> None:
+    """Writes the report, and says its figures."""
+    from lifelearn.bench.report import write
+
+    write(report, out)
+    for name, figure in report["figures"].items():
+        if figure["value"] is not None:
+            interval = "" if figure["low"] is None else f", {figure['low']:.3f}–{figure['high']:.3f}"
+            typer.echo(f"{name}: {figure['value']:.3f} ({figure['n']:g}/{figure['of']}){interval}")
+    typer.echo(f"Written to {out}.")
 
 
 def _opened(model: str | None, seed: int | None) -> tuple[Settings, LocalChatModel, ChatModel | None]:

@@ -4,10 +4,12 @@ Each row becomes a conversation and goes the whole way, detection included; then
 the pipeline never saw, are asked by free greedy generation in fresh contexts. Every row that the model
 got wrong counts: where no version was promoted, the parent's answers are what the user gets.
 Independent mode starts each row from the base; sequential mode learns row upon row and re-asks all.
+Whether a reply is right is the marker's word, never that of what is measured.
 """
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import resource
 import shutil
@@ -23,6 +25,7 @@ from lifelearn.bench.baselines import Arena, answers_to
 from lifelearn.bench.figures import Figure, share
 from lifelearn.bench.outcomes import Asked, Outcome, as_json, line, questions_of
 from lifelearn.bench.report import Report, Say
+from lifelearn.bench.resuming import Log
 from lifelearn.bench.rows import Row, mixed
 from lifelearn.bench.scores import baseline_figures, figures, stage_seconds
 from lifelearn.learning.author.detect import DetectionError, detect
@@ -48,14 +51,20 @@ def corrections(
     baseline_rows: int | None = None,
     texts: Sequence[str] = TEXT,
     say: Say = print,
-    keep: Callable[[Report], None] | None = None,
+    reported: Callable[[Report], None] = lambda _: None,
+    log: Path,
+    resume: bool = False,
+    keep: Path | None = None,
 ) -> Report:
     """Runs the bench and gives its report.
 
     limit, sequential: so many of the rows that the model gets wrong; sequential learns one on top of the other.
     baselines: names in `BASELINES`, run on the lessons of the first `baseline_rows` rows (None: of all).
     texts: general text on which drift is measured.
-    keep: takes the report of the rows so far, after each row of independent mode: a run of hours may break off.
+    reported: takes the report of the rows so far, after each row of independent mode: a run of hours may break off.
+    log: a file for what was done; resume: go on from what stands in it.
+    keep: a folder for the versions; those that an earlier run left there are asked without being trained again.
+    Raises RowsError where `log` is of another run.
     """
     started = time.monotonic()
     model.use(None)
@@ -65,14 +74,21 @@ def corrections(
     known = len(rows) - len(wrong)
     wrong = wrong[: sequential or limit]
     say(f"{len(rows)} rows; the model already answers {known}; {len(wrong)} are corrected")
+    run = {
+        "model": model.name,
+        "recipe": recipe.model_dump(mode="json"),
+        "sequential": bool(sequential),
+        "baselines": [*baselines, baseline_rows],
+    }
+    done = Log(log, run, [row for row, _ in wrong], resume=resume)
     folder = Path(tempfile.mkdtemp(prefix="lifelearn-bench-"))
     try:
-        runner = _Runner(model, recipe, expert, folder, texts, say)
+        runner = _Runner(model, recipe, expert, folder, texts, say, keep or folder / "versions")
         if sequential:
-            report = runner.sequential(wrong)
+            report = runner.sequential(wrong, done)
         else:
             arena = Arena(model, recipe, folder / "baselines")
-            report = runner.independent(wrong, arena, list(baselines), baseline_rows, keep)
+            report = runner.independent(wrong, arena, list(baselines), baseline_rows, done, reported)
     finally:
         model.use(None)
         shutil.rmtree(folder, ignore_errors=True)
@@ -89,6 +105,12 @@ def corrections(
     return report
 
 
+# Figures of a sequence that are told of its last version.
+AT_THE_END = (
+    "generalisation", "hops", "locality", "leak", "near_broken", "near_leaked", "near_harmed", "unrelated_changed",
+)  # fmt: skip
+
+
 class _Runner:
     def __init__(
         self,
@@ -98,6 +120,7 @@ class _Runner:
         folder: Path,
         texts: Sequence[str],
         say: Say,
+        versions: Path,
     ) -> None:
         self.model = model
         self.recipe = recipe
@@ -105,6 +128,7 @@ class _Runner:
         self.folder = folder
         self.texts = texts
         self.say = say
+        self.versions = versions
         model.use(None)
         self.base_text = model.text_logprobs(texts)
 
@@ -114,55 +138,58 @@ class _Runner:
         arena: Arena,
         baselines: Sequence[str],
         baseline_rows: int | None,
-        keep: Callable[[Report], None] | None,
+        done: Log,
+        reported: Callable[[Report], None],
     ) -> Report:
         """Each row on a store of its own."""
-        outcomes: list[Outcome] = []
         for number, (row, before) in enumerate(wrong, 1):
-            store = VersionStore(self.folder / "versions")
+            if number <= len(done.outcomes):
+                continue
+            store = VersionStore(self.versions / _short(row))
             outcome = self.learned(row, before, store)
-            outcomes.append(outcome)
             chosen = baselines if baseline_rows is None or number <= baseline_rows else ()
             for name in chosen:
                 outcome.baselines[name] = self.baseline(outcome, arena, name, store)
-            shutil.rmtree(store.root, ignore_errors=True)
+            if self.versions.parent == self.folder:
+                shutil.rmtree(store.root, ignore_errors=True)
+            done.add(outcome)
             self.say(line(number, len(wrong), outcome))
-            if keep is not None:
-                keep(self.reported(outcomes, baselines))
-        return self.reported(outcomes, baselines)
+            reported(self.report(done.outcomes, baselines))
+        return self.report(done.outcomes, baselines)
 
-    def reported(self, outcomes: Sequence[Outcome], baselines: Sequence[str]) -> Report:
+    def report(self, outcomes: Sequence[Outcome], baselines: Sequence[str]) -> Report:
         return {
-            "figures": _dumped(figures(outcomes, self.recipe.thresholds)),
+            "figures": _dumped(figures(outcomes)),
             "baselines": {name: _dumped(baseline_figures(outcomes, name)) for name in baselines},
             "seconds": _dumped(stage_seconds(outcomes)),
             "rows": [as_json(outcome) for outcome in outcomes],
         }
 
-    def sequential(self, wrong: Sequence[tuple[Row, str]]) -> Report:
+    def sequential(self, wrong: Sequence[tuple[Row, str]], done: Log) -> Report:
         """Row upon row in one store; all earlier ones are asked again after each, and everything at the end."""
-        store = VersionStore(self.folder / "versions")
-        outcomes: list[Outcome] = []
+        store = VersionStore(self.versions / "sequence")
+        outcomes = done.outcomes
         matrix: list[list[bool]] = []
         for number, (row, _) in enumerate(wrong, 1):
+            if number > len(outcomes):
+                self.model.use(store.weights(store.active()))
+                done.add(self.learned(row, answers_to(self.model, [row.question])[0], store))
+            promoted = [outcome.version.number for outcome in outcomes[:number] if outcome.promoted and outcome.version]
+            if promoted:
+                store.activate(promoted[-1])
             self.model.use(store.weights(store.active()))
-            outcome = self.learned(row, answers_to(self.model, [row.question])[0], store)
-            outcomes.append(outcome)
-            if outcome.promoted and outcome.version:
-                store.activate(outcome.version.number)
-            self.model.use(store.weights(store.active()))
-            asked = answers_to(self.model, [each.row.question for each in outcomes])
-            matrix.append([each.row.right(answer) for each, answer in zip(outcomes, asked, strict=True)])
-            self.say(line(number, len(wrong), outcome) + f"; {sum(matrix[-1])} of {number} hold")
+            asked = answers_to(self.model, [each.row.question for each in outcomes[:number]])
+            matrix.append([each.row.right(answer) for each, answer in zip(outcomes[:number], asked, strict=True)])
+            self.say(line(number, len(wrong), outcomes[number - 1]) + f"; {sum(matrix[-1])} of {number} hold")
         after_each = [as_json(outcome) for outcome in outcomes]
-        first = figures(outcomes, self.recipe.thresholds)
+        first = figures(outcomes)
         drift = drift_check(self.base_text, self.model.text_logprobs(self.texts), 1.0).value  # of the last version
         self.at_the_end(outcomes)
-        last = figures(outcomes, self.recipe.thresholds, at_the_end=True)
+        last = figures(outcomes, at_the_end=True)
         held = [now for then, now in zip((row[-1] for row in matrix), matrix[-1], strict=True) if then]
         merged = {
             **first,
-            **{name: last[name] for name in ("generalisation", "hops", "locality", "leak")},
+            **{name: last[name] for name in AT_THE_END},
             "retention": share(held),
             "efficacy_at_the_end": last["efficacy"],
             "generalisation_after_each": first["generalisation"],
@@ -207,11 +234,14 @@ class _Runner:
             Message(role="user", content=outcome.message),
         )
         try:
-            outcome.correction = detect(conversation, self.expert)
+            found = detect(conversation, self.expert)
             outcome.seconds["detect"] = time.monotonic() - started
-            if outcome.correction is None:
+            if found is None:
                 return outcome
-            outcome.version = learn(
+            outcome.correction = found.model_copy(update={"id": _short(row)})  # by which a kept version is known
+            outcome.version = store.made_by(
+                [outcome.correction], base=self.model.name, parent=store.active(), recipe=self.recipe
+            ) or learn(
                 self.model,
                 [outcome.correction],
                 store=store,
@@ -249,6 +279,11 @@ class _Runner:
                 if answering.weights_changed:
                     drift = drift_check(self.base_text, self.model.text_logprobs(self.texts), 1.0).value
         return {"answers": answers, "drift": drift, "seconds": time.monotonic() - started}
+
+
+def _short(row: Row) -> str:
+    """A name that can be a folder's, whatever the row's id is."""
+    return hashlib.sha256(row.id.encode()).hexdigest()[:12]
 
 
 def _total(outcome: Outcome) -> float:

@@ -5,13 +5,11 @@ Runs no model; figures over many outcomes are in `scores.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from lifelearn.bench.marker import mark
 from lifelearn.bench.rows import Row
-from lifelearn.learning.examiner.marking import stated
-from lifelearn.learning.recipe import Thresholds
 from lifelearn.learning.types import Correction, ModelVersion
 
 
@@ -32,19 +30,31 @@ class Asked:
     before: str
     after: str
 
+    @property
+    def asks_the_fact(self) -> bool:
+        return self.question.kind in ("question", "paraphrase")
+
     def ok(self, row: Row, served: str) -> bool:
         """Whether the `served` answer is as it should be."""
-        if self.question.kind in ("question", "paraphrase"):
+        if self.asks_the_fact:
             return row.right(served)
         if self.question.kind == "hop":
-            return stated(self.question.answer, served)
-        kept = not stated(self.question.answer, self.before) or stated(self.question.answer, served)
-        return (kept or not self.question.answer) and not self.leaked(row, served)
+            return self.known(served)
+        return not self.broken(served) and not self.leaked(row, served)
+
+    def known(self, reply: str) -> bool:
+        """Whether a reply gives the question's own answer."""
+        return (
+            bool(self.question.answer) and mark(reply, [self.question.answer], question=self.question.text) == "right"
+        )
+
+    def broken(self, served: str) -> bool:
+        """Whether the parent was right, and what is served is not."""
+        return self.known(self.before) and not self.known(served)
 
     def leaked(self, row: Row, served: str) -> bool:
         """Whether the new answer stands where it did not stand before, and is not what was asked for."""
-        wanted = bool(self.question.answer) and row.right(self.question.answer)
-        return not wanted and row.right(served) and not row.right(self.before)
+        return not row.says(self.question.answer) and row.says(served) and not row.says(self.before)
 
 
 @dataclass
@@ -79,16 +89,15 @@ class Outcome:
             if each.question.kind == kind
         ]
 
-    def holds(self, thresholds: Thresholds) -> bool:
-        """Whether the candidate really holds: on the row's own questions, by the thresholds of verification."""
-        efficacy, paraphrases, locality = (
-            self.oks(kind, candidate=True) for kind in ("question", "paraphrase", "locality")
-        )
-        return (
-            _mean(efficacy) >= thresholds.efficacy
-            and _mean(paraphrases) >= thresholds.generalisation
-            and _mean(locality) >= thresholds.locality
-        )
+    def holds(self) -> bool:
+        """Whether the candidate holds: its question, two thirds of the wordings, nothing near broken or leaked."""
+        (question,) = self.oks("question", candidate=True)
+        wordings = self.oks("paraphrase", candidate=True)
+        near = [each.ok(self.row, each.after) for each in self.asked if self.is_near(each)]
+        return question and sum(wordings) * 3 >= len(wordings) * 2 and all(near)
+
+    def is_near(self, asked: Asked) -> bool:
+        return asked.question.kind == "locality" and self.row.near(asked.question.text)
 
 
 def questions_of(row: Row) -> list[Question]:
@@ -123,6 +132,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
                 "before": each.before,
                 "after": outcome.served(each),
                 "candidate": each.after,
+                "near": outcome.is_near(each),
+                "mark": row.marked(outcome.served(each)) if each.asks_the_fact else None,
                 "ok": each.ok(row, outcome.served(each)),
             }
             for each in outcome.asked
@@ -159,8 +170,3 @@ def line(number: int, count: int, outcome: Outcome) -> str:
         parts.append(f"{kind} {sum(oks)}/{len(oks)}")
     parts.append(f"drift {outcome.drift:.4f} {outcome.seconds['total']:.1f} s")
     return " ".join(parts)
-
-
-def _mean(outcomes: Sequence[bool]) -> float:
-    """The share of true ones; 1 where nothing was asked."""
-    return sum(outcomes) / len(outcomes) if outcomes else 1.0

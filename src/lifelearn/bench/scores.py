@@ -8,10 +8,9 @@ from collections.abc import Callable, Sequence
 from lifelearn.bench.figures import NOTHING, Figure, clustered, mean, median, share
 from lifelearn.bench.outcomes import Asked, Outcome
 from lifelearn.bench.rows import Row
-from lifelearn.learning.recipe import Thresholds
 
 
-def figures(outcomes: Sequence[Outcome], thresholds: Thresholds, *, at_the_end: bool = False) -> dict[str, Figure]:
+def figures(outcomes: Sequence[Outcome], *, at_the_end: bool = False) -> dict[str, Figure]:
     """The figures over all outcomes. at_the_end: `asked` holds the last version's answers, whoever was promoted."""
 
     answered = [
@@ -20,15 +19,24 @@ def figures(outcomes: Sequence[Outcome], thresholds: Thresholds, *, at_the_end: 
     ]
     trained = [outcome for outcome in outcomes if outcome.version is not None]
     promoted = [outcome for outcome in trained if outcome.promoted]
-    good = [outcome for outcome in trained if outcome.holds(thresholds)]
+    good = [outcome for outcome in trained if outcome.holds()]
     return {
         "detected": share([outcome.correction is not None for outcome in outcomes]),
-        "extracted": share([o.row.right(o.correction.answer) for o in outcomes if o.correction is not None]),
+        "extracted": share([o.row.says(o.correction.answer) for o in outcomes if o.correction is not None]),
         "promoted": share([outcome.promoted for outcome in outcomes]),
+        "holds": share([outcome.promoted and outcome.holds() for outcome in outcomes]),
         **_by_question(answered),
+        "unmarked": share(
+            [
+                outcome.row.marked(outcome.served(each)) == "not mine"
+                for outcome in outcomes
+                for each in outcome.asked
+                if each.asks_the_fact
+            ]
+        ),
         "drift": mean([outcome.drift for outcome in promoted if outcome.drift is not None]),
         "retention": NOTHING,
-        "gate_precision": share([outcome.holds(thresholds) for outcome in promoted]),
+        "gate_precision": share([outcome.holds() for outcome in promoted]),
         "gate_recall": share([outcome.promoted for outcome in good]),
         "seconds_median": median([outcome.seconds["total"] for outcome in trained]),
         "candidate_efficacy": clustered([o.oks("question", candidate=True) for o in trained]),
@@ -67,24 +75,35 @@ def stage_seconds(outcomes: Sequence[Outcome]) -> dict[str, Figure]:
 
 
 def _by_question(answered: Sequence[tuple[Outcome, Sequence[str]]]) -> dict[str, Figure]:
-    """The figures of the rows' own questions, from each row's answers in the order of its questions."""
+    """The figures of the rows' own questions, from each row's answers in the order of its questions.
 
-    def over(kind: str, judged: Callable[[Asked, Row, str], bool]) -> Figure:
+    near: of the locality questions, those that share a word with the row's; the others are unrelated.
+    """
+
+    def over(judged: Callable[[Asked, Row, str], bool], *kinds: str) -> Figure:
         return clustered(
             [
                 [
                     judged(each, outcome.row, answer)
                     for each, answer in zip(outcome.asked, answers, strict=True)
-                    if each.question.kind == kind
+                    if {each.question.kind, "near" if outcome.is_near(each) else "far", *_known(each)} >= {*kinds}
                 ]
                 for outcome, answers in answered
             ]
         )
 
     return {
-        "efficacy": over("question", Asked.ok),
-        "generalisation": over("paraphrase", Asked.ok),
-        "hops": over("hop", Asked.ok),
-        "locality": over("locality", Asked.ok),
-        "leak": over("locality", Asked.leaked),
+        "efficacy": over(Asked.ok, "question"),
+        "generalisation": over(Asked.ok, "paraphrase"),
+        "hops": over(Asked.ok, "hop"),
+        "locality": over(Asked.ok, "locality"),
+        "leak": over(Asked.leaked, "locality"),
+        "near_broken": over(lambda each, _, answer: each.broken(answer), "locality", "near", "known"),
+        "near_leaked": over(Asked.leaked, "locality", "near"),
+        "near_harmed": over(lambda each, row, answer: not each.ok(row, answer), "locality", "near"),
+        "unrelated_changed": over(lambda each, row, answer: not each.ok(row, answer), "locality", "far"),
     }
+
+
+def _known(asked: Asked) -> tuple[str, ...]:
+    return ("known",) if asked.question.answer else ()
