@@ -3,9 +3,9 @@
 
     python -m lifelearn.bench.fitting
 
-writes weights.json and spans.json beside them from conversations.jsonl, and says of each group of these conversations
-how well it is read by weights fitted to the others: each was written apart from the others and from the rules, so this
-is what to expect of messages that nobody has read. The group HELD_OUT is in no fit.
+writes weights.json and spans.json beside them from our conversations (learning/skills/facts/chats), and says of each
+group of these how well it is read by weights fitted to the others: each was written apart from the others and from the
+rules, so this is what to expect of messages that nobody has read. The group HELD_OUT is in no fit.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from itertools import accumulate
 import torch
 import typer
 
-from lifelearn.bench.rows import CONVERSATIONS, HELD_OUT, MESSAGES, PLAIN, Dialogue, read_rows
+from lifelearn.bench.rows import HELD_OUT, MESSAGES, PLAIN, Dialogue, conversations
 from lifelearn.learning.author.detect import what_is_right
 from lifelearn.learning.author.english.reading import answer, spans, weighing
 from lifelearn.learning.author.english.reading.cues import Evidence, read_cues
@@ -189,7 +189,7 @@ def right(group: Sequence[Choice], weights: Mapping[str, float]) -> int:
 
 
 def main() -> None:
-    rows = read_rows(CONVERSATIONS, Dialogue)
+    rows = conversations()
     told, found = groups(rows), choices(rows)
     for name, group in told.items():
         line = f"{name}: {len(group)} conversations, F1 {f1(group, fitted(told, but=name)):.2f}"

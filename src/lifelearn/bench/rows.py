@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from lifelearn.bench.marker import Verdict, mark
 from lifelearn.bench.values import tokens
+from lifelearn.learning.skills.facts.turns import CONVERSATIONS, all_turns
 from lifelearn.learning.types import Message
 
 # How people correct a machine: mostly briefly, sometimes politely, seldom in a full sentence.
@@ -39,7 +40,6 @@ Text = Annotated[str, BeforeValidator(str)]  # some answers are written as numbe
 
 
 COMPANY = Path(__file__).with_name("company.jsonl")  # rules of invented companies, written for this project
-CONVERSATIONS = Path(__file__).with_name("conversations.jsonl")  # corrections and what is none, written for it, too
 PLAIN = Path(__file__).with_name("plain.jsonl")  # questions with a wrong and a right answer, written for it, too
 SUBSET = Path(__file__).with_name("subset.txt")  # ids of the rows that each change of the engine is measured on
 HELD_OUT = "held out"  # the origin of those that no weight is fitted to (fitting.py)
@@ -245,6 +245,21 @@ def chosen(rows: Sequence[Row], say: Callable[[str], None]) -> list[Row]:
     return found
 
 
+def conversations() -> list[Dialogue]:
+    """Our own, corrections and others, as they were written by groups: their origin."""
+    return [
+        Dialogue(
+            id=turn.id,
+            messages=turn.messages,
+            is_correction=turn.is_correction,
+            corrected_fact=turn.fact or None,
+            origin=group,
+        )
+        for turn in all_turns()
+        if (group := turn.domain.removeprefix(CONVERSATIONS)) != turn.domain
+    ]
+
+
 def held_out() -> list[Dialogue]:
     """Our own conversations that neither rules nor weights were made by."""
-    return [row for row in read_rows(CONVERSATIONS, Dialogue) if row.origin == HELD_OUT]
+    return [row for row in conversations() if row.origin == HELD_OUT]

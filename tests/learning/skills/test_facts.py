@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from lifelearn.learning.skills.facts import checking, records
+from lifelearn.learning.skills.facts.checking import LONG
 from lifelearn.learning.skills.facts.records import SPLITS, Fact, all_facts, facts, place_of, split_of, splits
+from lifelearn.learning.skills.facts.turns import CONVERSATIONS, all_turns, turns
+from lifelearn.learning.types import Message
 
 
 def test_nothing_is_wrong_with_the_facts(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -17,12 +20,41 @@ def test_nothing_is_wrong_with_the_facts(capsys: pytest.CaptureFixture[str], mon
 
 
 def test_each_fact_is_in_one_split_with_its_whole_domain() -> None:
-    assert set(splits()) == {place_of(fact) for fact in all_facts()}, "splits.json names what there is"
+    placed = {*map(place_of, all_facts()), *map(place_of, all_turns())}
+    assert set(splits()) == placed, "splits.json names what there is"
     assert sum(len(facts(split)) for split in SPLITS) == len(all_facts())
     shares = {split: len(facts(split)) / len(all_facts()) for split in SPLITS}
     assert 0.65 < shares["train"] < 0.75
     assert 0.12 < shares["dev"] < 0.18
     assert 0.12 < shares["test"] < 0.18
+
+
+def test_turns_are_in_the_same_splits_and_what_no_weight_was_fitted_to_is_tested_on() -> None:
+    shares = {split: len(turns(split)) / len(all_turns()) for split in SPLITS}
+    assert 0.65 < shares["train"] < 0.75
+    assert 0.12 < shares["dev"] < 0.18
+    assert 0.12 < shares["test"] < 0.18
+    assert {turn.domain for turn in turns("test")} >= {"conversations: held out"}
+
+
+def test_ordinary_turns_are_many_and_many_are_long() -> None:
+    ordinary = [turn for turn in all_turns() if not turn.domain.startswith(CONVERSATIONS)]
+    assert len(ordinary) >= 1_500
+    assert sum(len(turn.said) >= LONG for turn in ordinary) >= 300
+    assert not any(turn.is_correction for turn in ordinary)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"messages": all_turns()[0].messages[:-1]}, "in turns"),
+        ({"messages": (*all_turns()[0].messages[:-1], Message(role="user", content=" "))}, "empty"),
+    ],
+)
+def test_what_is_wrong_with_a_turn_is_told(changed: dict[str, object], told: str) -> None:
+    turn = all_turns()[0].model_copy(update=changed)
+    assert told in " ".join(checking.faults_of_turns([turn]))
+    assert "2 turns have this id" in " ".join(checking.faults_of_turns([turn, turn]))
 
 
 @pytest.mark.parametrize("lang", ["de", "en", "es", "fr"])

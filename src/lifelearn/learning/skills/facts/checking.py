@@ -10,13 +10,14 @@ import re
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise, takewhile
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from lifelearn.learning.skills.facts.records import SPLITS, Fact, all_facts, place_of, read, split_of, splits
-from lifelearn.learning.words import normalise
+from lifelearn.learning.skills.facts.records import SPLITS, Fact, Placed, all_facts, place_of, read, split_of, splits
+from lifelearn.learning.skills.facts.turns import CONVERSATIONS, Turn, all_turns
+from lifelearn.learning.words import UNSPACED, normalise
 
 WORDINGS, NEAR, CORRECTIONS, NOT_CORRECTIONS, RIGHT, WRONG, KEPT, SURVIVED, DAMAGED = 6, 8, 4, 5, 6, 8, 3, 3, 4  # least
 ONE_WORD = 3  # near questions that differ from the fact's in a single word
@@ -24,6 +25,9 @@ FORMS, FAULTS, LOOKALIKES = 4, 6, 3  # kinds that a record has of each, at least
 SAME_FRAME = 5  # records that may share a text with its slots blanked, at most
 LEAST_FRAME = 4  # words; shorter ones ("that is wrong") belong to everybody
 ALIKE = 0.8  # of the runs of three words that two texts have, shared: near-duplicates
+LEAST_SAID = 6  # words; "I don't think so" is said in any chat
+LONG = 400  # characters of a turn, about 80 words
+RUN = 4
 COMMON = 40  # texts that hold a run of three words; what is commoner tells nothing apart
 
 
@@ -57,12 +61,24 @@ def faults_of(fact: Fact) -> Iterator[str]:
 
 
 def one_word_apart(one: str, other: str) -> bool:
-    """Whether two questions are the same but for one word: another, or one more."""
+    """Whether two questions are the same but for one word: another, or one more.
+
+    In scripts without spaces a word is a run of up to `RUN` characters.
+    """
+    if re.search(f"[{UNSPACED}]", one):
+        start = _shared(one, other)
+        end = _shared(one[start:][::-1], other[start:][::-1])
+        return one != other and max(len(one), len(other)) - start - end <= RUN
     first, second = words(one), words(other)
     if len(first) == len(second):
         return sum(a != b for a, b in zip(first, second, strict=True)) == 1
     short, long = sorted((first, second), key=len)
     return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def words(text: str) -> list[str]:
@@ -120,14 +136,34 @@ def duplicates(facts: Sequence[Fact]) -> list[tuple[str, str, str]]:
     return sorted(found)
 
 
-def in_two_splits(facts: Sequence[Fact]) -> list[str]:
+def in_two_splits(facts: Sequence[Fact], turns: Sequence[Turn] = ()) -> list[str]:
     """Texts of some length that two splits have, word for word."""
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for fact in facts:
-        for text in fact.by_people():
-            if len(words(text)) >= LEAST_FRAME:
-                found[normalise(text)].add(split_of(fact))
+    said = ((text, split_of(fact)) for fact in facts for text in fact.by_people())
+    for text, split in chain(said, ((turn.said, split_of(turn)) for turn in turns)):
+        if len(words(text)) >= LEAST_SAID:
+            found[normalise(text)].add(split)
     return sorted(text for text, its in found.items() if len(its) > 1)
+
+
+def faults_of_turns(turns: Sequence[Turn]) -> Iterator[str]:
+    """What is wrong with turns, each on a line."""
+    for turn in turns:
+        roles = [message.role for message in turn.messages]
+        if roles[-2:] != ["assistant", "user"] or any(a == b for a, b in pairwise(roles)):
+            yield f"{turn.id}: must be user and assistant in turns, and end with them"
+        if not all(message.content.strip() for message in turn.messages):
+            yield f"{turn.id}: an empty message"
+    for id_, times in Counter(turn.id for turn in turns).items():
+        if times > 1:
+            yield f"{id_}: {times} turns have this id"
+    ordinary = [turn for turn in turns if not turn.domain.startswith(CONVERSATIONS)]
+    for text, times in Counter(normalise(turn.said) for turn in ordinary).items():
+        if times > 1 and len(words(text)) >= LEAST_FRAME:
+            yield f"{times} turns say “{text}”"
+    for start, times in Counter(" ".join(words(turn.said)[:LEAST_FRAME]) for turn in ordinary).items():
+        if times > SAME_FRAME and len(words(start)) == LEAST_FRAME:
+            yield f"{times} turns begin with “{start}”"
 
 
 def problems(facts: Sequence[Fact]) -> Iterator[str]:
@@ -160,6 +196,13 @@ def counts(facts: Sequence[Fact]) -> Iterator[str]:
         yield f"{name}: {', '.join(f'{kind} {count}' for kind, count in tally.most_common())}"
 
 
+def counts_of_turns(turns: Sequence[Turn]) -> Iterator[str]:
+    long = sum(len(turn.said) >= LONG for turn in turns)
+    yield f"{len(turns)} turns, {long} of {LONG} characters and more, {sum(t.is_correction for t in turns)} corrections"
+    for name, tally in (("language", Counter(t.lang for t in turns)), ("kind of turn", Counter(t.kind for t in turns))):
+        yield f"{name}: {', '.join(f'{kind} {count}' for kind, count in tally.most_common())}"
+
+
 def main() -> int:
     try:
         facts = tuple(read(Path(name) for name in sys.argv[1:])) or all_facts()
@@ -168,10 +211,14 @@ def main() -> int:
         return 1
     told, wrong = [f"{len(facts)} records", *counts(facts)], list(problems(facts))
     if not sys.argv[1:]:
-        unknown = {place_of(fact) for fact in facts} - set(splits())
+        turns = all_turns()
+        placed: list[Placed] = [*facts, *turns]
+        unknown = {place_of(each) for each in placed} - set(splits())
         wrong += [f"{place}: in no split of splits.json" for place in sorted(unknown)]
+        wrong += faults_of_turns(turns)
+        told += counts_of_turns(turns)
         if not unknown:
-            wrong += [f"in two splits: “{text}”" for text in in_two_splits(facts)]
+            wrong += [f"in two splits: “{text}”" for text in in_two_splits(facts, turns)]
             shares = Counter(split_of(fact) for fact in facts)
             told.insert(1, f"split: {', '.join(f'{split} {shares[split]}' for split in SPLITS)}")
     sys.stdout.write("\n".join([*told, ""]))

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 from lifelearn.learning.types import Value
 
@@ -151,12 +151,22 @@ def splits() -> dict[str, Split]:
     return {domain: split for split, domains in told.items() for domain in domains}
 
 
-def split_of(fact: Fact) -> Split:
-    return splits()[place_of(fact)]
+def split_of(each: Placed) -> Split:
+    return splits()[place_of(each)]
 
 
-def place_of(fact: Fact) -> str:
-    return f"{fact.lang}: {fact.domain}"
+class Placed(Protocol):
+    """What has a place in a split: a fact, a turn."""
+
+    @property
+    def lang(self) -> str: ...
+
+    @property
+    def domain(self) -> str: ...
+
+
+def place_of(each: Placed) -> str:
+    return f"{each.lang}: {each.domain}"
 
 
 def facts(split: Split) -> tuple[Fact, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lifelearn.bench.fitting import Choice, choices, fitted_spans, right
-from lifelearn.bench.rows import CONVERSATIONS, HELD_OUT, Dialogue, read_rows
+from lifelearn.bench.rows import HELD_OUT, conversations
 from lifelearn.learning.author.english.reading import spans
 from lifelearn.learning.author.english.reading.answer import extract_answer
 from lifelearn.learning.author.english.reading.spans import spans_of, trimmed
@@ -13,7 +13,7 @@ from lifelearn.learning.author.english.reading.spans import spans_of, trimmed
 
 @pytest.fixture(scope="module")
 def found() -> dict[str, list[Choice]]:
-    return choices(read_rows(CONVERSATIONS, Dialogue))
+    return choices(conversations())
 
 
 @pytest.mark.check("engine")

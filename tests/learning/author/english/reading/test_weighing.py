@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from lifelearn.bench.fitting import Example, f1, fitted, groups
-from lifelearn.bench.rows import CONVERSATIONS, MESSAGES, Dialogue, held_out, read_rows
+from lifelearn.bench.rows import MESSAGES, Dialogue, conversations, held_out, read_rows
 from lifelearn.learning.author.english.reading import weighing
 from lifelearn.learning.author.english.reading.weighing import read
 
 
 @pytest.fixture(scope="module")
 def told() -> dict[str, list[Example]]:
-    return groups(read_rows(CONVERSATIONS, Dialogue))
+    return groups(conversations())
 
 
 def judged(rows: list[Dialogue]) -> tuple[float, float]:
@@ -29,7 +29,7 @@ def judged(rows: list[Dialogue]) -> tuple[float, float]:
 
 
 def test_no_conversation_is_there_twice() -> None:
-    rows = read_rows(CONVERSATIONS, Dialogue)
+    rows = conversations()
     assert len({tuple(turn.content for turn in row.messages) for row in rows}) == len(rows) > 1000
     assert len({row.id for row in rows}) == len(rows)
 
