@@ -29,16 +29,19 @@ class Log:
         self._rows = rows
         asked = [[row.id, *(question.text for question in questions_of(row))] for row in rows]
         head = {**run, "rows": hashlib.sha256(json.dumps(asked).encode()).hexdigest()}
-        lines = path.read_text("utf-8").splitlines() if resume and path.exists() else []
         try:
+            lines = self._whole_lines() if resume and path.exists() else []
             self._check(lines, json.loads(json.dumps(head)))
             self.outcomes = [self._outcome(line) for line in lines[1:]]
-        except (ValidationError, ValueError, IndexError) as error:
+        except (OSError, ValidationError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise RowsError(f"{path} cannot be gone on from: {reason} Leave --resume out to begin again.") from error
-        if not lines:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(head, ensure_ascii=False) + "\n", "utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(lines) or json.dumps(head, ensure_ascii=False) + "\n", "utf-8")
+
+    def _whole_lines(self) -> list[str]:
+        """What was written to its end: who was killed may have left half a line."""
+        return [line for line in self._path.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
 
     def _check(self, lines: Sequence[str], head: Mapping[str, Any]) -> None:
         if not lines:
