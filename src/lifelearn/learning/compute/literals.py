@@ -19,12 +19,21 @@ from transformers import PreTrainedTokenizerBase
 from lifelearn.learning.chat_model import ChatModelError
 
 
-class Literals:
-    """Encodes for one tokenizer. What costs memory is made when the first text needs it.
+def controls(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokens that steer a model: those that its tokenizer calls special, and those that its chat template writes.
 
-    Control tokens are those that the tokenizer calls special, and those that its chat template writes. Others that were
-    added to a vocabulary, such as runs of spaces, are ordinary text.
+    Others that were added to a vocabulary, such as runs of spaces, are ordinary text.
     """
+    template = str(tokenizer.chat_template or "")
+    return frozenset(
+        index
+        for index, token in tokenizer.added_tokens_decoder.items()
+        if token.content.strip() and (token.special or token.content in template)
+    )
+
+
+class Literals:
+    """Encodes for one tokenizer. What costs memory is made when the first text needs it."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -34,12 +43,7 @@ class Literals:
                 "cannot be kept apart from control tokens. Choose a model that has one (LL_BASE_MODEL_NAME)."
             )
         self._tokenizer, self._backend = tokenizer, backend
-        template = str(tokenizer.chat_template or "")
-        self.controls = frozenset(
-            index
-            for index, token in tokenizer.added_tokens_decoder.items()
-            if token.content.strip() and (token.special or token.content in template)
-        )
+        self.controls = controls(tokenizer)
         self._marked: PreTrainedTokenizerBase | None = None
         self._marks: dict[str, int] = {}  # in a text to the id of the marked tokenizer
         self._without: Tokenizer | None = None

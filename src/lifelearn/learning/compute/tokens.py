@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from lifelearn.learning.chat_model import ChatModelError
-from lifelearn.learning.compute.literals import Kept, Literals
+from lifelearn.learning.compute.literals import Kept, Literals, controls
+from lifelearn.learning.compute.template import Template
 from lifelearn.learning.types import Conversation, Message
 
 PART_CHARS = 8_192  # of a text that is counted at a time
@@ -17,22 +17,19 @@ class Codec:
     """A tokenizer with its chat template and the tokens that end an answer.
 
     No text becomes a control token (literals.py), unless `control_tokens` allows it, for data sets that are trusted.
+    Raises ChatModelError for a tokenizer that cannot be chatted with (template.py).
     """
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, *, control_tokens: bool = False
     ) -> None:
-        if not tokenizer.chat_template:
-            raise ChatModelError(
-                f"The tokenizer of {tokenizer.name_or_path} has no chat template, so the model cannot chat. "
-                "Choose an instruction-tuned model (LL_BASE_MODEL_NAME)."
-            )
+        self.template = Template(tokenizer)
         self._tokenizer = tokenizer
         self._literals = None if control_tokens else Literals(tokenizer)
         self.context = int(getattr(model.config, "max_position_embeddings", 0) or 2048)
         configured = model.generation_config.eos_token_id if model.generation_config else None
         ends = configured if isinstance(configured, list) else [configured]
-        self.end_id = self._end_of_turn()
+        self.end_id = self.template.end_of_turn(controls(tokenizer).__contains__)
         self.stop_ids = frozenset(
             [token for token in (*ends, tokenizer.eos_token_id, self.end_id) if token is not None]
         )
@@ -51,11 +48,7 @@ class Codec:
         if kept is not None:
             turns = [{**turn, "content": kept.text(turn["content"])} for turn in turns]
         # `enable_thinking` is read by templates of thinking models and ignored by all others.
-        text = str(
-            self._tokenizer.apply_chat_template(
-                turns, add_generation_prompt=True, tokenize=False, enable_thinking=False
-            )
-        )
+        text = self.template.fill(turns, add_generation_prompt=True, enable_thinking=False)
         return (self._as_written(text) if kept is None else kept.encode(text)) + begun
 
     def ask(self, question: str) -> list[int]:
@@ -100,12 +93,3 @@ class Codec:
     def _as_written(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         """With the control tokens that stand in it."""
         return list(self._tokenizer(text, add_special_tokens=add_special_tokens)["input_ids"])
-
-    def _end_of_turn(self) -> int:
-        """The token that the chat template puts after an assistant's turn."""
-        marker = "\u2063end\u2063"
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": marker}]
-        text = str(self._tokenizer.apply_chat_template(turns, tokenize=False))
-        after = self._tokenizer(text.rpartition(marker)[2].strip(), add_special_tokens=False)["input_ids"]
-        special = set(self._tokenizer.all_special_ids)
-        return int(next((token for token in after if token in special), self._tokenizer.eos_token_id))
