@@ -37,12 +37,12 @@ RECIPE = "lifelearn.learning.recipe"
 
 # What the engine must do without, whatever a stage would like to look up.
 NOT_IN_LEARNING = {
-    "alembic", "dbos", "fastapi", "httpx", "httpx2", "jinja2", "openai", "pydantic_settings", "rich", "sqlalchemy",
+    "alembic", "dbos", "fastapi", "httpx", "httpx2", "openai", "pydantic_settings", "rich", "sqlalchemy",
     "sqlite3", "starlette", "typer", "uvicorn",
 }  # fmt: skip
 
 
-NAMED_OTHERWISE = {"markdown_it": "markdown-it-py", "stdnum": "python-stdnum"}
+NAMED_OTHERWISE = {"markdown_it": "markdown-it-py", "stdnum": "python-stdnum", "text_to_num": "text2num"}
 # transformers reads the bundled model by gguf, SQLAlchemy reaches PostgreSQL by psycopg, FastAPI forms by multipart.
 NEEDED_BY_OTHERS = {"gguf", "psycopg", "python-multipart"}
 

@@ -154,7 +154,7 @@ def same_fact(rows: Cases, out: Out) -> None:
     """Whether two questions ask for one fact, as the chat decides it."""
     from lifelearn.bench import reading
     from lifelearn.bench.rows import Pair
-    from lifelearn.workspace.corrections.context import is_same_question
+    from lifelearn.learning.author.english.same_question import is_same_question
 
     def alike(question: str, other: str) -> float:
         return float(is_same_question(question, other))

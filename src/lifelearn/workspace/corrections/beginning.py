@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from lifelearn.learning import types as learning
 from lifelearn.learning.author.detect import corrected_turn
+from lifelearn.learning.author.english.same_question import leans
 from lifelearn.learning.words import normalise
 from lifelearn.settings import Settings
 from lifelearn.workspace.corrections import reading
@@ -177,7 +178,7 @@ def _begun(
     sure = stated or (correction.confidence >= SURE and organization.correction_policy == Policy.AUTO)
     if organization.correction_policy == Policy.REVIEW:
         to_review(db, correction)
-    elif found or correction.flags or not sure or reading.leans(correction.question):
+    elif found or correction.flags or not sure or leans(correction.question):
         ask(db, correction)
     else:
         try:

@@ -11,7 +11,8 @@ from sqlalchemy import and_, or_, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
 from lifelearn.learning import types as learning
-from lifelearn.workspace.corrections import finding, flags, permits, reading, standing
+from lifelearn.learning.author.english.same_question import leans
+from lifelearn.workspace.corrections import finding, flags, permits, standing
 from lifelearn.workspace.corrections.beginning import SURE
 from lifelearn.workspace.corrections.progress import Progress, look
 from lifelearn.workspace.corrections.words import Word
@@ -206,7 +207,7 @@ class Card:
 
     @property
     def leans(self) -> bool:
-        return reading.leans(self.question)
+        return leans(self.question)
 
     @property
     def way(self) -> Way:

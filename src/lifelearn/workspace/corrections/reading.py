@@ -6,7 +6,6 @@ sees it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,18 +15,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from lifelearn.learning import types as learning
 from lifelearn.learning.author.detect import DetectionError, correction_from
 from lifelearn.learning.examiner import marking
-from lifelearn.learning.words import content_words, normalise
+from lifelearn.learning.words import normalise
 from lifelearn.workspace.errors import InvalidError, WorkspaceError
 
 log = structlog.get_logger("lifelearn.corrections")
 
 UNREADABLE = "This text cannot be read here. Say it in other words, in a sentence or two."
-
-# It says little without what was said before: "And in Munich?"
-_LEANS = re.compile(
-    r"\W*(?:and|or|but|what\s+about|how\s+about|same)\b|\W*(?:why|how\s+(?:so|come)|when|where|who|which|what)\W*$",
-    re.IGNORECASE,
-)
 
 
 @contextmanager
@@ -52,11 +45,6 @@ def stated(question: str, wrong: str, text: str, field: str = "right_answer") ->
             return correction_from(question, wrong, text)
         except DetectionError as error:
             raise InvalidError(str(error), {field: str(error)}) from None
-
-
-def leans(question: str) -> bool:
-    """Whether the question needs what was said before it, and would be learned without that."""
-    return bool(_LEANS.match(question)) or not normalise(question) or (len(content_words(question)) == 0)
 
 
 def says(answer: str, statement: str) -> bool:
