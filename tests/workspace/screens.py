@@ -21,6 +21,7 @@ from workspace.live import ARGUMENTS, CHROMIUM, live
 FOLDER = Path(__file__).parents[2] / "docs" / "screens"
 SIZES = {"desktop": {"width": 1200, "height": 750}, "phone": {"width": 390, "height": 750}}
 QUESTION = "How many days of paid leave do employees of Quillmoor Ferries get per year?"
+HANG_MS = 1_800_000  # no limit on a slow machine: lessons on the real model
 
 
 def take(page: Page, name: str) -> None:
@@ -39,11 +40,11 @@ def learn(page: Page, correction: str, picture: str = "") -> None:
     page.keyboard.press("Enter")
     card = page.locator("section.card")
     if picture:
-        expect(card.locator(".curve")).to_be_visible(timeout=180_000)
+        expect(card.locator(".curve")).to_be_visible(timeout=HANG_MS)
         page.wait_for_timeout(8000)
         card.scroll_into_view_if_needed()
         take(page, picture)
-    expect(card).to_contain_text(re.compile("✓ learned|✗"), timeout=400_000)
+    expect(card).to_contain_text(re.compile("✓ learned|✗"), timeout=HANG_MS)
     card.scroll_into_view_if_needed()
 
 
@@ -59,11 +60,11 @@ def walk(page: Page) -> None:
     take(page, "start")
     page.get_by_role("textbox", name="Message").fill("Write a two-line greeting for our summer party.")
     page.keyboard.press("Enter")
-    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=90_000)
+    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=HANG_MS)
     page.get_by_role("link", name="New chat").click()
     page.get_by_role("textbox", name="Message").fill(QUESTION)
     page.keyboard.press("Enter")
-    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=90_000)
+    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=HANG_MS)
     page.locator("article.assistant").get_by_text("Correct this").click()
     take(page, "chat")
     page.locator("article.assistant").get_by_text("Correct this").click()
@@ -72,7 +73,7 @@ def walk(page: Page) -> None:
     page.get_by_role("link", name="New chat").click()
     page.get_by_role("textbox", name="Message").fill("What does a bicycle ticket of Quillmoor Ferries cost?")
     page.keyboard.press("Enter")
-    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=90_000)
+    expect(page.locator("article.assistant .badge")).to_be_visible(timeout=HANG_MS)
     learn(page, "That is wrong. A bicycle ticket of Quillmoor Ferries costs 4 euros.")
     for name in ("versions", "versions/2", "retention", "corrections", "notices", "webhooks"):
         page.goto(f"{home}/{name}")
@@ -80,7 +81,7 @@ def walk(page: Page) -> None:
     page.goto(f"{home}/compare?a=0&b=2")
     page.get_by_role("textbox", name="Question").fill(QUESTION)
     page.get_by_role("button", name="Ask both").click()
-    expect(page.locator("#comparison ins").first).to_be_visible(timeout=60_000)
+    expect(page.locator("#comparison ins").first).to_be_visible(timeout=HANG_MS)
     take(page, "compare")
     page.goto(f"{home}/members")
     page.get_by_label("E-mail address").fill("ben@quillmoor.example")
