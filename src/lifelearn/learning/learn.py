@@ -76,17 +76,17 @@ def learn(
         shutil.rmtree(work, ignore_errors=True)
         return before
     job = Job(corrections=tuple(c.id for c in corrections), parent=parent, base=model.name, recipe=recipe)
-    if not job.begun(work):
-        try:
-            job.begin(work)
-        except OSError as error:
-            raise LearnError(f"{work} cannot be written: {error.strerror or error}.") from error
+    try:
+        job = job.begun(work) or job.begin(work)
+    except OSError as error:
+        raise LearnError(f"{work} cannot be written: {error.strerror or error}.") from error
     step = step or FileSteps(work)
     stages = Stages(step, on_progress)
     parent_weights = store.weights(parent)
     author = WrittenAuthor(model, recipe, expert, on_progress)
     examiner = Verifier(model, parent_weights, recipe.thresholds, on_progress)
     model.use(parent_weights)
+    model.codec.template.day = job.day
     try:
         questions = [Question.of(each.question) for each in corrections]
         lessons = [
@@ -128,6 +128,7 @@ def learn(
             f"{reason}: {where}. The active version is unchanged; free some space or fix the folder's rights."
         ) from error
     finally:
+        model.codec.template.day = None
         model.use(parent_weights)
     shutil.rmtree(work, ignore_errors=True)
     return version

@@ -8,10 +8,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lifelearn.learning.recipe import Recipe
 from lifelearn.learning.types import OnProgress, Progress, Stage, Value
@@ -60,22 +61,25 @@ class Stages:
 
 
 class Job(Value):
-    """What a work folder's results belong to."""
+    """What a work folder's results belong to. day: of its beginning, which chat templates write that name one."""
 
     corrections: tuple[str, ...]
     parent: int
     base: str
     recipe: Recipe
+    day: date = Field(default_factory=date.today)
 
-    def begun(self, work: Path) -> bool:
-        """Whether the results in the folder are this job's, and not one's of another parent or other settings."""
+    def begun(self, work: Path) -> Job | None:
+        """This job as it was begun, where the results in the folder are its, and not another parent's or recipe's."""
         try:
-            return Job.model_validate_json((work / _JOB).read_text()) == self
+            found = Job.model_validate_json((work / _JOB).read_text())
         except (FileNotFoundError, ValidationError):
-            return False
+            return None
+        return found if found.model_copy(update={"day": self.day}) == self else None
 
-    def begin(self, work: Path) -> None:
+    def begin(self, work: Path) -> Job:
         """Empties the folder for this job. Raises OSError."""
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         replace_file(work / _JOB, self.model_dump_json())
+        return self

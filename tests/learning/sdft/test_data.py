@@ -167,7 +167,32 @@ def test_long_prompts_are_counted_and_dropped_or_cut(tiny: Any) -> None:
     assert (len(dropped), longer) == (1, 1)
     cut, longer = encode_examples(tiny.codec, examples.examples, 30, "cut")
     assert (len(cut), longer) == (2, 1)
-    assert cut[1].prompt == whole[1].prompt[-30:], "the end is kept, where the answer starts"
+    read = tiny.codec._tokenizer.decode(cut[1].prompt)
+    frame = tiny.codec._tokenizer.decode(tiny.codec.ask("~")).split("~")
+    assert len(cut[1].prompt) == 30
+    assert read.startswith(frame[0] + "x")
+    assert read.endswith("x" + frame[1]), "the frame is kept, and where the answer starts"
     assert cut[1].teacher_prompt == whole[1].teacher_prompt
     with pytest.raises(DataError, match=r"nothing left .* all 2 rows .* more than 3 tokens.*max_prompt_length"):
         encode_examples(tiny.codec, examples.examples, 3, "drop")
+    with pytest.raises(DataError, match="nothing left"):
+        encode_examples(tiny.codec, examples.examples, 3, "cut")  # no room for a character in the frame
+
+
+def test_a_long_demonstration_is_cut_and_not_the_question(tiny: Any) -> None:
+    template = "Question: {prompt}\nAn answer: {privileged_context}\nAnswer likewise."
+    shown = "first " + "and then " * 30
+    (example,) = examples_of([{"prompt": "Where is it?", "golden_response": shown}], template).examples
+    (cut,), longer = encode_examples(tiny.codec, [example], 120, "cut")
+    read = tiny.codec._tokenizer.decode(cut.teacher_prompt)
+    assert longer == 1
+    assert 110 <= len(cut.teacher_prompt) <= 120
+    assert "Question: Where is it?\nAn answer: first and then" in read
+    assert "\nAnswer likewise." in read
+
+
+def test_the_same_texts_are_the_same_data_on_another_day(tiny: Any) -> None:
+    (example,) = examples_of([{"prompt": "Where is it?", "golden_response": "Here."}]).examples
+    (today,), _ = encode_examples(tiny.codec, [example], 500, "drop")
+    (other,), _ = encode_examples(tiny.codec, [Example(example.prompt, example.teacher_prompt, "")], 500, "drop")
+    assert today.digest == other.digest != ""

@@ -105,3 +105,13 @@ def test_a_tokenizer_without_a_chat_template(wide_folder: Path, tmp_path: Path) 
     tokenizer.chat_template = None
     with pytest.raises(ChatModelError, match="has no chat template"):
         SDFTTrainer(str(wide_folder), tokenizer, SDFTConfig(output_dir=str(tmp_path)), ROWS)
+
+
+def test_a_model_with_an_adapter_on_it_is_no_start(tiny: Any, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(tiny.base, LoraConfig(target_modules=["q_proj"]))
+    config = SDFTConfig(output_dir=str(tmp_path / "out"), use_peft=False)
+    for model in (adapted, adapted.get_base_model()):
+        with pytest.raises(ChatModelError, match=r"is an adapter, or holds one.*merge_and_unload"):
+            SDFTTrainer(model, tiny.codec._tokenizer, config, ROWS)

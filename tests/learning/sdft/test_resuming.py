@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pytest
 import torch
 
 from lifelearn.chat_models.local import LocalChatModel
+from lifelearn.learning.compute import pretrained
+from lifelearn.learning.sdft import checkpoints
 from lifelearn.learning.sdft.checkpoints import CHECKPOINT
 from lifelearn.learning.sdft.config import ConfigError
 from lifelearn.learning.sdft.trackers import LOG
@@ -83,3 +87,42 @@ def test_what_cannot_be_resumed(make: Make, tmp_path: Path) -> None:
     assert make(save_steps=5, logging_steps=2).train(resume_from_checkpoint=True).steps == 3, "these may differ"
     elsewhere = make(output_dir=str(tmp_path / "other"))
     assert elsewhere.train(tmp_path / "out" / f"{CHECKPOINT}2").folder == tmp_path / "other"
+
+
+class OnDay(date):
+    """A day that is set."""
+
+    now = date(2026, 3, 1)
+
+    @classmethod
+    def today(cls) -> OnDay:
+        return cls(cls.now.year, cls.now.month, cls.now.day)
+
+
+def test_a_run_goes_on_the_next_day_with_the_prompts_of_its_own(
+    make: Make, wide_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = pretrained.tokenizer(str(wide_folder)).chat_template
+    monkeypatch.setattr(checkpoints, "date", OnDay)
+    monkeypatch.setattr(
+        "lifelearn.learning.compute.template._template_of", lambda _: "{{ strftime_now('%d %b') }}" + template
+    )
+    first = make(save_steps=1)
+    first.train()
+    monkeypatch.setattr(OnDay, "now", date(2026, 3, 2))
+    second = make()
+    assert second.train(resume_from_checkpoint=True).steps == first.done.steps
+    assert second.train_rows == first.train_rows
+    assert second.codec.decode(second.train_rows[0].prompt).startswith("01 Mar")
+
+
+def test_a_checkpoint_of_an_earlier_release_is_taken_up(make: Make, tmp_path: Path) -> None:
+    first = make(save_steps=1)
+    first.train()
+    state = next((tmp_path / "out").glob(f"{CHECKPOINT}*")) / "trainer_state.json"
+    told = json.loads(state.read_text())
+    ids = [[row.prompt, row.teacher_prompt] for row in (*first.train_rows, *first.eval_rows)]
+    told["data"] = hashlib.sha256(json.dumps(ids).encode()).hexdigest()
+    del told["day"]
+    state.write_text(json.dumps(told))
+    assert make().train(resume_from_checkpoint=state.parent).steps > 0

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _KEPT = "_lifelearn_revision"
+_ADAPTED = (
+    "The model {} is an adapter, or holds one, which stands on another model. Merge the two, by PEFT's "
+    "merge_and_unload and save_pretrained, and name the folder of the result."
+)
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -57,6 +61,7 @@ def model(name: str, local_files_only: bool = False, **options: Any) -> PreTrain
         **_revision(revision),
         **options,
     )
+    refuse_adapted(found, name)
     setattr(found, _KEPT, revision)  # transformers keeps the name alone
     return found
 
@@ -77,10 +82,7 @@ def refuse(name: str, files: Iterable[str]) -> None:
     transformers would load the model that the adapter names, in whatever revision, and the adapter from a pickle."""
     names = set(files)
     if "adapter_config.json" in names:
-        raise ChatModelError(
-            f"The model {name} is an adapter, or holds one, which stands on another model. Merge the two, by PEFT's "
-            "merge_and_unload and save_pretrained, and name the folder of the result."
-        )
+        raise ChatModelError(_ADAPTED.format(name))
     ends = {PurePath(file).suffix for file in names}
     if ".safetensors" not in ends and ends.intersection(PICKLES):
         raise ChatModelError(
@@ -88,6 +90,12 @@ def refuse(name: str, files: Iterable[str]) -> None:
             "loaded here. Take one with safetensors, or another revision of it; who trusts it can convert it: "
             "transformers' save_pretrained writes safetensors."
         )
+
+
+def refuse_adapted(loaded: PreTrainedModel, name: str) -> None:
+    """Raises ChatModelError where an adapter is on a model, whose weights are then not those that are trained."""
+    if getattr(loaded, "_hf_peft_config_loaded", False) or hasattr(loaded, "peft_config"):
+        raise ChatModelError(_ADAPTED.format(name))
 
 
 def _revision(revision: str | None) -> dict[str, str]:

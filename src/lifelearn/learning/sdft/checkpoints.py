@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class TrainOutput:
 
 
 class Checkpoints:
-    """Those of one run, in its `output`. rows: all that it reads, which a resumed run must share."""
+    """Those of one run, in its `output`. rows: all that it reads, which a resumed run must share; day: `day_of`."""
 
     def __init__(
         self,
@@ -55,8 +56,9 @@ class Checkpoints:
         optimizer: torch.optim.Optimizer,
         *,
         sharded: bool,
+        day: date,
     ) -> None:
-        self._output, self._config, self._rows = output, config, rows
+        self._output, self._config, self._rows, self._day = output, config, rows, day
         self._accelerator, self._student, self._optimizer, self._sharded = accelerator, student, optimizer, sharded
 
     def keep(self, done: TrainOutput, save_model: Callable[[Path], None]) -> None:
@@ -78,6 +80,7 @@ class Checkpoints:
                 "eval_losses": done.eval_losses,
                 "processes": self._accelerator.num_processes,
                 "data": self._fingerprint,
+                "day": self._day.isoformat(),
                 "config": asdict(self._config),
             }
             (partial / STATE).write_text(json.dumps(told), "utf-8")
@@ -92,7 +95,7 @@ class Checkpoints:
         told = json.loads((folder / STATE).read_text("utf-8"))
         now = json.loads(json.dumps(asdict(self._config)))
         other = [name for name in now if name not in FREE and told["config"].get(name) != now[name]]
-        if told["data"] != self._fingerprint:
+        if told["data"] not in (self._fingerprint, self._ids):
             other.append("the data set")
         if self._sharded and told["processes"] != self._accelerator.num_processes:
             other.append("the number of processes")
@@ -130,6 +133,12 @@ class Checkpoints:
 
     @cached_property
     def _fingerprint(self) -> str:
+        """Of the rows' texts."""
+        return hashlib.sha256(json.dumps([row.digest for row in self._rows]).encode()).hexdigest()
+
+    @cached_property
+    def _ids(self) -> str:
+        """Of the rows' token ids, by which runs of an earlier release are known."""
         told = [[row.prompt, row.teacher_prompt] for row in self._rows]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
@@ -138,6 +147,13 @@ def complete(output: Path) -> list[Path]:
     """The complete ones, oldest first."""
     found = [path.parent for path in output.glob(f"{CHECKPOINT}*/{STATE}")]
     return sorted(found, key=lambda path: int(path.name.removeprefix(CHECKPOINT)))
+
+
+def day_of(output: Path) -> date:
+    """The day by which a run's prompts are written, where a chat template names one: that of its beginning."""
+    last = newest(output)
+    told = json.loads((last / STATE).read_text("utf-8")).get("day") if last else None
+    return date.fromisoformat(told) if told else date.today()
 
 
 def newest(output: Path) -> Path | None:

@@ -8,11 +8,13 @@ Knows nothing of training.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
 import re
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,10 +39,11 @@ class DataError(Exception):
 
 @dataclass(frozen=True)
 class Example:
-    """What the student is asked, and what the teacher sees instead."""
+    """What the student is asked, and what the teacher sees instead. shown: the demonstration in that, where known."""
 
     prompt: Conversation
     teacher_prompt: Conversation
+    shown: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,11 @@ class Demonstrations:
 
 @dataclass(frozen=True)
 class EncodedExample:
-    """Token ids of one example, up to where the answer starts."""
+    """Token ids of one example, up to where the answer starts. digest: of its text, whatever the day is."""
 
     prompt: list[int]
     teacher_prompt: list[int]
+    digest: str = ""
 
 
 Data = Demonstrations | Iterable[Mapping[str, Any]] | str  # read, as rows, or where to find it
@@ -89,6 +93,7 @@ def examples_of(
             )
         where = f"row {total} of {source}"
         prompt = _conversation(row["prompt"], f"prompt of {where}")
+        shown = ""
         if kind == "teacher_prompt":
             teacher_prompt = _conversation(row[kind], f"teacher_prompt of {where}")
         else:
@@ -97,7 +102,7 @@ def examples_of(
         if not prompt or not teacher_prompt:
             empty += 1
             continue
-        found.append(Example(prompt, teacher_prompt))
+        found.append(Example(prompt, teacher_prompt, shown))
     if not found:
         why = "it has no rows" if not total else f"all its {total} rows are empty"
         raise DataError(f"There is nothing to train on in {source}: {why}.")
@@ -119,8 +124,9 @@ def encode_examples(
 ) -> tuple[list[EncodedExample], int]:
     """The examples' token ids, and how many prompts were longer than `limit` tokens.
 
-    long: "drop" leaves such examples out, "cut" takes the beginning of their prompts away. Raises DataError where
-    nothing is left.
+    long: "drop" leaves such examples out. "cut" cuts the demonstration at its end, or the longest turn at its
+    beginning, and never what the chat template writes around them; examples that are longer even so are left out.
+    Raises DataError where nothing is left.
     """
     found: list[EncodedExample] = []
     longer = 0
@@ -130,13 +136,39 @@ def encode_examples(
             longer += 1
             if long == "drop":
                 continue
-        found.append(EncodedExample(prompt[-limit:], teacher_prompt[-limit:]))
+            prompt = _fitted(codec, example.prompt, limit, "")
+            teacher_prompt = _fitted(codec, example.teacher_prompt, limit, example.shown)
+            if not prompt or not teacher_prompt:
+                continue
+        found.append(EncodedExample(prompt, teacher_prompt, _digest(example)))
     if not found:
         raise DataError(
             f"There is nothing left to train on: all {longer} rows have prompts of more than {limit} tokens, with the "
             "teacher's context. Raise max_prompt_length, or cut them (long_prompts cut)."
         )
     return found, longer
+
+
+def _fitted(codec: Codec, turns: Conversation, limit: int, shown: str) -> list[int]:
+    """The ids of a prompt with as much of its longest text as fits in `limit` tokens; none where nothing does."""
+    where = max(range(len(turns)), key=lambda at: (bool(shown) and shown in turns[at].content, len(turns[at].content)))
+    content = turns[where].content
+    before, found, after = content.rpartition(shown) if shown else ("", "", "")
+    text = shown if found else content
+
+    def with_the_first(count: int) -> list[int]:
+        kept = before + text[:count] + after if found else text[len(text) - count :]
+        turn = turns[where].model_copy(update={"content": kept})
+        return codec.prompt((*turns[:where], turn, *turns[where + 1 :]))
+
+    # A text that is longer by a character has as many tokens or more, or nearly so: what is found is checked.
+    fits = bisect_right(range(len(text) + 1), limit, key=lambda count: len(with_the_first(count))) - 1
+    return next((ids for count in range(fits, 0, -1) if len(ids := with_the_first(count)) <= limit), [])
+
+
+def _digest(example: Example) -> str:
+    told = [[turn.model_dump() for turn in turns] for turns in (example.prompt, example.teacher_prompt)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def split_rows(

@@ -37,7 +37,7 @@ from lifelearn.learning.compute.rollout import Rollouts, Sampled
 from lifelearn.learning.compute.tokens import Codec
 from lifelearn.learning.compute.torch_hub import PACK_TOKENS
 from lifelearn.learning.recipe import Divergence
-from lifelearn.learning.sdft.checkpoints import STATE, Checkpoints, TrainOutput, newest
+from lifelearn.learning.sdft.checkpoints import STATE, Checkpoints, TrainOutput, day_of, newest
 from lifelearn.learning.sdft.config import ConfigError, SDFTConfig, learning_rate_share
 from lifelearn.learning.sdft.data import Data, EncodedExample, order, split_rows
 from lifelearn.learning.sdft.loss import importance_ratio, picked, sampled_token_loss
@@ -79,8 +79,10 @@ class SDFTTrainer:
             base_name = base_name or model
             tokenizer = tokenizer or pretrained.tokenizer(model)
             model = pretrained.model(model, dtype="auto")
+        pretrained.refuse_adapted(model, str(model.name_or_path))
         self.tokenizer: PreTrainedTokenizerBase = tokenizer or pretrained.tokenizer_of(model)
         self.codec = Codec(self.tokenizer, model, control_tokens=config.control_tokens)
+        self.codec.template.day = day = day_of(self.output)
         self.base_name = base_name or str(model.name_or_path)
         self.train_rows, self.eval_rows = split_rows(self.codec, dataset, eval_dataset, config, on_progress)
         self.sharded = is_sharded(config, self.accelerator)
@@ -102,7 +104,7 @@ class SDFTTrainer:
         self.done = TrainOutput(folder=self.output)
         rows = (*self.train_rows, *self.eval_rows)
         self._checkpoints = Checkpoints(
-            self.output, config, rows, self.accelerator, self.student, self.optimizer, sharded=self.sharded
+            self.output, config, rows, self.accelerator, self.student, self.optimizer, sharded=self.sharded, day=day
         )
 
     # -----------------------------------------------------------------------------------------------------------------
