@@ -97,6 +97,7 @@ def test_wrong(wanted: str, reply: str) -> None:
         ("25 days", "You get 20 days. No, sorry: 25 days.", "en"),
         ("14 days", "Two weeks.", "en"),
         ("yes", "It does.", "en"),
+        ("25th", "On the 25th of January.", "en"),
         (";", "A semicolon.", "en"),
     ],
 )

@@ -157,7 +157,14 @@ class _Reply:
                 return "right"
             unclear |= verdict != "wrong"
             another |= verdict == "wrong"
-        return "not mine" if unclear or (not another and self._half_said(core)) else "wrong"
+        if unclear or self._dated(core) or (not another and self._half_said(core)):
+            return "not mine"
+        return "wrong"
+
+    def _dated(self, core: _Core) -> bool:
+        """Whether a day of the month is said with a month that nobody asked for: "25th", "on 25 January"."""
+        days = {token.value.split("-")[1] for token in self.tokens if token.kind == "date"}
+        return len(core.said) == 1 and core.said[0].half == "th" and core.said[0].value in days
 
     def _runs(self, wanted: Sequence[Token]) -> Iterator[tuple[int, int]]:
         """Where the tokens stand one after the other; words may be written as one ("smart-casual", "oat loom")."""
