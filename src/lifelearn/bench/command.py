@@ -163,12 +163,18 @@ def same_fact(rows: Cases, out: Out) -> None:
 
 
 @bench.command()
-def marker(rows: Cases, out: Out) -> None:
+def marker(
+    out: Out,
+    rows: Annotated[
+        list[Path] | None,
+        typer.Option("--rows", metavar="FILE.jsonl", help="Replies with their labels; ours, if not given."),
+    ] = None,
+) -> None:
     """How often the benches' marker says what people said of a reply."""
     from lifelearn.bench import reading
-    from lifelearn.bench.rows import Judged
+    from lifelearn.bench.rows import MARKED, Judged
 
-    _tell(reading.marker(_cases(rows, Judged), typer.echo), out)
+    _tell(reading.marker(_cases(rows or [MARKED], Judged), typer.echo), out)
 
 
 @bench.command()

@@ -40,6 +40,7 @@ Text = Annotated[str, BeforeValidator(str)]  # some answers are written as numbe
 
 
 COMPANY = Path(__file__).with_name("company.jsonl")  # rules of invented companies, written for this project
+MARKED = Path(__file__).with_name("marked.jsonl")  # replies that the bundled model gave, each marked by two people
 PLAIN = Path(__file__).with_name("plain.jsonl")  # questions with a wrong and a right answer, written for it, too
 SUBSET = Path(__file__).with_name("subset.txt")  # ids of the rows that each change of the engine is measured on
 HELD_OUT = "held out"  # the origin of those that no weight is fitted to (fitting.py)
