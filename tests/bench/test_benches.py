@@ -139,7 +139,12 @@ def test_a_run_that_was_stopped_goes_on_and_kept_versions_are_not_trained_again(
 
 
 @pytest.mark.check("engine")
-def test_a_sequence_goes_on_where_it_was_stopped(tmp_path: Path, tiny_model_folder: Path) -> None:
+def test_a_sequence_goes_on_where_it_was_stopped_and_again_from_its_start(
+    tmp_path: Path, tiny_model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for check in ("EFFICACY", "GENERALISATION", "LOCALITY", "RETENTION"):
+        monkeypatch.setenv(f"LL_VERIFY_MIN_{check}", "0")
+    monkeypatch.setenv("LL_VERIFY_MAX_DRIFT", "10")
     run = (
         "corrections", "--rows", rows_in(tmp_path / "rows.jsonl", ROWS), "--model", str(tiny_model_folder),
         "--sequential", "2", "--keep", str(tmp_path / "kept"),
@@ -150,6 +155,14 @@ def test_a_sequence_goes_on_where_it_was_stopped(tmp_path: Path, tiny_model_fold
     again = report_of(tmp_path, *run, "--resume")
     assert again["matrix"] == whole["matrix"]
     assert [row["questions"] for row in again["rows"]] == [row["questions"] for row in whole["rows"]]
+
+    def untrained(*_: object, **__: object) -> None:
+        raise AssertionError("nothing is to be trained")
+
+    monkeypatch.setattr("lifelearn.bench.corrections.learn", untrained)
+    anew = report_of(tmp_path, *run)
+    assert all(row["promoted"] for row in whole["rows"])
+    assert [row["questions"] for row in anew["rows"]] == [row["questions"] for row in whole["rows"]]
 
 
 def test_the_subset_is_of_rows_that_there_are() -> None:

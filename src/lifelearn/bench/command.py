@@ -8,18 +8,15 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from lifelearn.bench.report import Report
-    from lifelearn.bench.rows import Case
     from lifelearn.chat_models.local import LocalChatModel
     from lifelearn.learning.chat_model import ChatModel
     from lifelearn.settings import Settings
-
-C = TypeVar("C", bound="Case")
 
 bench = typer.Typer(name="bench", help="Measure what is claimed.", no_args_is_help=True)
 
@@ -67,7 +64,7 @@ def corrections(
     from lifelearn.bench.baselines import BASELINES, check
     from lifelearn.bench.corrections import corrections as run
     from lifelearn.bench.report import summary, write
-    from lifelearn.bench.rows import COMPANY, Row, chosen, read_rows
+    from lifelearn.bench.rows import COMPANY, Row, chosen, read_all
     from lifelearn.learning.examiner.general import TEXT
 
     names = list(BASELINES) if baselines == "all" else [name for name in baselines.split(",") if name]
@@ -76,7 +73,7 @@ def corrections(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--baselines") from error
     files = [COMPANY, *(rows or [])] if subset else rows or [COMPANY]
-    found = [row for file in files for row in read_rows(file, Row)]
+    found = read_all(files, Row)
     if subset:
         found = chosen(found, typer.echo)
     texts = TEXT if text is None else _texts(text, len(TEXT), seed or 0)
@@ -135,31 +132,31 @@ Cases = Annotated[list[Path], typer.Option("--rows", metavar="FILE.jsonl", help=
 def judge(rows: Cases, out: Out) -> None:
     """Whether replies are right, as verification judges them."""
     from lifelearn.bench import reading
-    from lifelearn.bench.rows import Judged
+    from lifelearn.bench.rows import Judged, read_all
 
-    _tell(reading.judge(_cases(rows, Judged), typer.echo), out)
+    _tell(reading.judge(read_all(rows, Judged), typer.echo), out)
 
 
 @bench.command()
 def kept(rows: Cases, out: Out) -> None:
     """Whether earlier answers survived, as verification judges them."""
     from lifelearn.bench import reading
-    from lifelearn.bench.rows import KeptCase
+    from lifelearn.bench.rows import KeptCase, read_all
 
-    _tell(reading.kept(_cases(rows, KeptCase), typer.echo), out)
+    _tell(reading.kept(read_all(rows, KeptCase), typer.echo), out)
 
 
 @bench.command(name="same-fact")
 def same_fact(rows: Cases, out: Out) -> None:
     """Whether two questions ask for one fact, as the chat decides it."""
     from lifelearn.bench import reading
-    from lifelearn.bench.rows import Pair
+    from lifelearn.bench.rows import Pair, read_all
     from lifelearn.learning.author.english.same_question import is_same_question
 
     def alike(question: str, other: str) -> float:
         return float(is_same_question(question, other))
 
-    _tell(reading.same_fact(_cases(rows, Pair), alike, 1.0, typer.echo), out)
+    _tell(reading.same_fact(read_all(rows, Pair), alike, 1.0, typer.echo), out)
 
 
 @bench.command()
@@ -172,9 +169,9 @@ def marker(
 ) -> None:
     """How often the benches' marker says what people said of a reply."""
     from lifelearn.bench import reading
-    from lifelearn.bench.rows import MARKED, Judged
+    from lifelearn.bench.rows import MARKED, Judged, read_all
 
-    _tell(reading.marker(_cases(rows or [MARKED], Judged), typer.echo), out)
+    _tell(reading.marker(read_all(rows or [MARKED], Judged), typer.echo), out)
 
 
 @bench.command()
@@ -222,12 +219,6 @@ def skills(
     for sentence in sentences(report):
         typer.echo(sentence)
     typer.echo(f"Written to {out}: report.json, frontier.png, sequence.png.")
-
-
-def _cases(files: list[Path], kind: type[C]) -> list[C]:
-    from lifelearn.bench.rows import read_rows
-
-    return [row for file in files for row in read_rows(file, kind)]
 
 
 def _tell(report: Report, out: Path) -> None:

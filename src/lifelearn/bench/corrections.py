@@ -83,7 +83,7 @@ def corrections(
     done = Log(log, run, [row for row, _ in wrong], resume=resume)
     folder = Path(tempfile.mkdtemp(prefix="lifelearn-bench-"))
     try:
-        runner = _Runner(model, recipe, expert, folder, texts, say, keep or folder / "versions")
+        runner = _Runner(model, recipe, expert, folder, texts, say, keep)
         if sequential:
             report = runner.sequential(wrong, done)
         else:
@@ -120,7 +120,7 @@ class _Runner:
         folder: Path,
         texts: Sequence[str],
         say: Say,
-        versions: Path,
+        keep: Path | None,
     ) -> None:
         self.model = model
         self.recipe = recipe
@@ -128,7 +128,8 @@ class _Runner:
         self.folder = folder
         self.texts = texts
         self.say = say
-        self.versions = versions
+        self.keep = keep
+        self.versions = keep or folder / "versions"
         model.use(None)
         self.base_text = model.text_logprobs(texts)
 
@@ -142,15 +143,14 @@ class _Runner:
         reported: Callable[[Report], None],
     ) -> Report:
         """Each row on a store of its own."""
-        for number, (row, before) in enumerate(wrong, 1):
-            if number <= len(done.outcomes):
-                continue
+        start = len(done.outcomes)
+        for number, (row, before) in enumerate(wrong[start:], start + 1):
             store = VersionStore(self.versions / _short(row))
             outcome = self.learned(row, before, store)
             chosen = baselines if baseline_rows is None or number <= baseline_rows else ()
             for name in chosen:
                 outcome.baselines[name] = self.baseline(outcome, arena, name, store)
-            if self.versions.parent == self.folder:
+            if self.keep is None:
                 shutil.rmtree(store.root, ignore_errors=True)
             done.add(outcome)
             self.say(line(number, len(wrong), outcome))
@@ -168,19 +168,20 @@ class _Runner:
     def sequential(self, wrong: Sequence[tuple[Row, str]], done: Log) -> Report:
         """Row upon row in one store; all earlier ones are asked again after each, and everything at the end."""
         store = VersionStore(self.versions / "sequence")
+        store.activate(0)  # where an earlier run that was kept ended is no place to begin
         outcomes = done.outcomes
         matrix: list[list[bool]] = []
         for number, (row, _) in enumerate(wrong, 1):
             if number > len(outcomes):
                 self.model.use(store.weights(store.active()))
                 done.add(self.learned(row, answers_to(self.model, [row.question])[0], store))
-            promoted = [outcome.version.number for outcome in outcomes[:number] if outcome.promoted and outcome.version]
-            if promoted:
-                store.activate(promoted[-1])
+            learned = outcomes[number - 1]
+            if learned.promoted and learned.version:
+                store.activate(learned.version.number)
             self.model.use(store.weights(store.active()))
             asked = answers_to(self.model, [each.row.question for each in outcomes[:number]])
             matrix.append([each.row.right(answer) for each, answer in zip(outcomes[:number], asked, strict=True)])
-            self.say(line(number, len(wrong), outcomes[number - 1]) + f"; {sum(matrix[-1])} of {number} hold")
+            self.say(line(number, len(wrong), learned) + f"; {sum(matrix[-1])} of {number} hold")
         after_each = [as_json(outcome) for outcome in outcomes]
         first = figures(outcomes)
         drift = drift_check(self.base_text, self.model.text_logprobs(self.texts), 1.0).value  # of the last version

@@ -26,10 +26,12 @@ def detection(rows: Sequence[Dialogue], expert: ChatModel | None = None, say: Sa
     """Runs detection over `rows`, by the expert where there is one."""
     answers = [_asked(row, expert) for row in rows]
     told = [(row.is_correction, answer["detected"]) for row, answer in zip(rows, answers, strict=True)]
-    by_language = {lang: [a for row, a in zip(rows, answers, strict=True) if row.lang == lang] for lang in _langs(rows)}
+    by_language: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row, answer in zip(rows, answers, strict=True):
+        by_language[row.lang].append(answer)
     report: Report = {
         "figures": _figures(answers),
-        "by_language": {lang: _figures(each) for lang, each in by_language.items()},
+        "by_language": {lang: _figures(each) for lang, each in sorted(by_language.items())},
         "by_kind": _grouped(rows, told, "kind"),
         "by_origin": _grouped(rows, told, "origin"),
         "rows": answers,
@@ -59,10 +61,6 @@ def _asked(row: Dialogue, expert: ChatModel | None) -> dict[str, Any]:
         answer["answer_right"] = same(row.answer, found.answer) or accepted
         answer["statement_right"] = says(found.statement, row.answer, lang=row.lang)
     return answer
-
-
-def _langs(rows: Sequence[Dialogue]) -> list[str]:
-    return sorted({row.lang for row in rows})
 
 
 def _figures(answers: Sequence[dict[str, Any]]) -> dict[str, Any]:

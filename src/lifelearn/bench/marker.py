@@ -121,12 +121,13 @@ class _Reply:
     def marked(self, answers: Sequence[str], wrong: Sequence[str], question: str) -> Verdict:
         if re.fullmatch(r"yes|no", answers[0].strip(" ."), re.IGNORECASE):
             return self._yes_or_no(answers[0].strip(" .").lower())
-        cores = [core for core in (_core(answer, question) for answer in answers) if core.said]
+        asked = frozenset(token.value for token in tokens(question))
+        cores = [core for core in (_core(answer, asked) for answer in answers) if core.said]
         found = [self._found(core) for core in cores]
         values = [core.values for core in cores]
         denials = [
             place
-            for core in (_core(each, question) for each in wrong)
+            for core in (_core(each, asked) for each in wrong)
             for place in self._asserted(core, by_unit=core.values in values)
         ]
         if "right" in found:
@@ -286,14 +287,16 @@ class _Reply:
         return bool(words & said) or (not core.named and any(_alike(word, each) for word in words for each in said))
 
 
-def _core(answer: str, question: str) -> _Core:
-    """Of a number with a unit, these two; else what the question hasn't said already, where that holds a number."""
+def _core(answer: str, asked: frozenset[str]) -> _Core:
+    """Of a number with a unit, these two; else what the question hasn't said already, where that holds a number.
+
+    asked: the words of the question.
+    """
     read = [token for token in tokens(answer, _on_the_clock(answer)) if token.kind != "end" and token.value != ","]
     while len(read) > 1 and read[0].value in _LEADING:
         read = read[1:]
     units = [token.value for token in read if token.kind == "unit"]
     numbers = tuple(token for token in read if token.kind == "number")
-    asked = {token.value for token in tokens(question)}
     words = [token for token in read if token.kind == "word"]
     if units and len(numbers) == 1:
         beside = frozenset((*units[1:], *(word.value for word in words)))

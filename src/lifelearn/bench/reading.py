@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lifelearn.bench.figures import share
+from lifelearn.bench.figures import Figure, share
 from lifelearn.bench.marker import mark
 from lifelearn.bench.report import Report, Say
 from lifelearn.bench.rows import Case, Judged, KeptCase, Pair
@@ -59,25 +59,19 @@ def same_fact(rows: Sequence[Pair], alike: Callable[[str, str], float], threshol
     auc: of a same and a near other pair, how often the same one is more alike (ties: half). opened: of the same, how
     many are at least as alike as the threshold at which `NEAR_OTHERS` of the near others are; far_opened: of the far.
     """
-    scores = [alike(row.question, row.other) for row in rows]
-    told = [(row, score >= threshold) for row, score in zip(rows, scores, strict=True)]
-    near = sorted((score for row, score in zip(rows, scores, strict=True) if row.near and not row.same), reverse=True)
+    scored = [(row, alike(row.question, row.other)) for row in rows]
+    told = [(row, score >= threshold) for row, score in scored]
+    near = sorted((score for row, score in scored if row.near and not row.same), reverse=True)
     least = near[int(NEAR_OTHERS * len(near))] if near else 0.0  # opened are those above it
-    same = [score for row, score in zip(rows, scores, strict=True) if row.same]
-    wins = sum((a > b) + (a == b) / 2 for a in same for b in near)
-    auc: dict[str, Any] = {
-        "value": wins / (len(same) * len(near)) if same and near else None,
-        "low": None,
-        "high": None,
-    }
+    same = [score for row, score in scored if row.same]
+    wins, pairs = sum((a > b) + (a == b) / 2 for a in same for b in near), len(same) * len(near)
+    auc = Figure(value=wins / pairs if pairs else None, n=wins, of=pairs, low=None, high=None)
     return {
         "figures": {
-            "auc": {**auc, "n": wins, "of": len(same) * len(near)},
+            "auc": auc.model_dump(),
             **_of(
                 opened=[score > least for score in same],
-                far_opened=[
-                    score > least for row, score in zip(rows, scores, strict=True) if not row.near and not row.same
-                ],
+                far_opened=[score > least for row, score in scored if not row.near and not row.same],
                 accuracy=[said == row.same for row, said in told],
             ),
         },

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -146,7 +147,7 @@ class Dialogue(_Row):
         return question, assistant, message
 
 
-class Case(_Row):
+class Case(_Row, ABC):
     """A case for who reads: a question, and what was made of it."""
 
     id: str
@@ -155,9 +156,9 @@ class Case(_Row):
     lang: str = "en"
 
     @property
+    @abstractmethod
     def label(self) -> bool:
         """What people say of it."""
-        raise NotImplementedError
 
 
 class Judged(Case):
@@ -230,6 +231,11 @@ def read_rows(path: Path, kind: type[R]) -> list[R]:
     if not rows:
         raise RowsError(f"{path} has no rows.")
     return rows
+
+
+def read_all(paths: Iterable[Path], kind: type[R]) -> list[R]:
+    """The rows of several files, one after the other. Raises RowsError."""
+    return [row for path in paths for row in read_rows(path, kind)]
 
 
 def mixed(rows: Sequence[Row]) -> list[Row]:

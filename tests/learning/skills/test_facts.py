@@ -116,4 +116,4 @@ def test_a_file_that_is_no_file_of_records_is_told(
     monkeypatch.setattr("sys.argv", ["checking", str(file)])
     assert checking.main() == 1
     assert "question" in capsys.readouterr().err
-    assert list(records.read([])) == []
+    assert list(records.read([], Fact)) == []

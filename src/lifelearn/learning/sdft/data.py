@@ -151,6 +151,8 @@ def encode_examples(
 
 def _fitted(codec: Codec, turns: Conversation, limit: int, shown: str) -> list[int]:
     """The ids of a prompt with as much of its longest text as fits in `limit` tokens; none where nothing does."""
+    if len(ids := codec.prompt(turns)) <= limit:
+        return ids
     where = max(range(len(turns)), key=lambda at: (bool(shown) and shown in turns[at].content, len(turns[at].content)))
     content = turns[where].content
     before, found, after = content.rpartition(shown) if shown else ("", "", "")

@@ -205,7 +205,7 @@ def counts_of_turns(turns: Sequence[Turn]) -> Iterator[str]:
 
 def main() -> int:
     try:
-        facts = tuple(read(Path(name) for name in sys.argv[1:])) or all_facts()
+        facts = tuple(read((Path(name) for name in sys.argv[1:]), Fact)) or all_facts()
     except (ValidationError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -10,9 +10,11 @@ import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 from lifelearn.learning.types import Value
+
+V = TypeVar("V", bound=Value)
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -131,17 +133,17 @@ class Fact(Value):
 FOLDER = Path(__file__).parent
 
 
-def read(files: Iterable[Path]) -> Iterator[Fact]:
-    """The records of JSON Lines files. Raises pydantic's ValidationError where one is not as above."""
+def read(files: Iterable[Path], kind: type[V]) -> Iterator[V]:
+    """The values of JSON Lines files. Raises pydantic's ValidationError where a line is none of that kind."""
     for file in files:
         for line in file.read_text("utf-8").splitlines():
-            yield Fact.model_validate_json(line)
+            yield kind.model_validate_json(line)
 
 
 @lru_cache(maxsize=1)
 def all_facts() -> tuple[Fact, ...]:
     """Those of the project, in the order of their files."""
-    return tuple(read(sorted(FOLDER.glob("*.jsonl"))))
+    return tuple(read(sorted(FOLDER.glob("*.jsonl")), Fact))
 
 
 @lru_cache(maxsize=1)

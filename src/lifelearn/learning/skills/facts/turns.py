@@ -7,12 +7,10 @@ Domains are in the same splits as those of the facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
-from lifelearn.learning.skills.facts.records import FOLDER, Split, split_of
+from lifelearn.learning.skills.facts.records import FOLDER, Split, read, split_of
 from lifelearn.learning.types import Message, Value
 
 CHATS = FOLDER / "chats"
@@ -47,17 +45,10 @@ class Turn(Value):
         return self.messages[-1].content
 
 
-def read_turns(files: Iterable[Path]) -> Iterator[Turn]:
-    """The turns of JSON Lines files. Raises pydantic's ValidationError where one is not as above."""
-    for file in files:
-        for line in file.read_text("utf-8").splitlines():
-            yield Turn.model_validate_json(line)
-
-
 @lru_cache(maxsize=1)
 def all_turns() -> tuple[Turn, ...]:
     """Those of the project, in the order of their files."""
-    return tuple(read_turns(sorted(CHATS.glob("*.jsonl"))))
+    return tuple(read(sorted(CHATS.glob("*.jsonl")), Turn))
 
 
 def turns(split: Split) -> tuple[Turn, ...]:
